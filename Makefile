@@ -1,0 +1,50 @@
+# Everything runs in ./.venv: Python >= 3.11 and make are the only assumptions.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench acceptance broker serve lock schemas
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+demo: $(READY)  ## Kafka, a small model and Penstock on this machine: watch questions being answered
+	@$(BIN)/penstock demo
+
+test: check  ## style, types, the import law and every test
+	$(BIN)/pytest
+
+check: $(READY)  ## ruff, mypy strict, the import law
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py
+
+bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+acceptance: $(READY)  ## scenarios on real processes, figures as JSON: make acceptance [NAME=backlog]
+	$(BIN)/python -m tests.acceptance $(NAME)
+
+broker: $(READY)  ## a real Apache Kafka on this machine, until Ctrl-C
+	$(BIN)/penstock broker
+
+serve: $(READY)  ## the service, settings from the environment, .env or penstock.toml
+	$(BIN)/penstock serve
+
+schemas: $(READY)  ## write schemas/ anew from the models
+	$(BIN)/python -m penstock.events.schemas schemas
+
+lock: $(READY)  ## renew requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --upgrade --group dev pyproject.toml -o requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "penstock needs Python 3.11 or later: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable .
+	@touch $@
