@@ -1,0 +1,1 @@
+"""The shells around DSPy: programs, their models, and the text they stream."""

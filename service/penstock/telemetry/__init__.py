@@ -1,0 +1,1 @@
+"""Metrics, logs and probes: fed from events and commands, never from inside the core."""

@@ -1,0 +1,233 @@
+"""The one place that builds things: settings to a running service."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import structlog
+
+# Before dspy is imported: its first call would wait for the network otherwise.
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
+
+import dspy
+
+from penstock.clock import Clock
+from penstock.core import facts
+from penstock.core.cadence import CadencePolicy
+from penstock.core.engine import Engine, Policy
+from penstock.core.failure import Failure
+from penstock.errors import ConfigurationError, KafkaError
+from penstock.job import Job
+from penstock.kafka.admin import prepare
+from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.security import client_arguments
+from penstock.kafka.sink import KafkaSink
+from penstock.kafka.source import KafkaSource
+from penstock.loop import Loop
+from penstock.program import catalog, model
+from penstock.program.catalog import Program
+from penstock.program.runner import Runner
+from penstock.settings import Settings
+from penstock.telemetry import journal, probes
+from penstock.telemetry.metrics import Metrics
+
+log = structlog.get_logger("penstock")
+
+STALLED = 10.0
+"""Seconds without a turn of the loop, which turns every second, after which it is dead."""
+
+
+def load_programs(settings: Settings) -> dict[str, Program]:
+    """Every program, with its model.
+
+    Raises:
+        ConfigurationError: names the program or model that cannot be used, and why.
+    """
+    dspy.configure(
+        # History, traces and usage would grow with every question.
+        disable_history=True,
+        max_trace_size=0,
+        async_max_workers=settings.pool.slots,
+        warn_on_type_mismatch=False,
+    )
+    if not settings.all_models:
+        raise ConfigurationError(
+            "no model is set; set PENSTOCK_MODEL__NAME, for example to openai/gpt-4o-mini "
+            "(and PENSTOCK_MODEL__API_BASE for a server of your own)"
+        )
+    models = {
+        name: model.build(
+            wanted.name,
+            wanted.adapter,
+            connections=settings.pool.slots,
+            api_base=wanted.api_base,
+            api_key=None if wanted.api_key is None else wanted.api_key.get_secret_value(),
+            options=wanted.options,
+        )
+        for name, wanted in settings.all_models.items()
+    }
+    programs = {}
+    for name, wanted in settings.programs.items():
+        if wanted.model not in models:
+            raise ConfigurationError(
+                f"program {name!r}: its model {wanted.model!r} is none of MODELS "
+                f"({', '.join(models)})"
+            )
+        programs[name] = catalog.load(name, wanted.entry, wanted.version, models[wanted.model])
+    return programs
+
+
+def default_program(settings: Settings) -> str:
+    return settings.default_program or next(iter(settings.programs))
+
+
+@dataclass(slots=True)
+class Service:
+    """A running service. `drain` asks it to stop; `run` ends when it has."""
+
+    loop: Loop[Delivery, Job]
+    engine: Engine
+    source: KafkaSource
+    sink: KafkaSink
+    clock: Clock
+    drain_seconds: float
+    port: int = 0
+    draining: bool = field(default=False)
+
+    def drain(self) -> None:
+        self.draining = True
+        self.loop.tell(facts.Draining(self.clock.monotonic() + self.drain_seconds))
+
+    async def run(self) -> Failure | None:
+        """Until drained; then why, if an operator is needed.
+
+        Raises:
+            KafkaError: reading or writing failed for good.
+        """
+        loop = asyncio.ensure_future(self.loop.run())
+        sender = asyncio.ensure_future(self._sender_died())
+        try:
+            await asyncio.wait((loop, sender), return_when=asyncio.FIRST_COMPLETED)
+            if not loop.done():
+                await sender
+            return await loop
+        finally:
+            loop.cancel()
+            sender.cancel()
+            await asyncio.gather(loop, sender, return_exceptions=True)
+
+    async def _sender_died(self) -> None:
+        # The client tells nobody when its sender dies.
+        while self.sink.healthy():  # noqa: ASYNC110
+            await asyncio.sleep(1)
+        raise KafkaError("the producer has died; a restart goes on where this one stopped")
+
+    def live(self) -> str | None:
+        idle = self.clock.monotonic() - self.loop.turned_at
+        return None if idle < STALLED else f"the loop has not turned for {idle:.0f} s"
+
+    def ready(self) -> str | None:
+        if self.draining:
+            return "draining"
+        if not self.source.assigned():
+            return "no partitions assigned"
+        return None if self.sink.healthy() else "the producer has died"
+
+
+@asynccontextmanager
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    """Builds and connects everything; a member of the group until the context ends.
+
+    Raises:
+        ConfigurationError: a setting, topic, program or model is wrong.
+    """
+    programs = load_programs(settings)
+    client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
+    topics = await prepare(client, settings.topics)
+    # DSPy hops through the loop's default executor, which is as wide as the machine, not the pool.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.pool.slots))
+    clock = Clock()
+    drain = settings.drain_ms / 1000
+    group = settings.kafka.group_id
+    engine = Engine(_policy(settings))
+    source = KafkaSource(client, topics.questions, group, _codec(settings, programs), clock, drain)
+    sink = KafkaSink(client, group, topics.tokens, topics.completions, topics.dead_letters, clock)
+    metrics = Metrics(engine, source.lag)
+
+    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
+        metrics.observe(fact, job)
+        journal.observe(fact, job)
+
+    begin = _begin(Runner(programs, clock), sink, clock, settings)
+    loop = Loop(engine, source, begin, clock, observe)
+    built = Service(loop, engine, source, sink, clock, drain)
+    async with AsyncExitStack() as stack:
+        built.port = await stack.enter_async_context(
+            probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
+        )
+        stack.push_async_callback(sink.stop)
+        await sink.start()
+        stack.push_async_callback(source.stop)
+        await source.start(
+            lambda epochs: loop.tell(facts.Assigned(epochs)),
+            lambda partitions: loop.revoke(partitions, clock.monotonic() + drain),
+        )
+        yield built
+
+
+async def serve(settings: Settings, started: Callable[[Service], None]) -> Failure | None:
+    """Runs until SIGTERM or SIGINT has drained it; a second signal ends it at once."""
+    async with service(settings) as running:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            if running.draining:
+                os._exit(1)
+            running.drain()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        started(running)
+        return await running.run()
+
+
+def _begin(
+    runner: Runner, sink: KafkaSink, clock: Clock, settings: Settings
+) -> Callable[[Delivery], Job]:
+    interval = settings.tokens.min_interval_ms / 1000
+    return lambda delivery: Job(delivery, runner, sink, clock, interval)
+
+
+def _policy(settings: Settings) -> Policy:
+    return Policy(
+        slots=settings.pool.slots,
+        high=settings.intake.high,
+        low=settings.intake.low,
+        drain=settings.drain_ms / 1000,
+        dead_letter_expired=settings.deadline.dead_letter,
+        cadence=CadencePolicy(settings.commit.records, settings.commit.interval_ms / 1000),
+    )
+
+
+def _codec(settings: Settings, programs: dict[str, Program]) -> Codec:
+    deadline = settings.deadline
+    return Codec(
+        programs={
+            name: Expectation(
+                program.inputs,
+                (settings.programs[name].timeout_ms or deadline.default_ms) / 1000,
+            )
+            for name, program in programs.items()
+        },
+        default_program=default_program(settings),
+        ordering=settings.pool.ordering,
+        max_timeout=deadline.max_ms / 1000,
+        id_characters=settings.bounds.id_characters,
+        metadata_bytes=settings.bounds.metadata_bytes,
+        value_bytes=settings.bounds.value_bytes,
+        forward=frozenset(settings.headers.forward),
+    )

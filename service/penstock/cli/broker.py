@@ -1,0 +1,63 @@
+"""`penstock broker`: a real Apache Kafka on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from penstock.local.broker import Kafka
+from penstock.local.broker import broker as start
+from penstock.local.foreground import until_stopped
+
+
+def broker(
+    nodes: Annotated[
+        int, typer.Option(min=1, max=5, help="Nodes; each is broker and controller.")
+    ] = 1,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="Keep topics here for the next start. Without it they are gone at the end.",
+        ),
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of the first node, the others follow; 0 finds free ones.",
+        ),
+    ] = 9092,
+) -> None:
+    """Run a real Apache Kafka on this machine until Ctrl-C.
+
+    Nothing has to be installed: its jars are downloaded once (43 MB) and checked; Java 17 or
+    later is used where there is one. Standard output is what to export, so that another terminal
+    finds it.
+    """
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=console,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("Looking for Kafka", total=None)
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        def announce(kafka: Kafka) -> None:
+            bar.stop()
+            print(f"export PENSTOCK_KAFKA__BOOTSTRAP_SERVERS={kafka.bootstrap_servers}", flush=True)
+            for node in kafka.nodes:
+                console.print(f"Node {node.number}: {node.address}, log {node.log}", soft_wrap=True)
+            console.print("Kafka is running. Ctrl-C stops it.")
+
+        until_stopped(
+            start(nodes=nodes, data_dir=data_dir, port=port or None, progress=show), announce
+        )

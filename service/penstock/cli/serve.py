@@ -1,0 +1,49 @@
+"""`penstock serve`: the service."""
+
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from penstock import app, settings
+from penstock.errors import KafkaError
+from penstock.telemetry import logs
+
+NEEDS_OPERATOR = 4
+
+
+def serve(
+    bootstrap_server: Annotated[
+        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="consumer group of all replicas")] = None,
+    slots: Annotated[int | None, typer.Option(help="questions that run at once")] = None,
+) -> None:
+    """Answer the questions topic until SIGTERM.
+
+    Settings come from flags, the environment (PENSTOCK_...), .env and penstock.toml, in this
+    order. At SIGTERM running questions may finish (PENSTOCK_DRAIN_MS); a second signal exits at
+    once.
+    """
+    flags: dict[str, Any] = {}
+    if bootstrap_server is not None:
+        flags.setdefault("kafka", {})["bootstrap_servers"] = bootstrap_server
+    if group is not None:
+        flags.setdefault("kafka", {})["group_id"] = group
+    if slots is not None:
+        flags["pool"] = {"slots": slots}
+    loaded = settings.load(**flags)
+    logs.configure(loaded.log_level)
+    try:
+        failure = uvloop.run(app.serve(loaded, _started))
+    except KafkaError as error:
+        app.log.error("stopped", reason=str(error))
+        raise SystemExit(1) from error
+    if failure is not None:
+        raise SystemExit(NEEDS_OPERATOR)
+
+
+def _started(running: app.Service) -> None:
+    app.log.info(
+        "serving", group=running.sink.group_id, telemetry=f"http://localhost:{running.port}/metrics"
+    )

@@ -1,0 +1,74 @@
+"""Who runs next? Bounded slots, fair between partitions, one at a time per lane."""
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable
+
+from penstock.core.facts import RecordId
+
+LaneId = tuple[int, Hashable]
+
+
+class Admission:
+    """A lane shuts when its head is taken and opens when that record is done.
+
+    Partitions with an open lane take turns; within a partition lanes take turns; within a lane
+    records go in order of arrival.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.in_flight = 0
+        self._waiting: dict[LaneId, deque[RecordId]] = {}
+        self._shut: set[LaneId] = set()
+        self._ready: OrderedDict[int, OrderedDict[LaneId, None]] = OrderedDict()
+
+    def add(self, record: RecordId, lane: LaneId) -> None:
+        if (waiting := self._waiting.get(lane)) is not None:
+            waiting.append(record)
+            return
+        self._waiting[lane] = deque((record,))
+        if lane not in self._shut:
+            self._offer(lane)
+
+    def take(self) -> RecordId | None:
+        """The next record to run: it takes a slot and shuts its lane."""
+        if self.in_flight >= self.slots or not self._ready:
+            return None
+        partition, lanes = next(iter(self._ready.items()))
+        lane, _ = lanes.popitem(last=False)
+        if lanes:
+            self._ready.move_to_end(partition)
+        else:
+            del self._ready[partition]
+        waiting = self._waiting[lane]
+        record = waiting.popleft()
+        if not waiting:
+            del self._waiting[lane]
+        self._shut.add(lane)
+        self.in_flight += 1
+        return record
+
+    def free_slot(self) -> None:
+        self.in_flight -= 1
+
+    def open(self, lane: LaneId) -> None:
+        self._shut.remove(lane)
+        if lane in self._waiting:
+            self._offer(lane)
+
+    def drop(self, record: RecordId, lane: LaneId) -> None:
+        """A waiting record will not run."""
+        waiting = self._waiting[lane]
+        waiting.remove(record)
+        if not waiting:
+            del self._waiting[lane]
+            self._withdraw(lane)
+
+    def _offer(self, lane: LaneId) -> None:
+        self._ready.setdefault(lane[0], OrderedDict())[lane] = None
+
+    def _withdraw(self, lane: LaneId) -> None:
+        if (lanes := self._ready.get(lane[0])) is not None:
+            lanes.pop(lane, None)
+            if not lanes:
+                del self._ready[lane[0]]

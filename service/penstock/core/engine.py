@@ -1,0 +1,331 @@
+"""Routes events to the machines and collects what they decide; holds no rule of its own."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, NamedTuple
+
+from penstock.core import facts
+from penstock.core.admission import Admission
+from penstock.core.cadence import Cadence, CadencePolicy
+from penstock.core.deadline import Deadlines
+from penstock.core.facts import Command, RecordId
+from penstock.core.failure import CONSEQUENCES, Failure, expired
+from penstock.core.intake import Intake
+from penstock.core.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What an operator decides about the engine. Times in seconds."""
+
+    slots: int = 64
+    high: int = 200
+    low: int = 100
+    drain: float = 25.0
+    republish: float = 1.0
+    dead_letter_expired: bool = True
+    cadence: CadencePolicy = field(default_factory=CadencePolicy)
+
+
+class Phase(Enum):
+    WAITING = auto()
+    RUNNING = auto()
+    CANCELLING = auto()
+    """Told to stop, not yet ended: it still has its slot."""
+    PUBLISHING = auto()
+
+
+@dataclass(slots=True)
+class Question:
+    """What the engine knows of a record that is not done."""
+
+    phase: Phase
+    lane: tuple[int, Hashable]
+    budget: float
+    expires_at: float | None
+    attempt: int = 0
+    conclusion: Command | None = None
+    """What is to be published, kept for another try."""
+
+
+class Step(NamedTuple):
+    commands: list[Command]
+    wake_at: float | None
+
+
+class Engine:
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.questions: dict[RecordId, Question] = {}
+        self.ledgers: dict[int, Ledger] = {}
+        self.admission = Admission(policy.slots)
+        self.intake = Intake(policy.high, policy.low)
+        self._epochs: dict[int, int] = {}
+        self._deadlines = Deadlines()
+        self._republish = Deadlines()
+        self._cadence = Cadence(policy.cadence)
+        self._committed: dict[int, int] = {}
+        self._committing: dict[int, int] = {}
+        self._releasing: dict[int, float] = {}
+        """Partitions on their way out, and until when their running work may finish."""
+        self._release_due = False
+        self._stopping = False
+        self._stopped_by: Failure | None = None
+        self._commands: list[Command] = []
+        self._routes: dict[type, Callable[[Any, float], None]] = {
+            facts.Assigned: self._assigned,
+            facts.Fetched: self._fetched,
+            facts.Finished: self._finished,
+            facts.Failed: self._failed,
+            facts.Cancelled: self._cancelled,
+            facts.Published: self._published,
+            facts.PublishFailed: self._publish_failed,
+            facts.Committed: self._commit_acknowledged,
+            facts.CommitFailed: self._commit_failed,
+            facts.Revoking: self._revoking,
+            facts.Draining: self._draining,
+        }
+
+    def handle(self, event: facts.Event, now: float) -> None:
+        self._routes[type(event)](event, now)
+
+    def poll(self, now: float) -> Step:
+        """What is to be done now, and when to ask again if nothing happens before."""
+        self._expire(now)
+        self._start(now)
+        self._pause_and_resume()
+        self._commit(now)
+        self._release(now)
+        commands, self._commands = self._commands, []
+        times = (
+            self._deadlines.next_at(),
+            self._republish.next_at(),
+            self._cadence.next_at(),
+            min((until for until in self._releasing.values() if until > now), default=None),
+        )
+        return Step(commands, min((at for at in times if at is not None), default=None))
+
+    def owns(self, record: RecordId) -> bool:
+        """Whether the record belongs to a current assignment and is not done."""
+        return record in self.questions
+
+    # --- events -------------------------------------------------------------------------------
+
+    def _assigned(self, event: facts.Assigned, _: float) -> None:
+        for partition, epoch in event.epochs.items():
+            self._epochs[partition] = epoch
+            self.ledgers[partition] = Ledger()
+            self._committed.pop(partition, None)
+        if self._stopping:
+            self._releasing.update(dict.fromkeys(event.epochs, 0.0))
+            self._release_due = True
+
+    def _fetched(self, event: facts.Fetched, now: float) -> None:
+        record = event.record
+        partition = record.partition
+        if self._epochs.get(partition) != record.epoch or partition in self._releasing:
+            return
+        if not self.ledgers[partition].track(record.offset):
+            return
+        self.intake.grew(partition)
+        # A lane of its own is named by the offset; keys and None cannot collide with it.
+        lane = (partition, ("record", record.offset) if event.lane is None else event.lane)
+        question = Question(Phase.WAITING, lane, event.budget, event.expires_at)
+        self.questions[record] = question
+        if event.failure is not None:
+            self._conclude(
+                record, question, facts.GiveUp(record, "failed", event.failure, dead_letter=True)
+            )
+        elif event.expires_at is not None and event.expires_at <= now:
+            self._conclude(record, question, self._expiry(record, "waiting"))
+        else:
+            self.admission.add(record, lane)
+            if event.expires_at is not None:
+                self._deadlines.arm(record, event.expires_at)
+
+    def _finished(self, event: facts.Finished, now: float) -> None:
+        if (question := self._ended(event.record)) is None:
+            return
+        if self._out_of_time_to_release(event.record, now):
+            self._forget(event.record, question)
+        else:
+            # An answer that beat its own cancellation is an answer: it is paid for.
+            self._conclude(event.record, question, facts.PublishCompletion(event.record))
+
+    def _failed(self, event: facts.Failed, now: float) -> None:
+        record, failure = event.record, event.failure
+        question = self.questions.get(record)
+        if question is not None and question.phase is Phase.CANCELLING:
+            self._cancelled(facts.Cancelled(record), now)
+        elif (question := self._ended(record)) is None:
+            return
+        elif CONSEQUENCES[failure.kind].stops_service:
+            # Its offset stays outstanding: nothing is committed past it.
+            self._forget(record, question)
+            self._stopped_by = self._stopped_by or failure
+            self._draining(facts.Draining(now + self.policy.drain), now)
+        else:
+            self._conclude(
+                record, question, facts.GiveUp(record, "failed", failure, dead_letter=True)
+            )
+
+    def _cancelled(self, event: facts.Cancelled, now: float) -> None:
+        if (question := self._ended(event.record)) is None:
+            return
+        if self._out_of_time_to_release(event.record, now):
+            self._forget(event.record, question)
+        else:
+            self._conclude(event.record, question, self._expiry(event.record, "running"))
+
+    def _published(self, event: facts.Published, now: float) -> None:
+        record = event.record
+        question = self.questions.pop(record, None)
+        if question is None:
+            return
+        self.ledgers[record.partition].resolve(record.offset)
+        self.intake.shrank(record.partition)
+        self._cadence.resolved(now)
+        if question.attempt:
+            self.admission.open(question.lane)
+
+    def _publish_failed(self, event: facts.PublishFailed, now: float) -> None:
+        if event.record in self.questions:
+            self._republish.arm(event.record, now + self.policy.republish)
+
+    def _commit_acknowledged(self, _: facts.Committed, __: float) -> None:
+        self._cadence.acknowledged()
+        self._committed.update(self._committing)
+
+    def _commit_failed(self, _: facts.CommitFailed, now: float) -> None:
+        self._cadence.failed(now)
+
+    def _revoking(self, event: facts.Revoking, _: float) -> None:
+        self._release_due = True
+        for partition in event.partitions & self._epochs.keys():
+            self._releasing.setdefault(partition, event.until)
+        for record, question in list(self.questions.items()):
+            if record.partition in event.partitions and question.phase is Phase.WAITING:
+                self.admission.drop(record, question.lane)
+                self._forget(record, question)
+
+    def _draining(self, event: facts.Draining, now: float) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._commands.append(facts.Pause(frozenset(self._epochs)))
+            self._revoking(facts.Revoking(frozenset(self._epochs), event.until), now)
+
+    # --- what is due --------------------------------------------------------------------------
+
+    def _expire(self, now: float) -> None:
+        for record in self._deadlines.expired(now):
+            question = self.questions[record]
+            if question.phase is Phase.WAITING:
+                self.admission.drop(record, question.lane)
+                self._conclude(record, question, self._expiry(record, "waiting"))
+            elif question.phase is Phase.RUNNING:
+                self._cancel(record, question)
+        for record in self._republish.expired(now):
+            if (conclusion := self.questions[record].conclusion) is not None:
+                self._commands.append(conclusion)
+
+    def _start(self, now: float) -> None:
+        while (record := self.admission.take()) is not None:
+            question = self.questions[record]
+            question.phase = Phase.RUNNING
+            question.attempt += 1
+            if question.expires_at is None:
+                question.expires_at = now + question.budget
+                self._deadlines.arm(record, question.expires_at)
+            self.intake.shrank(record.partition)
+            self._commands.append(facts.Start(record, question.attempt, question.expires_at))
+
+    def _pause_and_resume(self) -> None:
+        pause, resume = self.intake.changes()
+        if self._stopping:
+            return
+        if pause:
+            self._commands.append(facts.Pause(pause))
+        if resume:
+            self._commands.append(facts.Resume(resume))
+
+    def _commit(self, now: float) -> None:
+        if not self._cadence.due(now):
+            return
+        offsets = self._uncommitted(self.ledgers.keys() - self._releasing.keys())
+        self._cadence.sent(in_flight=bool(offsets))
+        if offsets:
+            self._committing = offsets
+            self._commands.append(facts.Commit(offsets))
+
+    def _release(self, now: float) -> None:
+        if self._release_due and not self._finish_running(now):
+            self._release_due = False
+            partitions = frozenset(self._releasing)
+            self._commands.append(facts.Release(partitions, self._uncommitted(partitions)))
+            for partition in partitions:
+                del self._releasing[partition], self._epochs[partition], self.ledgers[partition]
+                self.intake.forget(partition)
+        if self._stopping and not self._epochs:
+            self._commands.append(facts.Stop(self._stopped_by))
+
+    def _finish_running(self, now: float) -> bool:
+        """Whether partitions on their way out still have work; what is out of time is cancelled."""
+        busy = False
+        for record, question in list(self.questions.items()):
+            if record.partition not in self._releasing:
+                continue
+            if not self._out_of_time_to_release(record, now):
+                busy = True
+            elif question.phase is Phase.PUBLISHING:
+                self._forget(record, question)
+            else:
+                busy = True
+                if question.phase is Phase.RUNNING:
+                    self._cancel(record, question)
+        return busy
+
+    # --- one record ---------------------------------------------------------------------------
+
+    def _ended(self, record: RecordId) -> Question | None:
+        """The program has ended, one way or another: its slot is free."""
+        question = self.questions.get(record)
+        if question is None or question.phase not in (Phase.RUNNING, Phase.CANCELLING):
+            return None
+        self.admission.free_slot()
+        self._deadlines.disarm(record)
+        self.intake.grew(record.partition)
+        return question
+
+    def _conclude(self, record: RecordId, question: Question, conclusion: Command) -> None:
+        question.phase = Phase.PUBLISHING
+        question.conclusion = conclusion
+        self._deadlines.disarm(record)
+        self._commands.append(conclusion)
+
+    def _cancel(self, record: RecordId, question: Question) -> None:
+        question.phase = Phase.CANCELLING
+        self._commands.append(facts.Cancel(record))
+
+    def _forget(self, record: RecordId, question: Question) -> None:
+        """Drop it unanswered: its offset stays outstanding, so the next owner starts it again."""
+        del self.questions[record]
+        self._deadlines.disarm(record)
+        self._republish.disarm(record)
+        self.intake.shrank(record.partition)
+        if question.attempt:
+            self.admission.open(question.lane)
+
+    def _expiry(self, record: RecordId, stage: str) -> facts.GiveUp:
+        return facts.GiveUp(record, "expired", expired(stage), self.policy.dead_letter_expired)
+
+    def _out_of_time_to_release(self, record: RecordId, now: float) -> bool:
+        return self._releasing.get(record.partition, now + 1) <= now
+
+    def _uncommitted(self, partitions: Iterable[int]) -> dict[int, int]:
+        found = ((partition, self.ledgers[partition].committable()) for partition in partitions)
+        return {
+            partition: offset
+            for partition, offset in found
+            if offset is not None and offset != self._committed.get(partition)
+        }

@@ -1,0 +1,52 @@
+"""Every exception Penstock raises.
+
+PenstockError
+├── ConfigurationError    the operator wrote something that cannot work: exit code 2 at the start
+├── RecordError           these bytes are not a question: dead letter, the service goes on
+└── KafkaError
+    ├── CommitError       the offsets were not committed; they will be tried again
+    └── PublishError      a record was not acknowledged
+        └── TooLargeError the topic does not take a record of this size; trying again is useless
+
+What a program or a model raises is theirs; `penstock.program.classify` turns it into a failure.
+"""
+
+
+class PenstockError(Exception):
+    """The root: catch it to catch everything below."""
+
+
+class ConfigurationError(PenstockError):
+    """A setting, topic, program or model is wrong. The message says what to do, on one line."""
+
+
+class RecordError(PenstockError):
+    """A record that can never be answered.
+
+    Args:
+        code: a stable word for machines, such as `not_json`.
+        message: one sentence for the person who wrote the record.
+        question_id: the question's id, where one could be read.
+    """
+
+    def __init__(self, code: str, message: str, question_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.question_id = question_id
+
+
+class KafkaError(PenstockError):
+    """Kafka refused or lost something."""
+
+
+class CommitError(KafkaError):
+    """A commit failed, or its group generation is gone."""
+
+
+class PublishError(KafkaError):
+    """A record was refused."""
+
+
+class TooLargeError(PublishError):
+    """The record is larger than its topic's `max.message.bytes`."""

@@ -1,0 +1,19 @@
+"""What is known of a question's answer so far; the completion is written from it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.events.completion import Program, Usage
+
+
+@dataclass(slots=True)
+class Report:
+    """Filled in by the run, over all attempts."""
+
+    program: Program | None = None
+    model: str | None = None
+    outputs: dict[str, Any] | None = None
+    answer: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    first_token_at: float | None = None
+    """Monotonic seconds."""

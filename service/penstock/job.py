@@ -1,0 +1,146 @@
+"""One question from its start to its end: the run, what it says, and how it is concluded."""
+
+import orjson
+
+from penstock.clock import Clock
+from penstock.core.facts import Status
+from penstock.core.failure import Failure, Kind
+from penstock.errors import TooLargeError
+from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
+from penstock.events.report import Report
+from penstock.kafka.codec import Delivery
+from penstock.kafka.sink import KafkaSink
+from penstock.program.runner import Runner
+from penstock.program.stream import TokenStream
+
+_ENVELOPE_BYTES = 16 * 1024
+"""What a completion holds beside its outputs: ids, metadata, an error message, headers."""
+
+
+class Job:
+    """Knows the payload, so that the loop and the core need not."""
+
+    def __init__(
+        self,
+        delivery: Delivery,
+        runner: Runner,
+        sink: KafkaSink,
+        clock: Clock,
+        min_interval: float,
+    ) -> None:
+        self.delivery = delivery
+        self.report = Report()
+        self.started_at: float | None = None
+        self.ended_at: float | None = None
+        self.attempts = 0
+        self.status: Status | None = None
+        self.failure: Failure | None = None
+        self.stream = TokenStream(delivery.question_id, sink.token_sender(delivery), min_interval)
+        self._runner = runner
+        self._sink = sink
+        self._clock = clock
+        self._queued = 0.0
+        self._dead_lettered = False
+
+    async def run(self, attempt: int) -> Failure | None:
+        """None when the program answered. Cancelling it closes the connection to the model."""
+        if self.started_at is None:
+            self.started_at = self._clock.monotonic()
+            self._queued = max(0.0, self._clock.wall() - self.delivery.raw.timestamp_ms / 1000)
+        self.attempts = self.stream.attempt = attempt
+        stream = self.stream if self.delivery.streams else None
+        try:
+            return await self._run_program(stream)
+        finally:
+            self.ended_at = self._clock.monotonic()
+
+    async def conclude(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
+        """Dead letter, `end` and completion; returns when all are acknowledged.
+
+        Raises:
+            KafkaError: call it again; what was acknowledged is not sent twice.
+        """
+        if status == "completed" and self._too_large():
+            status, dead_letter = "failed", True
+            failure = Failure(
+                Kind.ANSWER, "answer_too_large", "the answer is too large for its topic"
+            )
+        self.status, self.failure = status, failure
+        try:
+            await self._publish(status, failure, dead_letter=dead_letter)
+        except TooLargeError:
+            # Nearly all of it is outputs; without them it fits, or the topic is hopeless.
+            self.report.outputs = self.report.answer = None
+            await self._publish(status, failure, dead_letter=dead_letter)
+
+    async def _run_program(self, stream: TokenStream | None) -> Failure | None:
+        question, program = self.delivery.question, self.delivery.program
+        assert question is not None, "undecodable records do not run"
+        assert program is not None, "a decoded question has a program"
+        return await self._runner.run(program, question.fields, self.report, stream)
+
+    def drop(self) -> None:
+        """Another process will answer this question."""
+        self.stream.drop()
+
+    async def _publish(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
+        if dead_letter and failure is not None and not self._dead_lettered:
+            await self._sink.dead_letter(self.delivery, failure, self.attempts)
+            self._dead_lettered = True
+        ended = await self.stream.end(status) if self.delivery.streams else None
+        await self._sink.completion(
+            self.delivery, self._completion(status, failure, dead_letter=dead_letter)
+        )
+        if ended is not None:
+            await ended
+
+    def _too_large(self) -> bool:
+        size = len(orjson.dumps(self.report.outputs, default=str))
+        answer = len(self.report.answer or "") * 3
+        limit = self._sink.completions.limit - _ENVELOPE_BYTES
+        return size + answer > limit and size + len(orjson.dumps(self.report.answer)) > limit
+
+    def _completion(
+        self, status: Status, failure: Failure | None, *, dead_letter: bool
+    ) -> Completion:
+        raw, report = self.delivery.raw, self.report
+        answered = status == "completed"
+        question = self.delivery.question
+        return Completion(
+            question_id=self.delivery.question_id,
+            status=status,
+            answer=report.answer if answered else None,
+            outputs=report.outputs if answered else None,
+            error=failure and Error(kind=failure.kind, code=failure.code, message=failure.message),
+            program=report.program,
+            model=report.model,
+            usage=report.usage,
+            attempts=self.attempts,
+            timing=self._timing(),
+            last_sequence=self.stream.last_sequence,
+            source=Source(
+                topic=raw.topic,
+                partition=raw.partition,
+                offset=raw.offset,
+                timestamp=raw.timestamp_ms,
+                group=self._sink.group_id,
+            ),
+            dead_letter=DeadLetterRef(topic=self._sink.dead_letters.topic) if dead_letter else None,
+            metadata=question and question.metadata,
+        )
+
+    def _timing(self) -> Timing:
+        if self.started_at is None:
+            queued = max(0.0, self._clock.wall() - self.delivery.raw.timestamp_ms / 1000)
+            return Timing(queued_ms=_milliseconds(queued))
+        first = self.report.first_token_at
+        ended = self.started_at if self.ended_at is None else self.ended_at
+        return Timing(
+            queued_ms=_milliseconds(self._queued),
+            first_token_ms=None if first is None else _milliseconds(first - self.started_at),
+            duration_ms=_milliseconds(ended - self.started_at),
+        )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 1)

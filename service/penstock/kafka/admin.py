@@ -1,0 +1,172 @@
+"""Topics: which are there, which are missing, and how large a record may be."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError as ClientError
+from aiokafka.errors import for_code
+
+from penstock.errors import ConfigurationError
+from penstock.kafka.sink import Target
+from penstock.settings import TopicSettings
+
+DAY_MS = 24 * 60 * 60 * 1000
+DEAD_LETTER_HEADROOM = 64 * 1024
+"""Bytes a dead letter's headers may add to the record it holds."""
+
+_CONNECT_TIMEOUT = 15.0
+_ALREADY_EXISTS = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Where the service reads and writes."""
+
+    questions: str
+    partitions: int
+    tokens: Target
+    completions: Target
+    dead_letters: Target
+
+
+@dataclass(frozen=True, slots=True)
+class _Topic:
+    partitions: int
+    config: Mapping[str, str]
+
+
+@asynccontextmanager
+async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connected admin client.
+
+    Raises:
+        ConfigurationError: there is no Kafka at this address, or it does not let us in.
+    """
+    servers = client["bootstrap_servers"]
+    connection = AIOKafkaAdminClient(**client, client_id="penstock")
+    try:
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            await connection.start()
+    except (ClientError, TimeoutError, OSError) as error:
+        await connection.close()
+        raise ConfigurationError(
+            f"no Kafka answers at {servers}; set KAFKA_BOOTSTRAP_SERVERS, "
+            "or start one with `penstock broker`"
+        ) from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
+    """Creates what is missing and looks up what is there.
+
+    Raises:
+        ConfigurationError: Kafka is away, or a topic is missing and may or can not be created.
+    """
+    wanted = (settings.questions, settings.tokens, settings.completions, settings.dead_letters)
+    async with admin(client) as connection:
+        try:
+            found = await _describe(connection, wanted)
+            missing = [topic for topic in wanted if topic not in found]
+            if missing and not settings.create:
+                raise ConfigurationError(
+                    f"topic {missing[0]!r} is missing; create it, or set TOPICS__CREATE=true"
+                )
+            if settings.questions in missing:
+                replicas = settings.replication_factor or await _replicas(connection)
+                await _create(connection, settings.questions, settings.partitions, replicas, {})
+                found |= await _appeared(connection, [settings.questions])
+                missing.remove(settings.questions)
+            if missing:
+                replicas = settings.replication_factor or await _replicas(connection)
+                questions = found[settings.questions]
+                for topic in missing:
+                    config = _config(topic, settings, questions.config)
+                    await _create(connection, topic, questions.partitions, replicas, config)
+                found |= await _appeared(connection, missing)
+        except ClientError as error:
+            raise ConfigurationError(f"topics: {error}") from error
+    return Topics(
+        settings.questions,
+        found[settings.questions].partitions,
+        *(_target(topic, found[topic]) for topic in wanted[1:]),
+    )
+
+
+def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -> dict[str, str]:
+    """None is compacted: their key is the ordering key, and every record counts."""
+    config = {"cleanup.policy": "delete"}
+    if topic == settings.tokens:
+        config["retention.ms"] = str(DAY_MS)
+    elif topic == settings.completions:
+        config["retention.ms"] = questions["retention.ms"]
+    else:
+        config["retention.ms"] = str(30 * DAY_MS)
+        limit = int(questions["max.message.bytes"]) + DEAD_LETTER_HEADROOM
+        config["max.message.bytes"] = str(limit)
+    return config
+
+
+def _target(name: str, topic: _Topic) -> Target:
+    return Target(name, topic.partitions, int(topic.config["max.message.bytes"]))
+
+
+async def _describe(connection: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, _Topic]:
+    described = await connection.describe_topics(list(topics))
+    partitions = {
+        topic["topic"]: len(topic["partitions"])
+        for topic in described
+        if topic["error_code"] == 0
+        and topic["partitions"]
+        and all(partition["leader"] >= 0 for partition in topic["partitions"])
+    }
+    if not partitions:
+        return {}
+    names = {"max.message.bytes": None, "retention.ms": None, "cleanup.policy": None}
+    responses = await connection.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic, configs=names) for topic in partitions]
+    )
+    return {
+        name: _Topic(partitions[name], {entry[0]: entry[1] for entry in entries})
+        for response in responses
+        for error, _, _, name, entries in response.resources
+        if error == 0
+    }
+
+
+async def _appeared(connection: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, _Topic]:
+    """A created topic reaches the brokers' metadata a little later, and nobody tells when."""
+    async with asyncio.timeout(_CONNECT_TIMEOUT):
+        while len(found := await _describe(connection, topics)) < len(topics):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def _replicas(connection: AIOKafkaAdminClient) -> int:
+    # The client refuses -1, Kafka's word for the broker's own default.
+    cluster = await connection.describe_cluster()
+    return min(3, len(cluster["brokers"]))
+
+
+async def _create(
+    connection: AIOKafkaAdminClient,
+    topic: str,
+    partitions: int,
+    replicas: int,
+    config: dict[str, str],
+) -> None:
+    response = await connection.create_topics(
+        [NewTopic(topic, partitions, replicas, topic_configs=config)]
+    )
+    for name, code, message in response.topic_errors:
+        # Another replica of ours may have been faster.
+        if code not in {0, _ALREADY_EXISTS}:
+            reason = message or for_code(code).__name__
+            raise ConfigurationError(f"topic {name!r} cannot be created: {reason}")

@@ -1,0 +1,291 @@
+"""Bytes to questions. What cannot be one becomes a failure with a message for its author."""
+
+import base64
+import json
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from pydantic import ValidationError
+
+from penstock.core.facts import RecordId
+from penstock.core.failure import Failure, Kind
+from penstock.errors import RecordError
+from penstock.events.envelope import Headers, text_header
+from penstock.events.question import Question
+
+STRUCTURED = "application/cloudevents+json"
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A record as it came, kept for the dead letter."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One record and what it asks for."""
+
+    record: RecordId
+    raw: Raw
+    question_id: str
+    program: str | None
+    lane: Hashable | None
+    budget: float
+    received_at: float
+    """Unix seconds."""
+    expires_at: float | None = None
+    """Monotonic seconds."""
+    question: Question | None = None
+    failure: Failure | None = None
+    forwarded: Headers = ()
+
+    @property
+    def streams(self) -> bool:
+        return self.question is None or self.question.stream
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a program needs of a question. `budget` in seconds."""
+
+    inputs: frozenset[str]
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Decodes records by an operator's bounds. Times in seconds."""
+
+    programs: Mapping[str, Expectation]
+    default_program: str
+    ordering: Literal["key", "partition", "none"]
+    max_timeout: float
+    id_characters: int
+    metadata_bytes: int
+    value_bytes: int
+    forward: frozenset[str]
+
+    def decode(self, record: RecordId, raw: Raw, monotonic: float, wall: float) -> Delivery:
+        """Never raises: what is wrong with the record is the delivery's `failure`."""
+        fallback = text_header(raw.headers, "ce_id") or f"{raw.topic}/{raw.partition}/{raw.offset}"
+        if len(fallback) > self.id_characters:
+            fallback = f"{raw.topic}/{raw.partition}/{raw.offset}"
+        known: dict[str, Any] = {
+            "record": record,
+            "raw": raw,
+            "lane": self._lane(raw),
+            "received_at": wall,
+            "forwarded": tuple(pair for pair in raw.headers if pair[0] in self.forward),
+        }
+        try:
+            question = self._question(raw)
+            program = question.program or self.default_program
+            expectation = self._expectation(question, program)
+        except RecordError as error:
+            failure = Failure(Kind.RECORD, error.code, error.message, "decode")
+            readable = error.question_id or fallback
+            return Delivery(
+                **known,
+                question_id=fallback if len(readable) > self.id_characters else readable,
+                program=None,
+                budget=0.0,
+                failure=failure,
+            )
+        expires_at = self._expires_at(question, raw.timestamp_ms / 1000, wall)
+        return Delivery(
+            **known,
+            question=question,
+            question_id=question.id or fallback,
+            program=program,
+            budget=expectation.budget,
+            expires_at=None if expires_at is None else monotonic + (expires_at - wall),
+        )
+
+    def _lane(self, raw: Raw) -> Hashable | None:
+        if self.ordering == "partition":
+            return "partition"
+        return raw.key if self.ordering == "key" else None
+
+    def _question(self, raw: Raw) -> Question:
+        value = raw.value
+        if value is None:
+            raise RecordError("tombstone", "the record has no value; a question is JSON or text")
+        if not value:
+            raise RecordError("empty_value", "the value is empty; a question is JSON or text")
+        if len(value) > self.value_bytes:
+            raise RecordError(
+                "value_too_large",
+                f"the value has {len(value)} bytes; the bound is {self.value_bytes}",
+            )
+        content_type = (text_header(raw.headers, "content-type") or "").partition(";")[0].strip()
+        if content_type == "text/plain":
+            body: dict[str, Any] = {"question": _text(value)}
+        elif content_type == STRUCTURED:
+            body = _structured(_json_object(value))
+        else:
+            body = _json_object(value)
+        header_id = text_header(raw.headers, "ce_id")
+        if body.get("id") is None and header_id:
+            body["id"] = header_id
+        expiry = text_header(raw.headers, "ce_expirytime")
+        if body.get("expires_at") is None and expiry:
+            body["expires_at"] = expiry
+        return self._validated(body)
+
+    def _validated(self, body: dict[str, Any]) -> Question:
+        question_id = body.get("id")
+        readable = question_id if isinstance(question_id, str) else None
+        if readable is not None and len(readable) > self.id_characters:
+            raise RecordError(
+                "invalid_field",
+                f"id: {len(readable)} characters; the bound is {self.id_characters}",
+            )
+        try:
+            question = Question.model_validate(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"] if part != "datetime")
+            what = first["msg"].removeprefix("Value error, ")
+            message = f"{where}: {what}" if where else what
+            raise RecordError("invalid_field", message, readable) from error
+        if question.expires_at is not None and question.expires_at.tzinfo is None:
+            raise RecordError("invalid_field", "expires_at: has no offset from UTC", readable)
+        if question.metadata is not None:
+            self._bound_metadata(question.metadata, readable)
+        return question
+
+    def _bound_metadata(self, metadata: dict[str, Any], question_id: str | None) -> None:
+        try:
+            size = len(orjson.dumps(metadata))
+        except orjson.JSONEncodeError as error:
+            raise RecordError("too_deep", "metadata: is nested too deep", question_id) from error
+        if size > self.metadata_bytes:
+            raise RecordError(
+                "metadata_too_large",
+                f"metadata: {size} bytes as JSON; the bound is {self.metadata_bytes}",
+                question_id,
+            )
+
+    def _expectation(self, question: Question, program: str) -> Expectation:
+        expectation = self.programs.get(program)
+        if expectation is None:
+            raise RecordError(
+                "unknown_program",
+                f"program: {program!r} is not served here (served: {', '.join(self.programs)})",
+                question.id,
+            )
+        if missing := sorted(expectation.inputs - question.fields.keys()):
+            raise RecordError(
+                "missing_input",
+                f"inputs: the program {program!r} also needs {', '.join(missing)}",
+                question.id,
+            )
+        return expectation
+
+    def _expires_at(self, question: Question, asked_at: float, now: float) -> float | None:
+        """Unix seconds. A record's timestamp in the future counts as now."""
+        asked_at = min(asked_at, now)
+        moments = []
+        if question.timeout_ms is not None:
+            moments.append(asked_at + question.timeout_ms / 1000)
+        if question.expires_at is not None:
+            moments.append(question.expires_at.timestamp())
+        return min(*moments, asked_at + self.max_timeout) if moments else None
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.removeprefix(_BOM).decode()
+    except UnicodeDecodeError as error:
+        raise RecordError(
+            "not_utf8", f"the value is not UTF-8: byte {error.start} cannot be decoded"
+        ) from error
+
+
+def _json_object(value: bytes) -> dict[str, Any]:
+    text = _text(value)
+    try:
+        body = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _what_is_wrong(text) from None
+    if not isinstance(body, dict):
+        raise RecordError("not_an_object", f"the value is JSON, but {_a(body)} and not an object")
+    return body
+
+
+def _what_is_wrong(text: str) -> RecordError:
+    """Reads again, slower and more leniently, for the sake of the message and the id."""
+    try:
+        body = json.loads(text)
+    except RecursionError:
+        return RecordError("too_deep", "the JSON is nested too deep")
+    except ValueError as error:
+        return RecordError("not_json", f"the value is not JSON: {error}")
+    code, message = "too_deep", "the JSON is nested too deep"
+    waiting = [("the value", body)]
+    while waiting:
+        where, item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend((where, key) for key in item)
+            waiting.extend(item.items())
+        elif isinstance(item, list):
+            waiting.extend((where, inner) for inner in item)
+        elif isinstance(item, float) and not math.isfinite(item):
+            code, message = "not_json", f"{where}: {item} is not a number in JSON"
+        elif isinstance(item, str) and not _encodable(item):
+            code = "invalid_text"
+            message = f"{where}: holds half of a surrogate pair, which is no character"
+    question_id = body.get("id") if isinstance(body, dict) else None
+    readable = isinstance(question_id, str) and _encodable(question_id)
+    return RecordError(
+        code, message if _encodable(message) else code, question_id if readable else None
+    )
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _a(value: object) -> str:
+    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _structured(event: dict[str, Any]) -> dict[str, Any]:
+    """A CloudEvent in structured mode (CloudEvents JSON Format 1.0.2)."""
+    event_id = event.get("id")
+    readable = event_id if isinstance(event_id, str) else None
+    for name in ("specversion", "id", "source", "type"):
+        if not isinstance(event.get(name), str) or not event[name]:
+            raise RecordError("invalid_event", f"the CloudEvent has no {name}", readable)
+    if "data" not in event and "data_base64" not in event:
+        raise RecordError("invalid_event", "the CloudEvent has no data", readable)
+    data = event.get("data")
+    try:
+        if data is None and isinstance(event.get("data_base64"), str):
+            data = _json_object(base64.b64decode(event["data_base64"], validate=True))
+    except (ValueError, RecordError) as error:
+        raise RecordError("invalid_event", f"the CloudEvent's data: {error}", readable) from error
+    if isinstance(data, str):
+        data = {"question": data}
+    if not isinstance(data, dict):
+        raise RecordError("invalid_event", "the CloudEvent's data is not an object", readable)
+    attributes = {"id": event_id, "expires_at": event.get("expirytime")}
+    given = {name: value for name, value in data.items() if value is not None}
+    return {name: value for name, value in attributes.items() if value is not None} | given

@@ -1,0 +1,150 @@
+"""Publish tokens, completions and dead letters."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError as ClientError
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+
+from penstock.clock import Clock
+from penstock.core.failure import Failure
+from penstock.errors import PublishError, TooLargeError
+from penstock.events import envelope
+from penstock.events.completion import Completion
+from penstock.events.dead_letter import dead_letter_headers
+from penstock.kafka.codec import Delivery
+from penstock.program.stream import Send
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A topic to write to. `limit` is its `max.message.bytes`."""
+
+    topic: str
+    partitions: int
+    limit: int
+
+
+class KafkaSink:
+    """Answers go to the partition with the question's number, modulo the topic's count."""
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        group_id: str,
+        tokens: Target,
+        completions: Target,
+        dead_letters: Target,
+        clock: Clock,
+    ) -> None:
+        self.group_id = group_id
+        self.tokens = tokens
+        self.completions = completions
+        self.dead_letters = dead_letters
+        self._clock = clock
+        self._source = f"/penstock/{group_id}"
+        # A rerun of a question after a crash says other things under the same sequence numbers;
+        # CloudEvents wants every event's id to be its own.
+        self._nonce = uuid4().hex[:12]
+        self._producer = AIOKafkaProducer(
+            **client,
+            client_id="penstock",
+            acks="all",
+            enable_idempotence=True,
+            # The brokers know their topics' limits; ours would only hide them.
+            max_request_size=2**30,
+        )
+
+    async def start(self) -> None:
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Everything that matters is acknowledged before; what is not is sent now."""
+        await self._producer.stop()
+
+    def healthy(self) -> bool:
+        """False when the client's sender has died: nothing will ever be acknowledged again."""
+        sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
+        return sender is not None and not sender.done()
+
+    def token_sender(self, delivery: Delivery) -> Send:
+        """How the token events of one question reach the topic."""
+        raw, topic = delivery.raw, self.tokens.topic
+        partition = raw.partition % self.tokens.partitions
+        key = raw.key if raw.key is not None else delivery.question_id.encode()
+        prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/"
+        producer, clock, source = self._producer, self._clock, self._source
+
+        async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
+            headers = envelope.headers(
+                envelope.TOKEN, f"{prefix}{sequence}", source, clock.wall(), delivery.forwarded
+            )
+            acknowledgement: asyncio.Future[Any] = await producer.send(
+                topic, value, key, partition, headers=headers
+            )
+            return acknowledgement
+
+        return send
+
+    async def completion(self, delivery: Delivery, completion: Completion) -> None:
+        """Returns when it is acknowledged.
+
+        Raises:
+            TooLargeError: the topic does not take a completion of this size.
+            PublishError: the broker refused it.
+        """
+        raw = delivery.raw
+        await self._publish(
+            self.completions,
+            raw.partition,
+            raw.key if raw.key is not None else delivery.question_id.encode(),
+            completion.model_dump_json().encode(),
+            envelope.headers(
+                envelope.COMPLETION,
+                f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/completion",
+                self._source,
+                self._clock.wall(),
+                delivery.forwarded,
+            ),
+        )
+
+    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
+        """The original record with its key and value untouched. Raises as `completion` does."""
+        raw = delivery.raw
+        headers = dead_letter_headers(
+            raw.headers,
+            topic=raw.topic,
+            partition=raw.partition,
+            offset=raw.offset,
+            group=self.group_id,
+            attempts=attempts,
+            kind=failure.kind,
+            code=failure.code,
+            stage=failure.stage,
+            message=failure.message,
+            at=envelope.rfc3339(self._clock.wall()),
+        )
+        await self._publish(self.dead_letters, raw.partition, raw.key, raw.value, headers)
+
+    async def _publish(
+        self,
+        target: Target,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+    ) -> None:
+        # A tombstone without a key is legal on the wire, but not for the client.
+        key = b"" if key is None and value is None else key
+        try:
+            await self._producer.send_and_wait(
+                target.topic, value, key, partition % target.partitions, headers=headers
+            )
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise TooLargeError(f"{target.topic}: {error}") from error
+        except ClientError as error:
+            raise PublishError(f"{target.topic}: {error}") from error

@@ -1,0 +1,155 @@
+"""Fetch, pause, resume, commit, and what the group says about partitions."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import KafkaError as ClientError
+
+from penstock.clock import Clock
+from penstock.core.facts import RecordId
+from penstock.errors import CommitError
+from penstock.kafka.codec import Codec, Delivery, Raw
+
+MAX_BATCH = 100
+"""Records decoded in one go: decoding more would hold up the token streams of others."""
+
+COMMIT_TIMEOUT = 10.0
+SESSION_TIMEOUT_MS = 10_000
+HEARTBEAT_MS = 500
+
+OnAssigned = Callable[[Mapping[int, int]], None]
+OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
+
+
+class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped base
+    """The questions topic, read as a member of the group."""
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topic: str,
+        group_id: str,
+        codec: Codec,
+        clock: Clock,
+        drain: float,
+    ) -> None:
+        self._topic = topic
+        self._codec = codec
+        self._clock = clock
+        self._epochs: dict[int, int] = {}
+        self._epoch = 0
+        self._committed: dict[int, int] = {}
+        self._committing = asyncio.Lock()
+        self._on_assigned: OnAssigned | None = None
+        self._on_revoked: OnRevoked | None = None
+        self._consumer = AIOKafkaConsumer(
+            **client,
+            group_id=group_id,
+            client_id="penstock",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            # The revoke callback lets running work finish; the group waits for it that long.
+            rebalance_timeout_ms=int((drain + 10) * 1000),
+            # Records are fetched whether or not questions finish: only a dead loop stops polling.
+            max_poll_interval_ms=int((drain + 60) * 1000),
+            fetch_max_wait_ms=250,
+        )
+
+    async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None:
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        await self._consumer.start()
+        self._consumer.subscribe([self._topic], listener=self)
+
+    async def stop(self) -> None:
+        """Leaves the group. Everything is released before."""
+        await self._consumer.stop()
+
+    async def fetch(self) -> list[Delivery]:
+        """Waits for records, for ever."""
+        batches = await self._consumer.getmany(timeout_ms=60_000, max_records=MAX_BATCH)
+        monotonic, wall = self._clock.monotonic(), self._clock.wall()
+        return [
+            self._codec.decode(
+                RecordId(tp.partition, self._epochs[tp.partition], record.offset),
+                _raw(record),
+                monotonic,
+                wall,
+            )
+            for tp, records in batches.items()
+            if tp.partition in self._epochs
+            for record in records
+        ]
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._consumer.pause(*self._mine(partitions))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        self._consumer.resume(*self._mine(partitions))
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        """One at a time, in the order asked for.
+
+        Raises:
+            CommitError: nothing, or not everything, was committed.
+        """
+        async with self._committing:
+            try:
+                async with asyncio.timeout(COMMIT_TIMEOUT):
+                    await self._consumer.commit(
+                        {TopicPartition(self._topic, p): offset for p, offset in offsets.items()}
+                    )
+                    self._committed.update(offsets)
+            except (CommitFailedError, IllegalStateError) as error:
+                raise CommitError(f"the partitions went to another member: {error}") from error
+            except (ClientError, TimeoutError) as error:
+                raise CommitError(str(error) or type(error).__name__) from error
+
+    def lag(self) -> dict[int, int]:
+        """Records between our last commit and the end of the log as last seen, per partition."""
+        ends = {tp.partition: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
+        return {
+            partition: max(0, end - self._committed[partition])
+            for partition, end in ends.items()
+            if end is not None and partition in self._committed
+        }
+
+    def assigned(self) -> frozenset[int]:
+        return frozenset(self._epochs)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        partitions = frozenset(tp.partition for tp in revoked)
+        if partitions and self._on_revoked is not None:
+            await self._on_revoked(partitions)
+        for partition in partitions:
+            self._epochs.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._epoch += 1
+        self._epochs = {tp.partition: self._epoch for tp in assigned}
+        if self._on_assigned is not None:
+            self._on_assigned(self._epochs)
+
+    def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
+        wanted = {TopicPartition(self._topic, partition) for partition in partitions}
+        return wanted.intersection(self._consumer.assignment())
+
+
+def _raw(record: ConsumerRecord) -> Raw:
+    return Raw(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )

@@ -1,0 +1,296 @@
+"""Inbox, `handle`, `poll`, carry out. The one task that calls the engine."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import structlog
+
+from penstock.clock import Clock
+from penstock.core import facts
+from penstock.core.engine import Engine
+from penstock.core.facts import RecordId, Status
+from penstock.core.failure import Failure, Kind
+from penstock.errors import CommitError, KafkaError
+
+IDLE = 1.0
+"""Seconds after which the loop turns although nothing happened: the liveness probe watches it."""
+
+log = structlog.get_logger("penstock.loop")
+
+
+class Delivery(Protocol):
+    """What a source fetches, as far as the loop looks at it."""
+
+    @property
+    def record(self) -> RecordId: ...
+    @property
+    def lane(self) -> Hashable | None: ...
+    @property
+    def budget(self) -> float: ...
+    @property
+    def expires_at(self) -> float | None: ...
+    @property
+    def failure(self) -> Failure | None: ...
+
+
+D = TypeVar("D", bound=Delivery)
+D_co = TypeVar("D_co", bound=Delivery, covariant=True)
+
+
+class Source(Protocol[D_co]):
+    """The questions."""
+
+    async def fetch(self) -> Sequence[D_co]: ...
+    def pause(self, partitions: Iterable[int]) -> None: ...
+    def resume(self, partitions: Iterable[int]) -> None: ...
+    async def commit(self, offsets: Mapping[int, int]) -> None: ...
+
+
+class Job(Protocol):
+    """One question, with its payload."""
+
+    async def run(self, attempt: int) -> Failure | None: ...
+    async def conclude(
+        self, status: Status, failure: Failure | None, *, dead_letter: bool
+    ) -> None: ...
+    def drop(self) -> None: ...
+
+
+J = TypeVar("J", bound=Job)
+Observer = Callable[[facts.Event | facts.Command, J | None], None]
+
+
+class Inbox:
+    """What has happened and is not yet handled."""
+
+    def __init__(self) -> None:
+        self.items: deque[Any] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, item: Any) -> None:
+        self.items.append(item)
+        self._wake()
+
+    async def wait(self, seconds: float) -> None:
+        if self.items:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_later(seconds, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Loop(Generic[D, J]):
+    """Joins the engine with the world."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Source[D],
+        begin: Callable[[D], J],
+        clock: Clock,
+        observe: Observer[J],
+    ) -> None:
+        self.turned_at = clock.monotonic()
+        self.jobs: dict[RecordId, J] = {}
+        self._engine = engine
+        self._source = source
+        self._begin = begin
+        self._clock = clock
+        self._observe = observe
+        self._inbox = Inbox()
+        self._runs: dict[RecordId, asyncio.Task[None]] = {}
+        self._others: set[asyncio.Task[None]] = set()
+        self._awaiting_release: list[asyncio.Future[None]] = []
+        self._stop: facts.Stop | None = None
+        self._routes: dict[type, Callable[[Any], None]] = {
+            facts.Start: self._start,
+            facts.Cancel: self._cancel,
+            facts.PublishCompletion: self._publish_completion,
+            facts.GiveUp: self._give_up,
+            facts.Pause: lambda command: source.pause(command.partitions),
+            facts.Resume: lambda command: source.resume(command.partitions),
+            facts.Commit: lambda command: self._spawn(self._commit(command)),
+            facts.Release: lambda command: self._spawn(self._release(command)),
+            facts.Stop: self._stopping,
+        }
+
+    async def run(self) -> Failure | None:
+        """Until the engine says `Stop`; then why, if an operator is needed.
+
+        Raises:
+            KafkaError: fetching failed for good.
+        """
+        fetching = asyncio.create_task(self._fetch())
+        try:
+            while self._stop is None:
+                wake_at = self._turn()
+                if self._stop is None:
+                    await self._inbox.wait(wake_at - self._clock.monotonic())
+            await asyncio.gather(*self._others)
+        finally:
+            for task in (fetching, *self._runs.values(), *self._others):
+                task.cancel()
+            self._let_the_group_go_on()
+        return self._stop.failure
+
+    def tell(self, event: facts.Event) -> None:
+        """Something happened. Never call the engine; tell the loop."""
+        self._inbox.put(event)
+
+    async def revoke(self, partitions: frozenset[int], until: float) -> None:
+        """Returns when nothing of these partitions runs any more and what is done is committed."""
+        if self._stop is not None:
+            return
+        released = asyncio.get_running_loop().create_future()
+        self._awaiting_release.append(released)
+        self.tell(facts.Revoking(partitions, until))
+        await released
+
+    def _turn(self) -> float:
+        """Handles what is in the inbox, carries out what follows, says when to turn again."""
+        self.turned_at = now = self._clock.monotonic()
+        items = self._inbox.items
+        while items:
+            item = items.popleft()
+            if isinstance(item, _Batch):
+                self._take(item, now)
+            elif isinstance(item, BaseException):
+                raise item
+            else:
+                self._handle(item, now)
+        step = self._engine.poll(now)
+        for command in step.commands:
+            self._observe(command, self._job_of(command))
+            self._routes[type(command)](command)
+        return now + IDLE if step.wake_at is None else min(step.wake_at, now + IDLE)
+
+    def _handle(self, event: facts.Event, now: float) -> None:
+        self._engine.handle(event, now)
+        self._observe(event, self._job_of(event))
+        if isinstance(event, facts.Published):
+            self.jobs.pop(event.record, None)
+
+    def _job_of(self, fact: facts.Event | facts.Command) -> J | None:
+        record = getattr(fact, "record", None)
+        return None if record is None else self.jobs.get(record)
+
+    # --- fetching -----------------------------------------------------------------------------
+
+    async def _fetch(self) -> None:
+        try:
+            while True:
+                batch = _Batch(await self._source.fetch())
+                self._inbox.put(batch)
+                # One batch at a time: the engine may want to pause before the next.
+                await batch.taken.wait()
+        except KafkaError as error:
+            self._inbox.put(error)
+
+    def _take(self, batch: "_Batch", now: float) -> None:
+        for delivery in batch.deliveries:
+            record = delivery.record
+            fetched = facts.Fetched(
+                record, delivery.lane, delivery.budget, delivery.expires_at, delivery.failure
+            )
+            self._engine.handle(fetched, now)
+            if self._engine.owns(record):
+                self.jobs[record] = self._begin(delivery)
+                self._observe(fetched, self.jobs[record])
+        batch.taken.set()
+
+    # --- carrying out -------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._others.add(task)
+        task.add_done_callback(self._others.discard)
+
+    def _start(self, command: facts.Start) -> None:
+        record = command.record
+        run = self._run(record, self.jobs[record], command.attempt)
+        self._runs[record] = asyncio.get_running_loop().create_task(run)
+
+    def _cancel(self, command: facts.Cancel) -> None:
+        if (run := self._runs.get(command.record)) is not None:
+            run.cancel()
+
+    async def _run(self, record: RecordId, job: J, attempt: int) -> None:
+        event: facts.Event
+        try:
+            failure = await job.run(attempt)
+            event = facts.Finished(record) if failure is None else facts.Failed(record, failure)
+        except asyncio.CancelledError:
+            event = facts.Cancelled(record)
+        except Exception as error:
+            log.exception("a run failed in a way nobody foresaw", record=record)
+            event = facts.Failed(
+                record, Failure(Kind.ANSWER, "unexpected_error", f"{type(error).__name__}: {error}")
+            )
+        del self._runs[record]
+        self.tell(event)
+
+    def _publish_completion(self, command: facts.PublishCompletion) -> None:
+        self._spawn(self._conclude(command.record, "completed", None, dead_letter=False))
+
+    def _give_up(self, command: facts.GiveUp) -> None:
+        self._spawn(
+            self._conclude(
+                command.record, command.status, command.failure, dead_letter=command.dead_letter
+            )
+        )
+
+    async def _conclude(
+        self, record: RecordId, status: Status, failure: Failure | None, *, dead_letter: bool
+    ) -> None:
+        try:
+            await self.jobs[record].conclude(status, failure, dead_letter=dead_letter)
+        except KafkaError as error:
+            log.warning("a completion was refused; it will be sent again", error=str(error))
+            self.tell(facts.PublishFailed(record))
+        else:
+            self.tell(facts.Published(record))
+
+    async def _commit(self, command: facts.Commit) -> None:
+        try:
+            await self._source.commit(command.offsets)
+        except CommitError as error:
+            log.warning("offsets not committed; they will be again", error=str(error))
+            self.tell(facts.CommitFailed())
+        else:
+            self.tell(facts.Committed())
+
+    async def _release(self, command: facts.Release) -> None:
+        for record in [record for record in self.jobs if record.partition in command.partitions]:
+            self.jobs.pop(record).drop()
+        try:
+            if command.offsets:
+                await self._source.commit(command.offsets)
+        except CommitError as error:
+            log.warning("the last commit of these partitions failed", error=str(error))
+        self._let_the_group_go_on()
+
+    def _let_the_group_go_on(self) -> None:
+        waiting, self._awaiting_release = self._awaiting_release, []
+        for released in waiting:
+            if not released.done():
+                released.set_result(None)
+
+    def _stopping(self, command: facts.Stop) -> None:
+        self._stop = command
+
+
+class _Batch:
+    def __init__(self, deliveries: Sequence[Any]) -> None:
+        self.deliveries = deliveries
+        self.taken = asyncio.Event()

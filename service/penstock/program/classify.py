@@ -1,0 +1,51 @@
+"""Which failure kind is this exception? The first row that fits decides."""
+
+from typing import Any
+
+from dspy.utils import exceptions as dspy_errors
+
+from penstock.core.failure import Failure, Kind
+
+# Order matters: dspy's LMUnsupportedModelError and ContextWindowExceededError are both
+# LMInvalidRequestErrors, and most of the others are LMProviderErrors.
+_TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
+    (dspy_errors.AdapterParseError, Kind.ANSWER, "unparsable_answer"),
+    (dspy_errors.ContextWindowExceededError, Kind.RECORD, "context_window_exceeded"),
+    (dspy_errors.LMUnsupportedModelError, Kind.OPERATOR, "unknown_model"),
+    (dspy_errors.LMInvalidRequestError, Kind.RECORD, "invalid_request"),
+    (dspy_errors.LMAuthError, Kind.OPERATOR, "model_auth"),
+    (dspy_errors.LMBillingError, Kind.OPERATOR, "model_unpaid"),
+    (dspy_errors.LMConfigurationError, Kind.OPERATOR, "model_configuration"),
+    (dspy_errors.LMUnsupportedFeatureError, Kind.OPERATOR, "model_configuration"),
+    (dspy_errors.LMRateLimitError, Kind.UPSTREAM, "rate_limited"),
+    (dspy_errors.LMTimeoutError, Kind.UPSTREAM, "model_timeout"),
+    (dspy_errors.LMServerError, Kind.UPSTREAM, "model_error"),
+    (dspy_errors.LMTransportError, Kind.UPSTREAM, "connection_lost"),
+    (dspy_errors.LMProviderError, Kind.UPSTREAM, "model_error"),
+    (dspy_errors.LMStreamAssemblyError, Kind.UPSTREAM, "stream_broken"),
+    (dspy_errors.LMError, Kind.UPSTREAM, "model_error"),
+)
+
+
+def classify(error: BaseException) -> Failure:
+    """What the program does not own is the model's; everything else is an answer that failed."""
+    for cause, kind, code in _TABLE:
+        if isinstance(error, cause):
+            return Failure(kind, code, _message(error), retry_after=_retry_after(error))
+    return Failure(Kind.ANSWER, "program_error", _message(error))
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, dspy_errors.AdapterParseError):
+        # Its own message quotes the whole answer.
+        wanted = ", ".join(error.signature.output_fields)
+        return f"the answer does not hold the fields asked for: {wanted}"
+    status: Any = getattr(error, "status", None)
+    text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
+    prefix = f"HTTP {status}: " if status else ""
+    return f"{prefix}{type(error).__name__}: {text}"[:1000]
+
+
+def _retry_after(error: BaseException) -> float | None:
+    value: Any = getattr(error, "retry_after", None)
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,166 @@
+"""What one question says, as token events: one record in flight, the rest merged behind it.
+
+The first piece leaves at once. What the model says while that record is unacknowledged is merged
+into the next, so an idle broker gives an event per chunk and a busy one fewer and larger events.
+A stream holds one record in flight and one buffer; when that is full, reading the model waits.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.events import token
+
+BUFFER_BYTES = 4096
+
+Send = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
+"""Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where a piece of text belongs."""
+
+    field: str
+    step: str
+    call: int
+    output: bool
+
+
+class TokenStream:
+    """The token events of one question, gap-free across its attempts.
+
+    Belongs to one event loop. Calls may overlap: a program may ask several predictors at once.
+    """
+
+    def __init__(self, question_id: str, send: Send, min_interval: float = 0.0) -> None:
+        self.question_id = question_id
+        self.attempt = 0
+        self.tokens = 0
+        self.merged = 0
+        self.last_sequence: int | None = None
+        """The sequence of the `end` event."""
+        self._send = send
+        self._min_interval = min_interval
+        self._next = 0
+        self._pending: deque[tuple[Part, list[str]]] = deque()
+        self._pending_bytes = 0
+        self._in_flight = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._handing_over = asyncio.Lock()
+        """Sequences reach the producer in order even where it makes the sender wait."""
+        self._error: BaseException | None = None
+        self._closed = False
+
+    async def say(self, part: Part, text: str) -> None:
+        """Raises what went wrong with an earlier record."""
+        if not text or self._closed:
+            return
+        self.tokens += 1
+        if self._pending and self._pending[-1][0] == part:
+            self._pending[-1][1].append(text)
+            self.merged += 1
+        else:
+            self._pending.append((part, [text]))
+        self._pending_bytes += len(text)
+        if not self._in_flight and self._timer is None:
+            await self._put_pending()
+        while self._pending_bytes >= BUFFER_BYTES and self._error is None:
+            if self._room is None:
+                self._room = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._room)
+        if self._error is not None:
+            raise self._error
+
+    async def restart(self, reason: str) -> None:
+        """What was said before is void."""
+        self._pending.clear()
+        self._made_room(self._pending_bytes)
+        await self._put("restart", reason=reason)
+
+    async def status(self, text: str) -> None:
+        """A step or a tool call, for people to read."""
+        await self._put_pending()
+        await self._put("status", text=text)
+
+    async def end(self, status: str) -> "asyncio.Future[Any]":
+        """The last event; the future is its acknowledgement. May be called again after an error.
+
+        What a cancelled program still says afterwards is dropped.
+        """
+        self._closed = True
+        self._error = None
+        if self.last_sequence is None:
+            await self._put_pending()
+        else:
+            self._next = self.last_sequence
+        self.last_sequence = self._next
+        return await self._put("end", status=status)
+
+    def drop(self) -> None:
+        """Say nothing more, not even what is pending: another process answers this question."""
+        self._closed = True
+        self._pending.clear()
+
+    async def _put_pending(self) -> None:
+        while self._pending:
+            part, texts = self._pending.popleft()
+            text = "".join(texts)
+            self._made_room(len(text))
+            await self._put(
+                "token",
+                field=part.field,
+                text=text,
+                step=part.step,
+                call=part.call,
+                output=part.output,
+            )
+
+    async def _put(self, kind: str, **body: Any) -> "asyncio.Future[Any]":
+        self._in_flight += 1
+        try:
+            async with self._handing_over:
+                sequence = self._next
+                value = token.encode(kind, self.question_id, sequence, self.attempt, **body)
+                acknowledgement = await self._send(value, sequence)
+                self._next = sequence + 1
+        except BaseException:
+            self._in_flight -= 1
+            raise
+        if self._min_interval and self._timer is None:
+            loop = acknowledgement.get_loop()
+            self._timer = loop.call_later(self._min_interval, self._interval_over)
+        acknowledgement.add_done_callback(self._acknowledged)
+        return acknowledgement
+
+    def _acknowledged(self, acknowledgement: "asyncio.Future[Any]") -> None:
+        self._in_flight -= 1
+        if not acknowledgement.cancelled() and (error := acknowledgement.exception()) is not None:
+            self._error = error
+            self._made_room(0)
+        self._go_on()
+
+    def _interval_over(self) -> None:
+        self._timer = None
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._pending and not self._in_flight and self._timer is None and self._error is None:
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def _flush(self) -> None:
+        try:
+            await self._put_pending()
+        except Exception as error:  # noqa: BLE001 - raised to the speaker at its next word
+            self._error = error
+            self._made_room(0)
+
+    def _made_room(self, size: int) -> None:
+        self._pending_bytes -= size
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)

@@ -1,0 +1,229 @@
+"""The only reader of the environment: one typed tree of settings.
+
+Flags come before the environment, then `.env`, then `penstock.toml`, then the defaults below.
+Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL__SLOTS=128`.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from penstock.errors import ConfigurationError
+
+TOML_FILE = Path("penstock.toml")
+
+Milliseconds = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(_Part):
+    bootstrap_servers: str = Field(
+        "localhost:9092", description="`KAFKA_BOOTSTRAP_SERVERS` works too."
+    )
+    group_id: str = Field("penstock", description="The consumer group of all replicas.")
+    client: dict[str, str] = Field(
+        default_factory=dict,
+        description="Security of the connection by librdkafka's names: `security.protocol`, "
+        "`sasl.mechanism`, `sasl.username`, `sasl.password`, `ssl.ca.location`, "
+        "`ssl.certificate.location`, `ssl.key.location`, `ssl.key.password`.",
+    )
+
+
+class TopicSettings(_Part):
+    questions: str = "penstock.questions"
+    tokens: str = "penstock.tokens"
+    completions: str = "penstock.completions"
+    dead_letters: str = "penstock.dead-letters"
+    create: bool = Field(True, description="Create the topics that are missing.")
+    partitions: Positive = Field(
+        6, description="Of a questions topic we create; the others take its number."
+    )
+    replication_factor: Positive | None = Field(
+        None, description="Of topics we create. Default: 3, or as many brokers as there are."
+    )
+
+
+class PoolSettings(_Part):
+    slots: Positive = Field(64, description="Questions that run at once.")
+    ordering: Literal["key", "partition", "none"] = Field(
+        "key",
+        description="What runs one at a time, in order: questions of one key, of one partition, "
+        "or nothing.",
+    )
+
+
+class IntakeSettings(_Part):
+    high: Positive = Field(200, description="Records waiting per partition at which it is paused.")
+    low: Annotated[int, Field(ge=0)] = Field(100, description="... and at which it is resumed.")
+
+
+class DeadlineSettings(_Part):
+    default_ms: Positive = Field(
+        120_000, description="From the first start, for questions that name no deadline."
+    )
+    max_ms: Positive = Field(600_000, description="Caps what a question asks for.")
+    dead_letter: bool = Field(True, description="Whether an expired question is dead-lettered.")
+
+
+class CommitSettings(_Part):
+    interval_ms: Positive = Field(1_000, description="Offsets are committed this often ...")
+    records: Positive = Field(500, description="... or after so many records, if that is sooner.")
+
+
+class TokenSettings(_Part):
+    min_interval_ms: Milliseconds = Field(
+        0, description="Merges what a question says within this time into one record."
+    )
+
+
+class BoundSettings(_Part):
+    id_characters: Positive = 256
+    metadata_bytes: Positive = 8 * 1024
+    value_bytes: Positive = 1024 * 1024
+
+
+class HeaderSettings(_Part):
+    forward: tuple[str, ...] = Field(
+        ("ce_correlationid", "kafka_correlationId"),
+        description="Headers of a question that travel on to its tokens and its completion.",
+    )
+
+
+class ProgramSettings(_Part):
+    entry: str = Field(description="A DSPy signature, or `package.module:attribute`.")
+    model: str = Field("default", description="The name of one of MODELS.")
+    version: str | None = None
+    timeout_ms: Positive | None = Field(None, description="Default: DEADLINE__DEFAULT_MS.")
+
+
+class ModelSettings(_Part):
+    name: str = Field(description="As DSPy names it: `openai/gpt-4o-mini`.")
+    api_base: str | None = None
+    api_key: SecretStr | None = None
+    adapter: Literal["chat", "json", "plain"] = Field(
+        "chat",
+        description="How fields travel in the prompt. `plain`: one text output, for small models.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="More for the model: `temperature`, `max_tokens` ..."
+    )
+
+
+class TelemetrySettings(_Part):
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        9464, description="Of /metrics, /livez and /readyz. 0: a free one."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything an operator decides."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PENSTOCK_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        extra="ignore",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    pool: PoolSettings = PoolSettings()
+    intake: IntakeSettings = IntakeSettings()
+    deadline: DeadlineSettings = DeadlineSettings()
+    commit: CommitSettings = CommitSettings()
+    tokens: TokenSettings = TokenSettings()
+    bounds: BoundSettings = BoundSettings()
+    headers: HeaderSettings = HeaderSettings()
+    programs: dict[str, ProgramSettings] = Field(
+        default_factory=lambda: {"qa": ProgramSettings(entry="question -> answer")},
+        description="Name to program. Default: `qa`, the signature `question -> answer`.",
+    )
+    default_program: str | None = Field(
+        None, description="For questions that name none. Default: the first of PROGRAMS."
+    )
+    model: ModelSettings | None = Field(None, description="The model named `default`.")
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    telemetry: TelemetrySettings = TelemetrySettings()
+    drain_ms: Milliseconds = Field(
+        25_000, description="Running questions may finish within this time at SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("programs", mode="before")
+    @classmethod
+    def _entry_alone(cls, programs: Any) -> Any:
+        if not isinstance(programs, dict):
+            return programs
+        return {
+            name: {"entry": entry} if isinstance(entry, str) else entry
+            for name, entry in programs.items()
+        }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, TOML_FILE)
+        if unknown := set(toml.toml_data) - set(cls.model_fields):
+            raise ConfigurationError(f"{TOML_FILE}: unknown setting {min(unknown)!r}")
+        customary = InitSettingsSource(settings_cls, _customary_names())
+        return init_settings, env_settings, customary, dotenv_settings, toml
+
+    @property
+    def all_models(self) -> dict[str, ModelSettings]:
+        return self.models if self.model is None else {"default": self.model, **self.models}
+
+
+def _customary_names() -> dict[str, Any]:
+    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    return {"kafka": {"bootstrap_servers": servers}} if servers else {}
+
+
+def load(**flags: Any) -> Settings:
+    """The resolved tree.
+
+    Raises:
+        ConfigurationError: names the setting that is wrong, and why.
+    """
+    try:
+        settings = Settings(**flags)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "__".join(str(part).upper() for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"setting {where}: {what}") from error
+    except SettingsError as error:
+        raise ConfigurationError(str(error)) from error
+    if settings.intake.low >= settings.intake.high:
+        raise ConfigurationError("setting INTAKE__LOW must be below INTAKE__HIGH")
+    if not settings.programs:
+        raise ConfigurationError("setting PROGRAMS is empty: name a program to run")
+    default = settings.default_program
+    if default is not None and default not in settings.programs:
+        raise ConfigurationError(
+            f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
+            f"({', '.join(settings.programs)})"
+        )
+    return settings

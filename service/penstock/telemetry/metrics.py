@@ -1,0 +1,105 @@
+"""Metrics for Prometheus: their names, units and meaning, and what feeds them."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock.core import facts
+from penstock.core.engine import Engine, Phase
+from penstock.job import Job
+
+_FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
+_DURATION = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
+
+
+class Metrics:
+    """Watches the events and commands that pass through the loop."""
+
+    def __init__(self, engine: Engine, lag: Callable[[], Mapping[int, int]]) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_State(engine, lag))
+        self._received = Counter(
+            "penstock_questions_received",
+            "Questions fetched, decodable or not.",
+            registry=self.registry,
+        )
+        self._ended = Counter(
+            "penstock_questions_ended",
+            "Completions acknowledged.",
+            ["program", "status"],
+            registry=self.registry,
+        )
+        self._tokens = Counter(
+            "penstock_tokens",
+            "Pieces of text the models streamed.",
+            ["program"],
+            registry=self.registry,
+        )
+        self._first_token = Histogram(
+            "penstock_first_token_seconds",
+            "From a question's first start to its first token.",
+            ["program"],
+            buckets=_FIRST_TOKEN,
+            registry=self.registry,
+        )
+        self._duration = Histogram(
+            "penstock_question_duration_seconds",
+            "From a question's first start to its end.",
+            ["program"],
+            buckets=_DURATION,
+            registry=self.registry,
+        )
+
+    def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
+        if isinstance(fact, facts.Fetched):
+            self._received.inc()
+        elif isinstance(fact, facts.Published) and job is not None:
+            self._end(job)
+
+    def _end(self, job: Job) -> None:
+        # A name nobody serves would make a label of whatever a producer writes.
+        program = job.delivery.program or "none"
+        self._ended.labels(program, job.status).inc()
+        if job.started_at is None:
+            return
+        self._tokens.labels(program).inc(job.stream.tokens)
+        if job.ended_at is not None:
+            self._duration.labels(program).observe(job.ended_at - job.started_at)
+        if job.report.first_token_at is not None:
+            first = job.report.first_token_at - job.started_at
+            self._first_token.labels(program).observe(first)
+
+
+class _State(Collector):
+    """Read from the engine when somebody asks."""
+
+    def __init__(self, engine: Engine, lag: Callable[[], Mapping[int, int]]) -> None:
+        self._engine = engine
+        self._lag = lag
+
+    def collect(self) -> Iterator[Metric]:
+        engine = self._engine
+        waiting = sum(q.phase is Phase.WAITING for q in engine.questions.values())
+        yield _gauge("penstock_slots", "Questions that may run at once.", engine.policy.slots)
+        yield _gauge("penstock_in_flight", "Questions running.", engine.admission.in_flight)
+        yield _gauge("penstock_waiting", "Questions fetched and not started.", waiting)
+        yield _gauge(
+            "penstock_paused_partitions",
+            "Partitions paused above the high mark.",
+            len(engine.intake.paused),
+        )
+        yield _gauge("penstock_assigned_partitions", "Partitions of ours.", len(engine.ledgers))
+        lag = GaugeMetricFamily(
+            "penstock_commit_lag",
+            "Records between the last commit and the end of the log.",
+            labels=["partition"],
+        )
+        for partition, records in self._lag().items():
+            lag.add_metric([str(partition)], records)
+        yield lag
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)
