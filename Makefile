@@ -33,8 +33,8 @@ broker: $(READY)  ## a real Apache Kafka on this machine, until Ctrl-C
 serve: $(READY)  ## the service, settings from the environment, .env or penstock.toml
 	$(BIN)/penstock serve
 
-schemas: $(READY)  ## write schemas/ anew from the models
-	$(BIN)/python -m penstock.events.schemas schemas
+schemas: $(READY)  ## write schemas/ and the README's settings anew from the models
+	$(BIN)/python -m schemas
 
 lock: $(READY)  ## renew requirements.lock
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \

@@ -6,12 +6,14 @@ Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL_
 
 import os
 from pathlib import Path
+from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -97,10 +99,15 @@ class BoundSettings(_Part):
 
 
 class HeaderSettings(_Part):
-    forward: tuple[str, ...] = Field(
+    forward: Annotated[tuple[str, ...], NoDecode] = Field(
         ("ce_correlationid", "kafka_correlationId"),
         description="Headers of a question that travel on to its tokens and its completion.",
     )
+
+    @field_validator("forward", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, names: Any) -> Any:
+        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
 
 
 class ProgramSettings(_Part):
@@ -137,6 +144,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         env_file=".env",
         env_file_encoding="utf-8",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         nested_model_default_partial_update=True,
@@ -185,7 +193,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        toml = TomlConfigSettingsSource(settings_cls, TOML_FILE)
+        try:
+            toml = TomlConfigSettingsSource(settings_cls, TOML_FILE)
+        except TOMLDecodeError as error:
+            raise ConfigurationError(f"{TOML_FILE}: {error}") from error
         if unknown := set(toml.toml_data) - set(cls.model_fields):
             raise ConfigurationError(f"{TOML_FILE}: unknown setting {min(unknown)!r}")
         customary = InitSettingsSource(settings_cls, _customary_names())

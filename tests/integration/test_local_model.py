@@ -34,7 +34,7 @@ async def chunks(session: aiohttp.ClientSession, served: Served, question: str) 
 
 
 @installed
-async def test_more_questions_than_slots_stream_their_tokens():
+async def test_more_questions_than_slots_stream_their_tokens() -> None:
     async with model(slots=2) as served, aiohttp.ClientSession() as session:
         answers = await asyncio.gather(
             *(chunks(session, served, f"Count from {number}") for number in range(3))
@@ -44,7 +44,7 @@ async def test_more_questions_than_slots_stream_their_tokens():
 
 
 @installed
-async def test_the_server_names_its_model_and_ends_with_the_block():
+async def test_the_server_names_its_model_and_ends_with_the_block() -> None:
     async with model(slots=1) as served, aiohttp.ClientSession() as session:
         async with session.get(f"{served.api_base}/models") as response:
             listed = await response.json()
@@ -58,7 +58,7 @@ async def test_the_server_names_its_model_and_ends_with_the_block():
 @installed
 async def test_a_file_that_is_no_model_is_one_clear_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"not a model")
     monkeypatch.setattr(local_model, "weights", lambda: broken)
@@ -68,7 +68,9 @@ async def test_a_file_that_is_no_model_is_one_clear_error(
             pass
 
 
-async def test_without_the_weights_the_error_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch):
+async def test_without_the_weights_the_error_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(local_model, "weights", lambda: None)
 
     with pytest.raises(ConfigurationError, match="make demo"):

@@ -19,7 +19,8 @@ FIELDS = ("reasoning", "answer", "größe")
 SIGNATURE = dspy.Signature(
     {"question": (str, dspy.InputField())} | {name: (str, dspy.OutputField()) for name in FIELDS}
 )
-many = settings(max_examples=2000, deadline=None, print_blob=True)
+many = settings(max_examples=1000, deadline=None, print_blob=True)
+some = settings(many, max_examples=400)
 
 
 class Reader(Protocol):
@@ -101,7 +102,7 @@ def test_chat_fields_of_well_formed_answers(sections, widths):
     assert read(ChatFields(FIELDS), cut(text, widths)) == parsed(ChatAdapter(), text)
 
 
-@settings(max_examples=300, deadline=None, print_blob=True)
+@some
 @given(chat_texts)
 def test_ordinary_text_waits_for_nothing(text):
     """Whatever is no white space and no beginning of a header has left by now."""
@@ -172,16 +173,16 @@ def test_json_fields_say_what_the_json_adapter_parses(value, write, widths):
     assert read(JSONFields(FIELDS), cut(text, widths)) == parsed(JSONAdapter(), text)
 
 
-@many
+@some
 @given(objects, written, frames, cuts)
 def test_json_fields_find_the_object(value, write, frame, widths):
-    said = read(JSONFields(FIELDS), cut(frame.replace("{}", write(value)), widths))
-    # Halves of a surrogate pair meet when they are written and read.
-    value = json.loads(json.dumps(value))
-    assert said == {name: value[name] for name in FIELDS if value.get(name)}
+    text = write(value)
+    said = read(JSONFields(FIELDS), cut(frame.replace("{}", text), widths))
+    # Halves of a surrogate pair meet on the way, so what was written is not what is read.
+    assert said == {name: json.loads(text)[name] for name in FIELDS if value.get(name)}
 
 
-@many
+@some
 @given(st.dictionaries(keys, nested), written, cuts)
 def test_other_json_values_stay_json(value, write, widths):
     said = read(JSONFields(FIELDS), cut(write(value), widths))
@@ -205,7 +206,7 @@ json_noise = st.sampled_from(
 )
 
 
-@many
+@some
 @given(st.lists(st.one_of(json_noise, words), max_size=16).map("".join), cuts)
 def test_broken_json_is_read_the_same_however_it_is_cut(text, widths):
     assert read(JSONFields(FIELDS), cut(text, widths)) == read(JSONFields(FIELDS), [text])
@@ -240,7 +241,7 @@ def test_json_text_leaves_when_it_is_certain(text, said):
     assert reader.finish() == []
 
 
-@many
+@some
 @given(st.lists(st.one_of(words, spaces, line_breaks), max_size=8).map("".join), cuts)
 def test_plain_fields_say_the_stripped_text(text, widths):
     said = read(PlainFields("answer"), cut(text, widths))

@@ -100,7 +100,8 @@ async def _create(admin: AIOKafkaAdminClient, new: NewTopic) -> None:
         if code:
             raise for_code(code)(f"{topic}: {message}")
     async with asyncio.timeout(READY_SECONDS):
-        while not _led(await admin.describe_topics([new.name]), new.num_partitions):
+        # Polled, as the state waited for is another process's.
+        while not _led(await admin.describe_topics([new.name]), new.num_partitions):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 

@@ -1,12 +1,9 @@
 """What could not be answered: the original record, byte for byte, and headers that say why.
 
-The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1034 and its successors).
+The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1191).
 """
 
 from penstock.events.envelope import Headers
-
-TRACE_HEADERS = ("traceparent", "tracestate")
-
 
 def dead_letter_headers(
     original: Headers,

@@ -1,7 +1,7 @@
 """Publish tokens, completions and dead letters."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -17,7 +17,10 @@ from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
-from penstock.program.stream import Send
+
+
+TokenSender = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
+"""Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class KafkaSink:
         sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
         return sender is not None and not sender.done()
 
-    def token_sender(self, delivery: Delivery) -> Send:
+    def token_sender(self, delivery: Delivery) -> TokenSender:
         """How the token events of one question reach the topic."""
         raw, topic = delivery.raw, self.tokens.topic
         partition = raw.partition % self.tokens.partitions

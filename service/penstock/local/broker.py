@@ -98,10 +98,10 @@ def _folders(
     if data_dir is not None:
         home = data_dir.resolve()
         home.mkdir(parents=True, exist_ok=True)
-        found = len(list(home.glob("node-*")))
+        found = len(list(home.glob("node-*/server.properties")))
         if found not in {0, nodes}:
             raise ConfigurationError(
-                f"{home} holds the data of {found} nodes, not of {nodes}:"
+                f"{home} holds the data of another number of nodes ({found}):"
                 f" start with --nodes {found}, or name another folder."
             )
         return home, home

