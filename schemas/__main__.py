@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
+
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
-from pydantic import BaseModel
-
 from schemas.reference import README, readme
 
 HERE = Path(__file__).parent
@@ -65,8 +65,9 @@ def files() -> dict[str, str]:
 
 def _schema(name: str) -> dict[str, Any]:
     model = MODELS[name]
-    mode = "validation" if model is Question else "serialization"
-    return {"$schema": DIALECT, **model.model_json_schema(mode=mode)}
+    if model is Question:
+        return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
+    return {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
 
 
 def _asyncapi() -> dict[str, Any]:

@@ -5,14 +5,15 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from penstock.settings import ModelSettings, ProgramSettings, Settings
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from penstock.settings import ModelSettings, ProgramSettings, Settings
+
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 README = Path("README.md")
-TABLES = {"programs": ProgramSettings, "models": ModelSettings}
+TABLES: dict[str, type[BaseModel]] = {"programs": ProgramSettings, "models": ModelSettings}
 
 
 def table() -> str:

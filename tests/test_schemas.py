@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import BaseModel
+
 from penstock.events import token
 from penstock.events.completion import Completion
 from penstock.events.question import Question
@@ -19,7 +21,11 @@ from schemas.reference import README, readme
 
 SCHEMAS = Path("schemas")
 EXAMPLES = sorted((SCHEMAS / "examples").glob("*.json"))
-MODELS = {"question": Question, "token": TokenEvent, "completion": Completion}
+MODELS: dict[str, type[BaseModel]] = {
+    "question": Question,
+    "token": TokenEvent,
+    "completion": Completion,
+}
 PARSER = "@asyncapi/parser@3.6.3"
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from penstock import settings
 from penstock.errors import ConfigurationError
 

@@ -31,7 +31,7 @@ class Reader(Protocol):
 def read(reader: Reader, chunks: Collection[str]) -> dict[str, str]:
     pieces = [piece for chunk in chunks for piece in reader.feed(chunk)] + reader.finish()
     assert all(text for _, text in pieces)
-    said = defaultdict(str)
+    said: dict[str, str] = defaultdict(str)
     for field, text in pieces:
         said[field] += text
     return dict(said)
@@ -91,20 +91,22 @@ chat_texts = st.lists(
 @given(chat_texts, cuts)
 @example("  [[ ## answer ## ]] yes  \n  no", [1])
 @example("[[ ## answer ## ]]a\r\nb\r", [18, 2])
-def test_chat_fields_say_what_the_chat_adapter_parses(text, widths):
+def test_chat_fields_say_what_the_chat_adapter_parses(text: str, widths: list[int]) -> None:
     assert read(ChatFields(FIELDS), cut(text, widths)) == parsed(ChatAdapter(), text)
 
 
 @many
 @given(st.lists(st.tuples(headers, line_breaks, chat_texts, line_breaks), max_size=4), cuts)
-def test_chat_fields_of_well_formed_answers(sections, widths):
+def test_chat_fields_of_well_formed_answers(
+    sections: list[tuple[str, ...]], widths: list[int]
+) -> None:
     text = "".join("".join(section) for section in sections)
     assert read(ChatFields(FIELDS), cut(text, widths)) == parsed(ChatAdapter(), text)
 
 
 @some
 @given(chat_texts)
-def test_ordinary_text_waits_for_nothing(text):
+def test_ordinary_text_waits_for_nothing(text: str) -> None:
     """Whatever is no white space and no beginning of a header has left by now."""
     reader = ChatFields(FIELDS)
     said = "".join(piece for _, piece in reader.feed("[[ ## answer ## ]]\nx" + text + "\ny"))
@@ -126,18 +128,18 @@ def test_ordinary_text_waits_for_nothing(text):
         (["[[ ## answer ## ]] Hello"], "Hello"),
     ],
 )
-def test_chat_text_leaves_as_soon_as_it_cannot_be_a_header(chunks, said):
+def test_chat_text_leaves_as_soon_as_it_cannot_be_a_header(chunks: list[str], said: str) -> None:
     reader = ChatFields(FIELDS)
     assert "".join(text for chunk in chunks for _, text in reader.feed(chunk)) == said
 
 
-def test_what_was_no_header_after_all_is_said_at_the_end():
+def test_what_was_no_header_after_all_is_said_at_the_end() -> None:
     assert read(ChatFields(FIELDS), ["[[ ## answer ## ]]\nsee\n[[ ## ans"]) == {
         "answer": "see\n[[ ## ans"
     }
 
 
-def test_the_first_section_of_a_chat_field_counts():
+def test_the_first_section_of_a_chat_field_counts() -> None:
     text = "[[ ## answer ## ]]\none\n[[ ## other ## ]]\nx\n[[ ## answer ## ]]\ntwo"
     assert read(ChatFields(FIELDS), [text]) == {"answer": "one"}
 
@@ -152,7 +154,8 @@ nested = st.recursive(
 )
 # Every field is text here; of the other key the value may be anything.
 objects = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, strings) | {"other": nested})
-written: st.SearchStrategy[Callable[[Any], str]] = st.sampled_from(
+Writer = Callable[[Any], str]
+written: st.SearchStrategy[Writer] = st.sampled_from(
     [
         json.dumps,
         lambda value: json.dumps(value, ensure_ascii=False),
@@ -167,7 +170,9 @@ frames = st.sampled_from(["{}", " \n{}\n", "```json\n{}\n```", "Here it is:\n{}"
 
 @many
 @given(objects, written, cuts)
-def test_json_fields_say_what_the_json_adapter_parses(value, write, widths):
+def test_json_fields_say_what_the_json_adapter_parses(
+    value: dict[str, Any], write: Writer, widths: list[int]
+) -> None:
     text = write(value)
     json.loads(text)
     assert read(JSONFields(FIELDS), cut(text, widths)) == parsed(JSONAdapter(), text)
@@ -175,7 +180,9 @@ def test_json_fields_say_what_the_json_adapter_parses(value, write, widths):
 
 @some
 @given(objects, written, frames, cuts)
-def test_json_fields_find_the_object(value, write, frame, widths):
+def test_json_fields_find_the_object(
+    value: dict[str, Any], write: Writer, frame: str, widths: list[int]
+) -> None:
     text = write(value)
     said = read(JSONFields(FIELDS), cut(frame.replace("{}", text), widths))
     # Halves of a surrogate pair meet on the way, so what was written is not what is read.
@@ -184,7 +191,9 @@ def test_json_fields_find_the_object(value, write, frame, widths):
 
 @some
 @given(st.dictionaries(keys, nested), written, cuts)
-def test_other_json_values_stay_json(value, write, widths):
+def test_other_json_values_stay_json(
+    value: dict[str, Any], write: Writer, widths: list[int]
+) -> None:
     said = read(JSONFields(FIELDS), cut(write(value), widths))
     for name in set(FIELDS) & value.keys():
         if isinstance(value[name], str):
@@ -208,7 +217,7 @@ json_noise = st.sampled_from(
 
 @some
 @given(st.lists(st.one_of(json_noise, words), max_size=16).map("".join), cuts)
-def test_broken_json_is_read_the_same_however_it_is_cut(text, widths):
+def test_broken_json_is_read_the_same_however_it_is_cut(text: str, widths: list[int]) -> None:
     assert read(JSONFields(FIELDS), cut(text, widths)) == read(JSONFields(FIELDS), [text])
 
 
@@ -234,7 +243,7 @@ def test_broken_json_is_read_the_same_however_it_is_cut(text, widths):
         ('{"answer": nonsense, "answer": "x"}', ""),
     ],
 )
-def test_json_text_leaves_when_it_is_certain(text, said):
+def test_json_text_leaves_when_it_is_certain(text: str, said: str) -> None:
     reader = JSONFields(FIELDS)
     assert "".join(piece for char in text for _, piece in reader.feed(char)) == said
     assert "".join(piece for _, piece in JSONFields(FIELDS).feed(text)) == said
@@ -243,12 +252,12 @@ def test_json_text_leaves_when_it_is_certain(text, said):
 
 @some
 @given(st.lists(st.one_of(words, spaces, line_breaks), max_size=8).map("".join), cuts)
-def test_plain_fields_say_the_stripped_text(text, widths):
+def test_plain_fields_say_the_stripped_text(text: str, widths: list[int]) -> None:
     said = read(PlainFields("answer"), cut(text, widths))
     assert said == ({"answer": text.strip()} if text.strip() else {})
 
 
-def test_plain_text_leaves_at_once():
+def test_plain_text_leaves_at_once() -> None:
     reader = PlainFields("answer")
     chunks = [" \n", "Hello", " wor", " ", "\n", "ld "]
     assert [reader.feed(chunk) for chunk in chunks] == [

@@ -12,6 +12,8 @@ from penstock.program.plain import PlainAdapter, only_text_output
 ASK = dspy.Signature("question -> answer", "Answer in one sentence.")
 LOOK_UP = dspy.Signature("context, question -> answer", "Answer from the context.")
 
+INCOMPLETE = "This is an example of the task, though some input or output fields are not supplied."
+
 
 def messages(signature: Any, inputs: dict[str, Any], demos: list[dict[str, Any]]) -> Any:
     return [
@@ -20,19 +22,19 @@ def messages(signature: Any, inputs: dict[str, Any], demos: list[dict[str, Any]]
     ]
 
 
-def test_a_lone_input_is_sent_bare():
+def test_a_lone_input_is_sent_bare() -> None:
     assert messages(ASK, {"question": "Why?"}, []) == [
         ("system", "Answer in one sentence."),
         ("user", "Why?"),
     ]
 
 
-def test_several_inputs_are_named():
+def test_several_inputs_are_named() -> None:
     inputs = {"context": "It rains.", "question": "Why?"}
     assert messages(LOOK_UP, inputs, [])[-1] == ("user", "context: It rains.\nquestion: Why?")
 
 
-def test_demos_are_pairs_of_messages():
+def test_demos_are_pairs_of_messages() -> None:
     demos = [
         {"context": "c", "question": "q", "answer": "a"},
         {"question": "only this", "answer": "b"},
@@ -40,8 +42,7 @@ def test_demos_are_pairs_of_messages():
     assert messages(LOOK_UP, {"context": "x", "question": "y"}, demos)[1:] == [
         (
             "user",
-            "This is an example of the task, though some input or output fields are not supplied."
-            "\n\nquestion: only this",
+            f"{INCOMPLETE}\n\nquestion: only this",
         ),
         ("assistant", "b"),
         ("user", "context: c\nquestion: q"),
@@ -50,7 +51,7 @@ def test_demos_are_pairs_of_messages():
     ]
 
 
-def test_a_conversation_comes_before_the_question():
+def test_a_conversation_comes_before_the_question() -> None:
     signature = dspy.Signature(
         {
             "question": (str, dspy.InputField()),
@@ -66,12 +67,12 @@ def test_a_conversation_comes_before_the_question():
     ]
 
 
-def test_the_whole_text_is_the_answer():
+def test_the_whole_text_is_the_answer() -> None:
     text = "\n [[ ## no ## ]] {format} \n"
     assert PlainAdapter().parse(ASK, text) == {"answer": "[[ ## no ## ]] {format}"}
 
 
-def test_an_empty_answer_is_none():
+def test_an_empty_answer_is_none() -> None:
     with pytest.raises(AdapterParseError, match="said nothing"):
         PlainAdapter().parse(ASK, " \n")
 
@@ -84,16 +85,16 @@ def test_an_empty_answer_is_none():
         (dspy.Signature("question -> answer: list[str]"), "'answer' .* not a str: use the chat or"),
     ],
 )
-def test_other_signatures_need_a_format(signature, reason):
+def test_other_signatures_need_a_format(signature: Any, reason: str) -> None:
     with pytest.raises(ConfigurationError, match=reason):
         only_text_output(signature)
     with pytest.raises(ConfigurationError, match=reason):
         PlainAdapter().format(signature, [], {"question": "Why?"})
 
 
-def test_a_program_runs_with_it():
-    model = dspy.utils.DummyLM([{"answer": "unused"}], adapter=PlainAdapter())
+def test_a_program_runs_with_it() -> None:
+    model = dspy.utils.DummyLM([{"answer": "Because."}])
     with dspy.context(lm=model, adapter=PlainAdapter()):
-        assert "unused" in dspy.Predict(ASK)(question="Why?").answer
+        assert "Because." in dspy.Predict(ASK)(question="Why?").answer
         with pytest.raises(ConfigurationError):
             dspy.ChainOfThought(ASK)(question="Why?")

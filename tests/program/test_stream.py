@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+
 from penstock.errors import PublishError
 from penstock.program.stream import BUFFER_BYTES, Part, TokenStream
 

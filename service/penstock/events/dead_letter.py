@@ -5,6 +5,7 @@ The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1191).
 
 from penstock.events.envelope import Headers
 
+
 def dead_letter_headers(
     original: Headers,
     *,

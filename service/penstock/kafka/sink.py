@@ -18,7 +18,6 @@ from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
 
-
 TokenSender = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
 """Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
 
