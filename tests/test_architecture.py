@@ -32,6 +32,7 @@ LAW: dict[str, set[str]] = {
         "aiokafka",
         "orjson",
         "pydantic",
+        "structlog",
     },
     "penstock.program": {
         "penstock.program",

@@ -194,7 +194,7 @@ class Loop(Generic[D, J]):
                 self._inbox.put(batch)
                 # One batch at a time: the engine may want to pause before the next.
                 await batch.taken.wait()
-        except KafkaError as error:
+        except Exception as error:  # noqa: BLE001 - without records there is nothing to do
             self._inbox.put(error)
 
     def _take(self, batch: "_Batch", now: float) -> None:
@@ -257,6 +257,10 @@ class Loop(Generic[D, J]):
             await self.jobs[record].conclude(status, failure, dead_letter=dead_letter)
         except KafkaError as error:
             log.warning("a completion was refused; it will be sent again", error=str(error))
+            self.tell(facts.PublishFailed(record))
+        except Exception:
+            # Its offset stays uncommitted: the partition stops here, and nothing is lost.
+            log.exception("a completion cannot be published", record=record)
             self.tell(facts.PublishFailed(record))
         else:
             self.tell(facts.Published(record))

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any, Protocol
 
 import dspy
@@ -63,22 +64,8 @@ headers = st.sampled_from([*FIELDS, "completed", "Answer", "x"]).map("[[ ## {} #
 header_like = st.sampled_from(
     ["[[ ## answer ##]]", "[[ ## two words ## ]]", "[[ ##  ## ]]", "[[## answer ## ]]"]
 )
-fragments = st.sampled_from(
-    [
-        "[",
-        "[[",
-        "[[ ",
-        "[[ #",
-        "[[ ##",
-        "[[ ## ",
-        "[[ ## ans",
-        "## ]]",
-        " ##",
-        " ## ]",
-        "]",
-        "]]",
-        "#",
-    ]
+fragments = st.tuples(st.integers(0, 18), st.integers(0, 18)).map(
+    lambda ends: "[[ ## answer ## ]]"[slice(*sorted(ends))]
 )
 words = st.text(st.characters(codec="utf-8"), max_size=6)
 chat_texts = st.lists(
@@ -155,15 +142,14 @@ nested = st.recursive(
 # Every field is text here; of the other key the value may be anything.
 objects = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, strings) | {"other": nested})
 Writer = Callable[[Any], str]
+
+
+def with_escaped_key(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).replace('"answer"', r'"\u0061nswer"')
+
+
 written: st.SearchStrategy[Writer] = st.sampled_from(
-    [
-        json.dumps,
-        lambda value: json.dumps(value, ensure_ascii=False),
-        lambda value: json.dumps(value, indent=2),
-        lambda value: json.dumps(value, separators=(",", ":")).replace(
-            '"answer"', r'"\u0061nswer"'
-        ),
-    ]
+    [json.dumps, partial(json.dumps, ensure_ascii=False, indent=2), with_escaped_key]
 )
 frames = st.sampled_from(["{}", " \n{}\n", "```json\n{}\n```", "Here it is:\n{}"])
 
@@ -202,16 +188,7 @@ def test_other_json_values_stay_json(
 
 
 json_noise = st.sampled_from(
-    [
-        *'{}[]":,\\ \n',
-        '{"answer": "',
-        '"answer": ',
-        '", "reasoning": "',
-        "\\u",
-        "\\ud83d",
-        "12",
-        "tr",
-    ]
+    [*'{}[]":,\\ \n', '{"answer": "', '"answer": ', '", "x": "', "\\u", "\\ud83d", "12", "tr"]
 )
 
 

@@ -201,4 +201,4 @@ if __name__ == "__main__":
     parser.add_argument("--token-ms", type=float, default=0.0)
     parser.add_argument("--tokens", type=int)
     parser.add_argument("--port-file", type=Path)
-    uvloop.run(_run(parser.parse_args()))
+    asyncio.run(_run(parser.parse_args()))

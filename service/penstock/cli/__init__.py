@@ -8,8 +8,8 @@ import sys
 
 import typer
 
-from penstock.cli import serve
-from penstock.errors import ConfigurationError
+from penstock.cli import ask, broker, demo, model, run, serve
+from penstock.errors import ConfigurationError, KafkaError
 
 app = typer.Typer(
     name="penstock",
@@ -18,7 +18,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+app.command("demo")(demo.demo)
+app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
+app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("broker")(broker.broker)
+app.command("model")(model.model)
 
 
 def main() -> None:
@@ -28,5 +33,8 @@ def main() -> None:
     except ConfigurationError as error:
         print(f"penstock: {error}", file=sys.stderr)
         raise SystemExit(2) from error
+    except KafkaError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -1,13 +1,13 @@
 """`penstock serve`: the service."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import uvloop
 
-from penstock import app, settings
 from penstock.errors import KafkaError
-from penstock.telemetry import logs
+
+if TYPE_CHECKING:
+    from penstock.app import Service
 
 NEEDS_OPERATOR = 4
 
@@ -25,6 +25,12 @@ def serve(
     order. At SIGTERM running questions may finish (PENSTOCK_DRAIN_MS); a second signal exits at
     once.
     """
+    # DSPy takes two seconds to import, and the help needs none of it.
+    import uvloop  # noqa: PLC0415 (as above)
+
+    from penstock import app, settings  # noqa: PLC0415 (as above)
+    from penstock.telemetry import logs  # noqa: PLC0415 (as above)
+
     flags: dict[str, Any] = {}
     if bootstrap_server is not None:
         flags.setdefault("kafka", {})["bootstrap_servers"] = bootstrap_server
@@ -34,16 +40,18 @@ def serve(
         flags["pool"] = {"slots": slots}
     loaded = settings.load(**flags)
     logs.configure(loaded.log_level)
+
+    def started(running: "Service") -> None:
+        app.log.info(
+            "serving",
+            group=running.sink.group_id,
+            telemetry=f"http://localhost:{running.port}/metrics",
+        )
+
     try:
-        failure = uvloop.run(app.serve(loaded, _started))
+        failure = uvloop.run(app.serve(loaded, started))
     except KafkaError as error:
         app.log.error("stopped", reason=str(error))
         raise SystemExit(1) from error
     if failure is not None:
         raise SystemExit(NEEDS_OPERATOR)
-
-
-def _started(running: app.Service) -> None:
-    app.log.info(
-        "serving", group=running.sink.group_id, telemetry=f"http://localhost:{running.port}/metrics"
-    )

@@ -3,7 +3,14 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+
+def _no_number(value: object) -> object:
+    # pydantic would guess whether it counts seconds or milliseconds.
+    if isinstance(value, int | float):
+        raise ValueError("is a number; write RFC 3339, such as 2030-01-01T00:00:00Z")  # noqa: TRY004 - pydantic wants it
+    return value
 
 
 class Question(BaseModel):
@@ -27,8 +34,8 @@ class Question(BaseModel):
         None,
         description="Milliseconds from the record's own timestamp; capped by DEADLINE__MAX_MS.",
     )
-    expires_at: Annotated[datetime, Field(strict=False)] | None = Field(
-        None, description="RFC 3339, with an offset; as a header: `ce_expirytime`."
+    expires_at: Annotated[datetime, Field(strict=False), BeforeValidator(_no_number)] | None = (
+        Field(None, description="RFC 3339, with an offset; as a header: `ce_expirytime`.")
     )
     stream: bool = Field(True, description="Whether token events are wanted.")
     metadata: dict[str, Any] | None = Field(

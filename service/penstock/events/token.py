@@ -6,6 +6,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from penstock.events.completion import CompletionStatus
+from penstock.events.text import whole_characters
 
 
 class _Event(BaseModel):
@@ -60,6 +61,8 @@ class TokenEvent(
 
 def encode(kind: str, question_id: str, sequence: int, attempt: int, **body: Any) -> bytes:
     """The hot path: the same bytes as the models give, without building one per token."""
-    return orjson.dumps(
-        {"type": kind, "question_id": question_id, "sequence": sequence, "attempt": attempt} | body
-    )
+    event = {"type": kind, "question_id": question_id, "sequence": sequence, "attempt": attempt}
+    try:
+        return orjson.dumps(event | body)
+    except TypeError:
+        return orjson.dumps(event | {name: whole_characters(value) for name, value in body.items()})

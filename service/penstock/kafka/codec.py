@@ -18,6 +18,8 @@ from penstock.events.question import Question
 
 STRUCTURED = "application/cloudevents+json"
 _BOM = b"\xef\xbb\xbf"
+_QUOTED = 64
+_FLOAT_BITS = 1023
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,8 @@ class Codec:
         if expectation is None:
             raise RecordError(
                 "unknown_program",
-                f"program: {program!r} is not served here (served: {', '.join(self.programs)})",
+                f"program: {_short(program)!r} is not served here "
+                f"(served: {', '.join(self.programs)})",
                 question.id,
             )
         if missing := sorted(expectation.inputs - question.fields.keys()):
@@ -195,8 +198,8 @@ class Codec:
         return expectation
 
     def _expires_at(self, question: Question, asked_at: float, now: float) -> float | None:
-        """Unix seconds. A record's timestamp in the future counts as now."""
-        asked_at = min(asked_at, now)
+        """Unix seconds. A record's timestamp in the future, or none (-1), counts as now."""
+        asked_at = min(asked_at, now) if asked_at >= 0 else now
         moments = []
         if question.timeout_ms is not None:
             moments.append(asked_at + question.timeout_ms / 1000)
@@ -243,15 +246,22 @@ def _what_is_wrong(text: str) -> RecordError:
         elif isinstance(item, list):
             waiting.extend((where, inner) for inner in item)
         elif isinstance(item, float) and not math.isfinite(item):
-            code, message = "not_json", f"{where}: {item} is not a number in JSON"
+            code, message = "not_json", f"{_short(where)}: {item} is not a number in JSON"
+        elif isinstance(item, int) and item.bit_length() > _FLOAT_BITS:
+            code, message = "not_json", f"{_short(where)}: is too large a number"
         elif isinstance(item, str) and not _encodable(item):
             code = "invalid_text"
-            message = f"{where}: holds half of a surrogate pair, which is no character"
+            message = f"{_short(where)}: holds half of a surrogate pair, which is no character"
     question_id = body.get("id") if isinstance(body, dict) else None
     readable = isinstance(question_id, str) and _encodable(question_id)
     return RecordError(
         code, message if _encodable(message) else code, question_id if readable else None
     )
+
+
+def _short(text: str) -> str:
+    """What a record says goes into headers and events, which have less room than the record."""
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}..."
 
 
 def _encodable(text: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
@@ -11,15 +12,18 @@ from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
-from penstock.errors import CommitError
+from penstock.errors import CommitError, KafkaError
 from penstock.kafka.codec import Codec, Delivery, Raw
 
 MAX_BATCH = 100
 """Records decoded in one go: decoding more would hold up the token streams of others."""
 
 COMMIT_TIMEOUT = 10.0
+RETRY_SECONDS = 1.0
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
+
+log = structlog.get_logger("penstock.kafka")
 
 OnAssigned = Callable[[Mapping[int, int]], None]
 OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
@@ -73,8 +77,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         await self._consumer.stop()
 
     async def fetch(self) -> list[Delivery]:
-        """Waits for records, for ever."""
-        batches = await self._consumer.getmany(timeout_ms=60_000, max_records=MAX_BATCH)
+        """Waits for records, for ever.
+
+        Raises:
+            KafkaError: reading will not work again without a person, such as for a missing right.
+        """
+        batches = await self._getmany()
         monotonic, wall = self._clock.monotonic(), self._clock.wall()
         return [
             self._codec.decode(
@@ -87,6 +95,20 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if tp.partition in self._epochs
             for record in records
         ]
+
+    async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        while True:
+            try:
+                found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                    timeout_ms=60_000, max_records=MAX_BATCH
+                )
+            except ClientError as error:
+                if not error.retriable:
+                    raise KafkaError(f"{self._topic}: {error}") from error
+                log.warning("fetching failed and goes on", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return found
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause(*self._mine(partitions))

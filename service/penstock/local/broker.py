@@ -112,7 +112,8 @@ def _folders(
     logs.mkdir(parents=True)
 
     def forget(kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
+        # Ctrl-C arrives as a cancellation, which is no failure.
+        if kind is None or not issubclass(kind, Exception):
             shutil.rmtree(logs, ignore_errors=True)
         else:
             # After a failure the logs are what one wants to see, where there are any.

@@ -81,11 +81,6 @@ class Node:
         await self._process.wait()
         self._lifeline.release(self._process.pid)
 
-    async def ended(self) -> int:
-        """Waits until the process ends, whoever ends it, and gives its exit code."""
-        assert self._process is not None
-        return await self._process.wait()
-
     async def sees(self) -> set[int]:
         """The numbers of the nodes that this node takes for alive; empty while it is down."""
         host, port = self.address.split(":")

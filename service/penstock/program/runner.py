@@ -5,19 +5,20 @@ from typing import Any
 
 import dspy
 from dspy.utils.usage_tracker import UsageTracker
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
 from penstock.clock import Clock
 from penstock.core.failure import Failure, Kind
 from penstock.events.completion import Program as ProgramRef
 from penstock.events.completion import Usage
 from penstock.events.report import Report
+from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
 from penstock.program.classify import classify
 from penstock.program.listener import Listener, ToolCalls
 from penstock.program.stream import TokenStream
 
-_JSON: TypeAdapter[Any] = TypeAdapter(Any)
+_JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64"))
 
 
 class Runner:
@@ -65,8 +66,8 @@ class Runner:
             return classify(error)
         finally:
             _add_usage(report.usage, usage, complete=reported)
-        report.outputs = _JSON.dump_python(outputs, mode="json", fallback=str)
-        report.answer = _answer(outputs)
+        report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
+        report.answer = whole_characters(_answer(outputs))
         return None
 
 

@@ -78,12 +78,16 @@ class TokenStream:
 
     async def restart(self, reason: str) -> None:
         """What was said before is void."""
+        if self._closed:
+            return
         self._pending.clear()
         self._made_room(self._pending_bytes)
         await self._put("restart", reason=reason)
 
     async def status(self, text: str) -> None:
         """A step or a tool call, for people to read."""
+        if self._closed:
+            return
         await self._put_pending()
         await self._put("status", text=text)
 

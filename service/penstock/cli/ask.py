@@ -1,0 +1,88 @@
+"""`penstock ask`: a question over Kafka."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from penstock.cli import inputs as command_line
+
+EXAMPLES = """Examples:
+
+    penstock ask "Why is the sky blue?"
+
+    penstock ask --program translate --input text="Guten Tag" --input language=French
+
+    penstock ask --json "Why?" | jq -r 'select(.type == "completion").usage'
+
+    penstock ask --file questions.jsonl > completions.jsonl
+"""
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(help="The question; `-` reads it from standard input.")
+    ] = None,
+    program: Annotated[
+        str | None, typer.Option(help="Which of the service's programs answers.")
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="FIELD=TEXT", help="An input field; repeatable."),
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="JSONL",
+            help="Ask every line of a file (`-`: standard input): a JSON object as on the topic, "
+            "or a JSON string. Completions come as JSON lines, as they arrive; their "
+            "`metadata.line` is the line of the question.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, help="With --file: questions that are open at once.")
+    ] = 256,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds after which a question expires.")
+    ] = 120,
+    key: Annotated[
+        str | None, typer.Option(help="Questions of one key are answered in order.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the events as JSON lines.")] = False,
+    bootstrap_server: Annotated[
+        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
+    ] = None,
+) -> None:
+    """Ask over Kafka and print the answer as it is written.
+
+    On a terminal everything the program says is shown; elsewhere only the answer is printed.
+    `penstock serve` must be running somewhere. Exit code: 0 completed, 1 not; with --file 0 all
+    completed, 3 some, 1 none.
+    """
+    if (question is not None or bool(inputs)) == (file is not None):
+        raise typer.BadParameter("give a question, or --input, or --file (see --help)")
+    # Kafka's client takes a while to import, and the help needs none of it.
+    if file is not None:
+        from penstock.cli import ask_file  # noqa: PLC0415 (as above)
+
+        if program is not None or json:
+            raise typer.BadParameter("--file names programs in its lines, and is always JSON")
+        lines = _read(file)
+        raise typer.Exit(ask_file.run(bootstrap_server, lines, key, timeout, concurrency))
+    from penstock.cli import ask_one  # noqa: PLC0415 (as above)
+
+    asked = command_line.fields(inputs or (), bare=False)
+    if question is not None:
+        text = sys.stdin.read().strip() if question == "-" else question
+        asked = {command_line.QUESTION: text, **asked}
+    code = ask_one.run(bootstrap_server, asked, program, key, timeout, as_json=json)
+    raise typer.Exit(code)
+
+
+def _read(file: str) -> list[bytes]:
+    try:
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"--file {file}: {error.strerror}") from error
+    return content.splitlines()

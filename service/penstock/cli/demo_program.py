@@ -1,0 +1,10 @@
+"""The program that `penstock demo` serves: as small as a DSPy program can be."""
+
+import dspy
+
+
+class Answer(dspy.Signature):  # type: ignore[misc] # untyped base
+    """Answer the question for a curious child. Use two short sentences."""
+
+    question: str = dspy.InputField()
+    answer: str = dspy.OutputField()

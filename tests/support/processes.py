@@ -1,0 +1,201 @@
+"""The service and a model server as processes, and what they cost: for the benchmark and the
+acceptance scenarios.
+
+    async with (
+        world(bootstrap_servers, "backlog") as kafka,
+        models(first_token_ms=20) as provider,
+        service(kafka, provider, {"POOL__SLOTS": 8}) as running,
+    ):
+        ...
+"""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+
+from tests.support.traffic import World
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60
+LAST_WORDS = 30
+
+
+class Running:
+    """A process that serves at `address`. It is read all along, or a full pipe would stop it."""
+
+    address: str
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._lines: deque[str] = deque(maxlen=LAST_WORDS)
+
+    async def started(self, says: str) -> None:
+        """Until it says something that matches: its address."""
+        async with asyncio.timeout(START_SECONDS):
+            async for line in self._output():
+                if found := re.search(says, line):
+                    self.address = found[0]
+                    return
+            await self._process.wait()
+        raise AssertionError(self._told("did not start"))
+
+    async def listen(self) -> None:
+        async for _ in self._output():
+            pass
+
+    async def meanwhile(self, work: Awaitable[T], seconds: float) -> T:
+        """What the work gives. Raises when it takes too long, or the process ends before it."""
+        working = asyncio.ensure_future(work)
+        ended = asyncio.create_task(self._process.wait())
+        either = (working, ended)
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+            raise AssertionError(
+                self._told("has ended" if ended.done() else f"is not done after {seconds:.0f} s")
+            )
+        finally:
+            working.cancel()
+            ended.cancel()
+            await asyncio.gather(*either, return_exceptions=True)
+
+    async def terminate(self) -> int:
+        """SIGTERM, as an orchestrator would; gives the exit code."""
+        self._process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(START_SECONDS):
+            return await self._process.wait()
+
+    async def _output(self) -> AsyncIterator[str]:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            self._lines.append(line.decode(errors="replace").rstrip())
+            yield self._lines[-1]
+
+    def _told(self, what: str) -> str:
+        said = "\n".join(self._lines)
+        return f"the process {what} (exit code {self._process.returncode}); it said\n{said}"
+
+
+@asynccontextmanager
+async def process(
+    *command: str, says: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> AsyncIterator[Running]:
+    """From when it has said its address, which `says` matches, to when it is killed."""
+    started = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        limit=2**20,
+        env={**_without_settings(os.environ), **(environment or {})},
+        cwd=folder,
+    )
+    running = Running(started)
+    try:
+        await running.started(says)
+        listening = asyncio.create_task(running.listen())
+        yield running
+    finally:
+        if started.returncode is None:
+            started.kill()
+        await started.wait()
+        if hasattr(running, "address"):
+            await listening
+
+
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    # The developer's own settings are none of a scenario's.
+    ours = ("PENSTOCK_", "KAFKA_", "OPENAI_")
+    return {name: value for name, value in environment.items() if not name.startswith(ours)}
+
+
+def models(**paces: float) -> AbstractAsyncContextManager[Running]:
+    """A model server; its address is the api_base. `first_token_ms`, `token_ms`, `tokens`."""
+    options = [f"--{name.replace('_', '-')}={value:g}" for name, value in paces.items()]
+    module = (sys.executable, "-m", "tests.support.model_server")
+    return process(*module, "--port=0", *options, says=r"http://\S+/v1")
+
+
+@asynccontextmanager
+async def service(
+    world: World, provider: Running, settings: Mapping[str, Any]
+) -> AsyncIterator[Running]:
+    """`penstock serve`; its address is that of its metrics.
+
+    Args:
+        world: where it reads and writes.
+        provider: the model server.
+        settings: by their environment names, without the prefix.
+    """
+    own = {
+        "KAFKA__BOOTSTRAP_SERVERS": world.servers,
+        "KAFKA__GROUP_ID": world.group,
+        **{f"TOPICS__{name.upper()}": topic for name, topic in world.topics.items()},
+        "MODEL__NAME": "openai/ok",
+        "MODEL__API_BASE": provider.address,
+        "MODEL__API_KEY": "none",
+        "TELEMETRY__PORT": 0,
+        **settings,
+    }
+    with tempfile.TemporaryDirectory(prefix="penstock-") as empty:
+        # There, because a .env or a penstock.toml of the developer's must not take part.
+        async with process(
+            str(Path(sys.executable).with_name("penstock")),
+            "serve",
+            says=r"http://localhost:\d+/metrics",
+            environment={f"PENSTOCK_{name}": str(value) for name, value in own.items()},
+            folder=Path(empty),
+        ) as running:
+            yield running
+
+
+async def metrics(running: Running) -> dict[str, float]:
+    """What a service says of itself; of a metric with labels the sum."""
+    async with aiohttp.ClientSession() as session, session.get(running.address) as response:
+        text = await response.text()
+    found: dict[str, float] = {}
+    for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
+        found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+async def calls(provider: Running, *, last: int | None = None) -> dict[str, Any]:
+    """What a model server was asked, see `tests.support.calls`; the last so many in full."""
+    url = provider.address.removesuffix("/v1") + "/calls"
+    asked = url if last is None else f"{url}?last={last}"
+    async with aiohttp.ClientSession() as session, session.get(asked) as response:
+        found: dict[str, Any] = await response.json()
+    return found
+
+
+# --- what a process costs, read from Linux ------------------------------------------------------
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time so far."""
+    # The name in parentheses may hold spaces; counting begins after it.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int, *, peak: bool = False) -> float:
+    """Memory in RAM, now or at most so far."""
+    name = "VmHWM" if peak else "VmRSS"
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024

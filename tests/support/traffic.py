@@ -1,0 +1,155 @@
+"""Topics of a scenario's own: put questions on them, and read what came of them."""
+
+import secrets
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from penstock.kafka.admin import admin, prepare
+from penstock.kafka.security import client_arguments
+from penstock.settings import TopicSettings
+
+
+@dataclass(frozen=True)
+class World:
+    """Where one scenario asks and is answered. `topics`: by their names in the settings."""
+
+    servers: str
+    group: str
+    partitions: int
+    topics: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A record of the tokens or the completions topic."""
+
+    timestamp: int
+    partition: int
+    body: dict[str, Any]
+
+    @property
+    def question_id(self) -> str:
+        found: str = self.body["question_id"]
+        return found
+
+
+@asynccontextmanager
+async def world(servers: str, name: str, partitions: int = 6) -> AsyncIterator[World]:
+    """Topics as the service itself would create them, so that there can be a backlog before it."""
+    prefix = f"{name}-{secrets.token_hex(4)}"
+    kinds = ("questions", "tokens", "completions", "dead_letters")
+    topics = {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in kinds}
+    arguments = client_arguments(servers, {})
+    await prepare(arguments, TopicSettings(**topics, partitions=partitions))
+    try:
+        yield World(servers, prefix, partitions, topics)
+    finally:
+        async with admin(arguments) as connection:
+            await connection.delete_topics(list(topics.values()))
+
+
+class Asker:
+    """Questions without a key go to the partitions in turn."""
+
+    def __init__(self, world: World, producer: AIOKafkaProducer) -> None:
+        self._world = world
+        self._producer = producer
+        self._asked = 0
+
+    async def ask(self, question_id: str, *, key: str | None = None, **more: Any) -> None:
+        """`more` goes into the question. Returns before it is acknowledged."""
+        body = {"id": question_id, "question": f"Why does water find its level? {question_id}"}
+        partition = None if key is not None else self._asked % self._world.partitions
+        self._asked += 1
+        await self._producer.send(
+            self._world.topics["questions"],
+            orjson.dumps(body | more),
+            key=None if key is None else key.encode(),
+            partition=partition,
+        )
+
+    async def ask_all(self, question_ids: Iterable[str]) -> None:
+        """Returns when all are acknowledged."""
+        for question_id in question_ids:
+            await self.ask(question_id)
+        await self._producer.flush()
+
+
+@asynccontextmanager
+async def asking(world: World) -> AsyncIterator[Asker]:
+    producer = AIOKafkaProducer(bootstrap_servers=world.servers, acks="all")
+    await producer.start()
+    try:
+        yield Asker(world, producer)
+    finally:
+        await producer.stop()
+
+
+class Reader:
+    """One topic from its beginning."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def follow(self) -> AsyncIterator[Event]:
+        """What is there and what comes, for ever."""
+        while True:
+            for event in await self._fetched():
+                yield event
+
+    async def collect(self, question_ids: Collection[str]) -> dict[str, Event]:
+        """One record about each of these questions, the first; waits for them."""
+        wanted, found = set(question_ids), dict[str, Event]()
+        async for event in self.follow():
+            if event.question_id in wanted:
+                found.setdefault(event.question_id, event)
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    async def rest(self) -> list[Event]:
+        """Whatever there is until the end of today."""
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        events: list[Event] = []
+        for partition, end in ends.items():
+            while await self._consumer.position(partition) < end:
+                events += await self._fetched()
+        return events
+
+    async def written(self) -> int:
+        """The number of records in the topic."""
+        ends = await self._consumer.end_offsets(self._consumer.assignment())
+        return sum(ends.values())
+
+    async def _fetched(self) -> list[Event]:
+        fetched = await self._consumer.getmany(timeout_ms=1_000)
+        return [
+            Event(record.timestamp, record.partition, orjson.loads(record.value))
+            for records in fetched.values()
+            for record in records
+        ]
+
+
+@asynccontextmanager
+async def reading(world: World, kind: str) -> AsyncIterator[Reader]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=world.servers, enable_auto_commit=False)
+    topic = world.topics[kind]
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(world.partitions)]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        yield Reader(consumer)
+    finally:
+        await consumer.stop()
+
+
+async def everything(world: World, kind: str) -> list[Event]:
+    """All records of a topic, partition by partition in order."""
+    async with reading(world, kind) as reader:
+        return await reader.rest()
