@@ -166,12 +166,15 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     loop = Loop(engine, source, begin, clock, observe)
     built = Service(loop, engine, source, sink, clock, drain)
     async with AsyncExitStack() as stack:
+        for served in {id(program.model): program.model for program in programs.values()}.values():
+            stack.push_async_callback(served.aclose)
+        # Clients have to be stopped even where they never started.
+        stack.push_async_callback(sink.stop)
+        stack.push_async_callback(source.stop)
         built.port = await stack.enter_async_context(
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
-        stack.push_async_callback(sink.stop)
         await sink.start()
-        stack.push_async_callback(source.stop)
         await source.start(
             lambda epochs: loop.tell(facts.Assigned(epochs)),
             lambda partitions: loop.revoke(partitions, clock.monotonic() + drain),

@@ -113,6 +113,7 @@ class Loop(Generic[D, J]):
         self._others: set[asyncio.Task[None]] = set()
         self._awaiting_release: list[asyncio.Future[None]] = []
         self._stop: facts.Stop | None = None
+        self._ended = False
         self._routes: dict[type, Callable[[Any], None]] = {
             facts.Start: self._start,
             facts.Cancel: self._cancel,
@@ -141,6 +142,7 @@ class Loop(Generic[D, J]):
         finally:
             for task in (fetching, *self._runs.values(), *self._others):
                 task.cancel()
+            self._ended = True
             self._let_the_group_go_on()
         return self._stop.failure
 
@@ -150,7 +152,7 @@ class Loop(Generic[D, J]):
 
     async def revoke(self, partitions: frozenset[int], until: float) -> None:
         """Returns when nothing of these partitions runs any more and what is done is committed."""
-        if self._stop is not None:
+        if self._ended:
             return
         released = asyncio.get_running_loop().create_future()
         self._awaiting_release.append(released)

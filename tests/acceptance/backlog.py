@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.acceptance.outcome import Outcome
@@ -14,17 +13,6 @@ from tests.support.traffic import asking, everything, reading, world
 
 GROWTH_MB = 20
 SAMPLE_SECONDS = 0.1
-
-
-@dataclass
-class _Watch:
-    paused: list[float] = field(default_factory=list)
-
-    @property
-    def pauses_and_resumes(self) -> bool:
-        """Whether some partition was paused, and later fewer were."""
-        later = zip(self.paused, self.paused[1:], strict=False)
-        return any(before > after for before, after in later)
 
 
 async def backlog(
@@ -44,81 +32,65 @@ async def backlog(
         warm: completions after which memory may grow no more.
         settings: more of the service, by their environment names without the prefix.
     """
-    ids = [f"q{number}" for number in range(questions)]
     outcome = Outcome()
+    ids = [f"q{number}" for number in range(questions)]
     async with (
         world(servers, "backlog") as kafka,
         models(first_token_ms=20, token_ms=2, tokens=8) as provider,
     ):
         async with asking(kafka) as asker:
             await asker.ask_all(ids)
-        wanted = {"POOL__SLOTS": slots, **(settings or {})}
         async with (
-            service(kafka, provider, wanted) as running,
             reading(kafka, "completions") as completions,
-            _watching(running) as watch,
+            service(kafka, provider, {"POOL__SLOTS": slots, **(settings or {})}) as running,
+            _watching_pauses(running) as paused,
         ):
             begun = time.monotonic()
-
-            async def ended() -> float:
-                """Until every question has a completion; memory after the first of them."""
-                seen, memory = set[str](), 0.0
-                async for event in completions.follow():
-                    seen.add(event.question_id)
-                    if not memory and len(seen) >= warm:
-                        memory = resident_mb(running.pid)
-                    if len(seen) == questions:
-                        break
-                return memory
-
-            early = await running.meanwhile(ended(), seconds=60 + questions / 20)
+            await running.meanwhile(completions.until(warm), seconds=60)
+            early = resident_mb(running.pid)
+            await running.meanwhile(completions.until(questions), seconds=60 + questions / 20)
             seconds = time.monotonic() - begun
-            late, peak = (resident_mb(running.pid, peak=peak) for peak in (False, True))
-            paused = (await metrics(running))["penstock_paused_partitions"]
+            late, peak = resident_mb(running.pid), resident_mb(running.pid, peak=True)
+            paused.append((await metrics(running))["penstock_paused_partitions"])
             code = await running.terminate()
-        most = (await calls(provider, last=0))["peak_in_flight"]
-        per_question = Counter(event.question_id for event in await everything(kafka, "completions"))
+        at_once = (await calls(provider, last=0))["peak_in_flight"]
+        ended = await everything(kafka, "completions")
     outcome.figures |= {
         "questions": questions,
         "questions_per_second": round(questions / seconds, 1),
         "memory_mb_early": round(early, 1),
         "memory_mb_end": round(late, 1),
         "memory_mb_peak": round(peak, 1),
-        "calls_at_once": most,
-        "paused_partitions_most": max(watch.paused, default=0),
-        "paused_partitions_end": paused,
+        "calls_at_once": at_once,
+        "paused_partitions_most": max(paused),
+        "paused_partitions_end": paused[-1],
     }
-    outcome.bound(late - early <= GROWTH_MB, f"memory grew by {late - early:.1f} MB")
-    outcome.promise(most <= slots, f"{most} calls ran at once, with {slots} slots")
-    outcome.promise(most > slots // 2, f"only {most} calls ran at once, with {slots} slots")
-    outcome.promise(watch.pauses_and_resumes, "no partition was seen to pause and to resume")
-    outcome.promise(paused == 0, f"{paused:.0f} partitions were still paused at the end")
+    outcome.bound(f"memory grows by at most {GROWTH_MB} MB", kept=late - early <= GROWTH_MB)
+    outcome.promise(f"at most {slots} calls at once, not {at_once}", kept=at_once <= slots)
     outcome.promise(
-        per_question == Counter(ids), f"not one completion each: {_odd(per_question, ids)}"
+        f"partitions pause and resume: {paused}",
+        kept=any(before > after for before, after in pairwise(paused)),
     )
-    outcome.promise(code == 0, f"exit code {code}")
+    outcome.promise("no partition is paused in the end", kept=paused[-1] == 0)
+    outcome.promise("all are completed", kept=all(e.body["status"] == "completed" for e in ended))
+    outcome.each_once(ids, (event.question_id for event in ended))
+    outcome.promise(f"exit code 0, not {code}", kept=code == 0)
     return outcome
 
 
-def _odd(per_question: Counter[str], ids: list[str]) -> dict[str, int]:
-    """Some questions that have not one completion, and how many they have."""
-    odd = {name: per_question[name] for name in ids if per_question[name] != 1}
-    return dict(list(odd.items())[:5])
-
-
 @asynccontextmanager
-async def _watching(running: Running) -> AsyncIterator[_Watch]:
-    """Looks at the metrics again and again, as Prometheus would."""
-    watch = _Watch()
+async def _watching_pauses(running: Running) -> AsyncIterator[list[float]]:
+    """Looks at the number of paused partitions again and again, as Prometheus would."""
+    seen: list[float] = []
 
     async def look() -> None:
         while True:
-            watch.paused.append((await metrics(running))["penstock_paused_partitions"])
+            seen.append((await metrics(running))["penstock_paused_partitions"])
             await asyncio.sleep(SAMPLE_SECONDS)
 
     looking = asyncio.create_task(look())
     try:
-        yield watch
+        yield seen
     finally:
         looking.cancel()
         await asyncio.gather(looking, return_exceptions=True)

@@ -1,24 +1,35 @@
 """What a scenario found out."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 
 @dataclass
 class Outcome:
-    """Promises broken are wrong on any machine; bounds passed are so on one that is quiet."""
+    """A broken promise is wrong on any machine; a bound may be passed on one that is busy."""
 
     figures: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
 
-    def promise(self, kept: bool, otherwise: str) -> None:
+    def promise(self, what: str, *, kept: bool) -> None:
         if not kept:
-            self.wrong.append(otherwise)
+            self.wrong.append(what)
 
-    def bound(self, kept: bool, otherwise: str) -> None:
+    def bound(self, what: str, *, kept: bool) -> None:
         if not kept:
-            self.beyond.append(otherwise)
+            self.beyond.append(what)
+
+    def each_once(self, asked: Iterable[str], ended: Iterable[str]) -> None:
+        """Exactly one completion per question."""
+        wanted, found = Counter(asked), Counter(ended)
+        odd = sorted(name for name in wanted | found if wanted[name] != found[name])
+        some = {name: found[name] for name in odd[:5]}
+        self.promise(
+            f"one completion per question: {len(odd)} have another number, as {some}", kept=not odd
+        )
 
     @property
     def ok(self) -> bool:

@@ -1,19 +1,268 @@
+"""Asking over Kafka: the client, and `penstock ask`."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from penstock.cli import ask_one
+from penstock.cli.transcript import Transcript
+from penstock.client import Client, Event
+from penstock.errors import ConfigurationError
+from penstock.events.completion import Completion
+from penstock.events.texts import Texts
+from penstock.events.token import End, Progress, Restart, Token
+from penstock.kafka.answers import BACKLOG, Inbox
+from penstock.kafka.security import client_arguments
+from tests.support.command import environment, penstock
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
-from tests.support.service import running_service
+from tests.support.service import running_service, settings_for
 
 
-async def test_one(bootstrap_servers: str, topics: Topics):
+def client_of(bootstrap_servers: str, topics: Topics) -> Client:
+    return Client(
+        client_arguments(bootstrap_servers, {}),
+        questions=topics.name("questions"),
+        tokens=topics.name("tokens"),
+        completions=topics.name("completions"),
+    )
+
+
+def token(text: str, sequence: int = 0, field: str = "answer") -> Token:
+    return Token(
+        question_id="q",
+        sequence=sequence,
+        attempt=1,
+        field=field,
+        text=text,
+        step="self",
+        call=0,
+        output=field == "answer",
+    )
+
+
+def restart(reason: str) -> Restart:
+    return Restart(question_id="q", sequence=9, attempt=2, reason=reason)
+
+
+async def test_the_tokens_come_in_order_and_the_completion_last(
+    bootstrap_servers: str, topics: Topics
+) -> None:
     async with (
         model_server() as models,
-        running_service(bootstrap_servers, topics, "openai/ok", models.api_base) as service,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+        client_of(bootstrap_servers, topics) as client,
     ):
-        assert service.port
+        events: list[Event] = [event async for event in client.ask("one two three", key="k")]
+
+    *tokens, end, completion = events
+    texts = Texts()
+    for event in tokens:
+        texts.add(event)
+    assert isinstance(completion, Completion)
+    assert isinstance(end, End)
+    assert completion.status == end.status == "completed"
+    assert texts.fields() == completion.outputs == {"answer": "one two three"}
+    said = [event.sequence for event in (*tokens, end) if not isinstance(event, Completion)]
+    assert said == list(range(len(said)))
+    assert completion.last_sequence == said[-1]
 
 
-async def test_two(bootstrap_servers: str, topics: Topics):
+async def test_many_at_once_get_each_their_own_answer(
+    bootstrap_servers: str, topics: Topics
+) -> None:
     async with (
         model_server() as models,
-        running_service(bootstrap_servers, topics, "openai/ok", models.api_base) as service,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+        client_of(bootstrap_servers, topics) as client,
     ):
-        assert service.port
+        asked = [f"question {number}" for number in range(50)]
+        completions = await asyncio.gather(
+            *(client.answer(text, stream=n % 2 == 0) for n, text in enumerate(asked))
+        )
+
+    assert [completion.answer for completion in completions] == asked
+
+
+async def test_two_who_use_the_same_id_get_each_their_own_completion(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+        client_of(bootstrap_servers, topics) as one,
+        client_of(bootstrap_servers, topics) as other,
+    ):
+        completions = await asyncio.gather(
+            *(
+                client.answer("hello", question_id="same", metadata={"number": number})
+                for number, client in enumerate((one, one, other))
+            )
+        )
+
+    assert [completion.metadata for completion in completions] == [
+        {"number": 0},
+        {"number": 1},
+        {"number": 2},
+    ]
+    assert len({completion.source.model_dump_json() for completion in completions}) == 3
+
+
+async def test_a_question_that_fails_says_why(bootstrap_servers: str, topics: Topics) -> None:
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/ok", models.api_base),
+        client_of(bootstrap_servers, topics) as client,
+    ):
+        completion = await client.answer({"question": "hi"}, program="none", metadata={"a": 1})
+
+    assert completion.status == "failed"
+    assert completion.error is not None
+    assert completion.error.code == "unknown_program"
+
+
+async def test_a_missing_topic_is_one_line_that_says_what_to_start(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    with pytest.raises(ConfigurationError, match="penstock serve"):
+        async with client_of(bootstrap_servers, topics):
+            pass
+
+
+async def test_without_kafka_the_error_says_how_to_get_one(topics: Topics) -> None:
+    with pytest.raises(ConfigurationError, match="penstock broker"):
+        # Nothing listens on the discard port.
+        async with client_of("127.0.0.1:9", topics):
+            pass
+
+
+def test_what_is_no_question_is_refused_before_anything_is_sent(topics: Topics) -> None:
+    with pytest.raises(ValueError, match="question"):
+        client_of("unused:1", topics).ask("")
+
+
+async def test_a_reader_far_behind_loses_its_tokens_but_not_the_end() -> None:
+    inbox = Inbox()
+    for sequence in range(BACKLOG + 10):
+        inbox.put(0, token("x", sequence))
+    inbox.put(0, End(question_id="q", sequence=BACKLOG + 10, attempt=1, status="completed"))
+
+    _, first = await inbox.get()
+    _, second = await inbox.get()
+
+    assert isinstance(first, Restart)
+    assert "too far behind" in first.reason
+    assert isinstance(second, End)
+
+
+def test_a_restart_voids_what_was_said() -> None:
+    texts = Texts()
+    for event in (token("wrong"), restart("again"), token("ri"), token("ght")):
+        texts.add(event)
+
+    assert texts["answer"] == "right"
+    assert texts["reasoning"] == ""
+
+
+def test_on_a_terminal_steps_are_named_and_a_restart_begins_on_a_new_line() -> None:
+    screen = io.StringIO()
+    transcript = Transcript(Console(file=screen, force_terminal=True, color_system=None))
+    for event in (
+        token("because", field="reasoning"),
+        token("wro\x1b[2Jng"),
+        Progress(question_id="q", sequence=2, attempt=1, text="tool search"),
+        restart("the stream broke"),
+        token("right"),
+    ):
+        transcript.show(event)
+    transcript.close()
+
+    assert screen.getvalue().splitlines() == [
+        "reasoning: because",
+        "wro[2Jng",
+        "· tool search",
+        "↻ starting over: the stream broke",
+        "right",
+    ]
+
+
+async def test_the_command_prints_the_answer_alone_where_nobody_watches(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    env = environment(settings_for(bootstrap_servers, topics, "openai/echo"))
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+    ):
+        plain, read, events, failed, unasked = await asyncio.gather(
+            penstock("ask", "Why?", env=env),
+            penstock("ask", "-", env=env, stdin="From a pipe\n"),
+            penstock("ask", "--json", "-i", "question=As events", env=env),
+            penstock("ask", "--program", "none", "Why?", env=env),
+            penstock("ask", env=env),
+        )
+
+    assert (plain.code, plain.stdout, plain.stderr) == (0, "Why?\n", "")
+    assert (read.code, read.stdout) == (0, "From a pipe\n")
+    types = [json.loads(line)["type"] for line in events.stdout.splitlines()]
+    assert types[0] == "token"
+    assert types[-2:] == ["end", "completion"]
+    assert (failed.code, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("penstock: failed (RECORD unknown_program): ")
+    assert unasked.code == 2
+
+
+async def test_a_file_is_asked_line_by_line(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    env = environment(settings_for(bootstrap_servers, topics, "openai/echo"))
+    file = tmp_path / "questions.jsonl"
+    file.write_text(
+        '"one"\n\n{"question": "two", "metadata": {"from": "me"}}\nno json\n{"inputs": 3}\n'
+    )
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+    ):
+        some, every, none = await asyncio.gather(
+            penstock("ask", "--file", str(file), "--concurrency", "1", env=env),
+            penstock("ask", "--file", "-", env=env, stdin='"a"\n"b"\n"c"'),
+            penstock("ask", "--file", "-", env=env, stdin='{"question": "x", "program": "y"}'),
+        )
+
+    completions = [json.loads(line) for line in some.stdout.splitlines()]
+    assert some.code == 3
+    assert [(each["answer"], each["metadata"]) for each in completions] == [
+        ("one", {"line": 1}),
+        ("two", {"line": 3, "from": "me"}),
+    ]
+    assert [line.split(":")[1] for line in some.stderr.splitlines()] == [" line 4", " line 5"]
+    assert every.code == 0
+    assert sorted(json.loads(line)["answer"] for line in every.stdout.splitlines()) == [*"abc"]
+    assert none.code == 1
+    assert json.loads(none.stdout)["error"]["code"] == "unknown_program"
+
+
+async def test_where_nothing_serves_the_command_gives_up(
+    bootstrap_servers: str,
+    topics: Topics,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    settings = settings_for(bootstrap_servers, topics, "openai/echo")
+    for name in ("questions", "tokens", "completions"):
+        await asyncio.to_thread(topics.create, name)
+    for name, value in environment(settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ask_one, "PATIENCE", 0.1)
+
+    code = await asyncio.to_thread(
+        ask_one.run, None, {"question": "Anybody?"}, None, None, 0.1, as_json=False
+    )
+
+    assert code == 1
+    assert "is `penstock serve` running" in capsys.readouterr().err

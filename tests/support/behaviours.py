@@ -1,8 +1,8 @@
 """What a model does, chosen by its name: `ok`, `429?retry_after=2`, `cut?at=3&token_ms=5`, ...
 
 Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` sets the length of
-its text in words, `text` says which words, `at` is the number of chunks before a fault, and
-`retry_after` the header.
+its text in words, `text` says which words, `at` is the number of chunks before a fault,
+`retry_after` the header, and `error` which refusal an `error-frame` carries.
 """
 
 import ast
@@ -29,6 +29,7 @@ class Params:
     at: int | None = None
     retry_after: str | None = None
     text: str | None = None
+    error: str = "500"
 
     def read(self, query: str) -> "Params":
         """These, with what the query says in their place. Raises ValueError for what is none."""
@@ -105,7 +106,8 @@ def _malformed(request: ChatRequest, params: Params) -> Reply:
 
 
 def _error_frame(request: ChatRequest, params: Params) -> Reply:
-    return wire.interrupted(request, _ok(request, params), params.at, _REFUSALS["500"])
+    refusal = _REFUSALS[params.error]
+    return wire.interrupted(request, _ok(request, params), params.at, refusal)
 
 
 def _unparsable(request: ChatRequest, params: Params) -> Reply:
@@ -168,6 +170,7 @@ _REFUSALS = {
     "429": Refusal(429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
     "quota": Refusal(429, "insufficient_quota", "insufficient_quota", "You exceeded your quota."),
     "500": Refusal(500, "server_error", None, "The server had an error."),
+    "502": Refusal(502, "upstream_error", None, "A type of error only this provider has."),
     "503": Refusal(503, "server_error", "overloaded", "The engine is overloaded."),
     "context": Refusal(
         400,

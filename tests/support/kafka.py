@@ -124,6 +124,7 @@ async def _embedded() -> AsyncIterator[str]:
 def _container() -> Iterator[str]:
     from testcontainers.core.container import DockerContainer  # noqa: PLC0415 (only if asked for)
     from testcontainers.core.docker_client import DockerClient  # noqa: PLC0415 (as above)
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy  # noqa: PLC0415 (as above)
 
     with socket.socket() as clients, socket.socket() as controllers:
         clients.bind(("", 0))
@@ -149,7 +150,9 @@ def _container() -> Iterator[str]:
     }
     for name, value in variables.items():
         container.with_env(f"KAFKA_{name}", value)
-    with container:
+    # Without it, a Kafka that ended at once would only show as clients that time out.
+    started = LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(READY_SECONDS)
+    with container.waiting_for(started):
         yield f"{host}:{port}"
 
 

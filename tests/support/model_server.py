@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
-import uvloop
 
 from penstock.local.prompt import ChatRequest
 from tests.support import http1
@@ -187,10 +186,11 @@ async def _run(arguments: argparse.Namespace) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     defaults = Params(arguments.first_token_ms, arguments.token_ms, arguments.tokens)
     async with model_server(port=arguments.port, defaults=defaults) as server:
-        print(server.api_base, flush=True)
         if arguments.port_file:
             port = str(urlsplit(server.api_base).port)
             arguments.port_file.write_text(port)
+        # Last, because it says that everything is ready.
+        print(server.api_base, flush=True)
         await stop.wait()
 
 

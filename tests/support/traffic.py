@@ -1,7 +1,9 @@
 """Topics of a scenario's own: put questions on them, and read what came of them."""
 
+import asyncio
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from penstock.kafka.admin import admin, prepare
 from penstock.kafka.security import client_arguments
 from penstock.settings import TopicSettings
+
+Asked = asyncio.Future[Any]
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,18 @@ class Asker:
         self._producer = producer
         self._asked = 0
 
-    async def ask(self, question_id: str, *, key: str | None = None, **more: Any) -> None:
-        """`more` goes into the question. Returns before it is acknowledged."""
+    async def ask(self, question_id: str, *, key: str | None = None, **more: Any) -> Asked:
+        """`more` goes into the question. The future is its acknowledgement, with its record."""
         body = {"id": question_id, "question": f"Why does water find its level? {question_id}"}
         partition = None if key is not None else self._asked % self._world.partitions
         self._asked += 1
-        await self._producer.send(
+        acknowledgement: Asked = await self._producer.send(
             self._world.topics["questions"],
             orjson.dumps(body | more),
             key=None if key is None else key.encode(),
             partition=partition,
         )
+        return acknowledgement
 
     async def ask_all(self, question_ids: Iterable[str]) -> None:
         """Returns when all are acknowledged."""
@@ -91,44 +96,51 @@ async def asking(world: World) -> AsyncIterator[Asker]:
 
 
 class Reader:
-    """One topic from its beginning."""
+    """One topic from its beginning, each record once."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self.seen: set[str] = set()
+        """The questions that something was read about."""
         self._consumer = consumer
+        self._fetched: deque[Event] = deque()
 
-    async def follow(self) -> AsyncIterator[Event]:
-        """What is there and what comes, for ever."""
-        while True:
-            for event in await self._fetched():
-                yield event
+    async def until(self, questions: int) -> None:
+        """Until something was read about so many questions."""
+        while len(self.seen) < questions:
+            await self._next()
 
-    async def collect(self, question_ids: Collection[str]) -> dict[str, Event]:
-        """One record about each of these questions, the first; waits for them."""
+    async def about(self, *question_ids: str) -> list[Event]:
+        """The next record about each of these questions."""
         wanted, found = set(question_ids), dict[str, Event]()
-        async for event in self.follow():
+        while len(found) < len(wanted):
+            event = await self._next()
             if event.question_id in wanted:
                 found.setdefault(event.question_id, event)
-                if len(found) == len(wanted):
-                    break
-        return found
+        return [found[question_id] for question_id in question_ids]
 
     async def rest(self) -> list[Event]:
-        """Whatever there is until the end of today."""
+        """Whatever was not yet read, to the end of today."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
-        events: list[Event] = []
         for partition, end in ends.items():
             while await self._consumer.position(partition) < end:
-                events += await self._fetched()
-        return events
+                await self._fetch()
+        return [await self._next() for _ in range(len(self._fetched))]
 
     async def written(self) -> int:
         """The number of records in the topic."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
         return sum(ends.values())
 
-    async def _fetched(self) -> list[Event]:
+    async def _next(self) -> Event:
+        while not self._fetched:
+            await self._fetch()
+        event = self._fetched.popleft()
+        self.seen.add(event.question_id)
+        return event
+
+    async def _fetch(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=1_000)
-        return [
+        self._fetched += [
             Event(record.timestamp, record.partition, orjson.loads(record.value))
             for records in fetched.values()
             for record in records

@@ -4,7 +4,7 @@ import dspy
 
 
 class Answer(dspy.Signature):  # type: ignore[misc] # untyped base
-    """Answer the question for a curious child. Use two short sentences."""
+    """Answer in one short sentence."""
 
     question: str = dspy.InputField()
     answer: str = dspy.OutputField()

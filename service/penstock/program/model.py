@@ -24,6 +24,11 @@ class Model:
     adapter: dspy.Adapter
     adapter_name: AdapterName
 
+    async def aclose(self) -> None:
+        """Closes the connections; a language model does not close an engine it was given."""
+        engine = self.lm._async_engine_spec  # noqa: SLF001 - it has no other name
+        await (self.lm if engine is None else engine).aclose()
+
 
 def build(
     name: str,

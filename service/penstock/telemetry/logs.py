@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
@@ -18,15 +18,16 @@ _NOISY = {
 }
 
 
-def configure(level: str) -> None:
-    """Ours and every library's records through one formatter."""
+def configure(level: str, stream: TextIO | None = None) -> None:
+    """Ours and every library's records through one formatter, on stderr if nothing else is said."""
+    stream = stream or sys.stderr
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    terminal = sys.stderr.isatty()
+    terminal = stream.isatty()
     last: list[Any] = (
         [structlog.dev.ConsoleRenderer()]
         if terminal
@@ -41,7 +42,7 @@ def configure(level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

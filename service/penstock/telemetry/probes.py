@@ -34,7 +34,8 @@ async def serve(
     await runner.setup()
     try:
         try:
-            site = web.TCPSite(runner, port=port)
+            # A free port is another one in each address family, and only one can be told.
+            site = web.TCPSite(runner, host=None if port else "0.0.0.0", port=port)
             await site.start()
         except OSError as error:
             raise ConfigurationError(

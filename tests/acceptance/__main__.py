@@ -1,0 +1,48 @@
+"""`python -m tests.acceptance [NAME ...]`: scenarios on real processes, a line of JSON for each."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+
+import orjson
+
+from penstock.local.broker import broker
+from tests.acceptance.backlog import backlog
+from tests.acceptance.deadline import deadline
+from tests.acceptance.outcome import Outcome
+from tests.acceptance.restart import restart
+
+SCENARIOS: dict[str, Callable[[str], Awaitable[Outcome]]] = {
+    "backlog": backlog,
+    "deadline": deadline,
+    "restart": restart,
+}
+
+
+async def run(names: Iterable[str]) -> bool:
+    """Whether all keep their promises and their bounds."""
+    all_ok = True
+    for name in names:
+        # A Kafka each: what one scenario leaves behind must not slow the next.
+        async with broker() as kafka:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            try:
+                outcome = await SCENARIOS[name](kafka.bootstrap_servers)
+            except (AssertionError, TimeoutError) as error:
+                outcome = Outcome(wrong=[str(error) or type(error).__name__])
+        all_ok = all_ok and outcome.ok
+        line = {"name": name, "ok": outcome.ok, "figures": outcome.figures}
+        if not outcome.ok:
+            line["broken"] = outcome.wrong + outcome.beyond
+        print(orjson.dumps(line).decode(), flush=True)
+    return all_ok
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="tests.acceptance", description=__doc__)
+    parser.add_argument("name", nargs="*", help=f"default: all ({', '.join(SCENARIOS)})")
+    wanted = parser.parse_args().name or list(SCENARIOS)
+    if unknown := set(wanted) - SCENARIOS.keys():
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    sys.exit(not asyncio.run(run(wanted)))

@@ -1,0 +1,216 @@
+"""A partition that goes: rebalance, drain, and the failure only an operator can mend."""
+
+import pytest
+
+from penstock.core import facts
+from penstock.core.cadence import CadencePolicy
+from tests.core.driven import BAD_KEY, UPSTREAM, Driven, answer, failed, fetched, record, start
+
+AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250)
+ZERO = frozenset({0})
+
+
+def release(offset: int | None) -> facts.Release:
+    return facts.Release(ZERO, {} if offset is None else {0: offset})
+
+
+# --- rebalance ----------------------------------------------------------------------------------
+
+
+def test_running_work_finishes_waiting_work_is_dropped_and_the_release_says_how_far() -> None:
+    drive = Driven(slots=1)
+    drive(0, fetched(0), fetched(1))
+    assert drive(10, facts.Revoking(ZERO, until=100)) == []
+    assert drive.wake_at == 100
+    assert drive(20, facts.Finished(record(0))) == [answer(0)]
+    assert drive(30, facts.Published(record(0))) == [release(1)]
+    assert not drive.engine.questions
+
+
+def test_what_is_fetched_while_the_partition_goes_is_left_to_the_next_owner() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(10, facts.Revoking(ZERO, until=100))
+    assert drive(20, fetched(1)) == []
+    assert not drive.engine.owns(record(1))
+    assert drive.done(30, record(0)) == [release(1)]
+
+
+def test_at_the_end_of_its_time_running_work_is_cancelled_and_dropped() -> None:
+    drive = Driven(slots=2)
+    drive(0, fetched(0), fetched(1))
+    drive(10, facts.Revoking(ZERO, until=100))
+    drive.done(20, record(0))
+    assert drive(100) == [facts.Cancel(record(1))]
+    assert drive(110, facts.Cancelled(record(1))) == [release(1)]
+    assert drive.engine.admission.in_flight == 0
+
+
+def test_an_answer_after_the_end_of_the_time_is_dropped_too() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(10, facts.Revoking(ZERO, until=100))
+    drive(100)
+    assert drive(110, facts.Finished(record(0))) == [release(0)]
+
+
+def test_an_unacknowledged_completion_is_waited_for_until_the_end_of_the_time() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(5, facts.Finished(record(0)))
+    assert drive(10, facts.Revoking(ZERO, until=100)) == []
+    assert drive(20, facts.PublishFailed(record(0))) == []
+    assert drive(30) == [answer(0)]
+    assert drive(99) == []
+    assert drive(100) == [release(0)]
+    assert drive(101, facts.Published(record(0))) == []
+
+
+def test_a_deadline_still_runs_while_the_partition_goes() -> None:
+    drive = Driven()
+    drive(0, fetched(0, expires_at=50))
+    drive(10, facts.Revoking(ZERO, until=100))
+    assert drive.wake_at == 50
+    assert drive(50) == [facts.Cancel(record(0))]
+    [expiry] = drive(60, facts.Cancelled(record(0)))
+    assert isinstance(expiry, facts.GiveUp)
+    assert drive(70, facts.Published(record(0))) == [release(1)]
+
+
+def test_an_idle_partition_goes_at_once_and_a_group_without_ours_does_not_wait() -> None:
+    drive = Driven()
+    assert drive(10, facts.Revoking(ZERO, until=100)) == [release(None)]
+    assert drive(20, facts.Revoking(frozenset(), until=100)) == [facts.Release(frozenset(), {})]
+
+
+def test_the_release_repeats_nothing_that_is_already_committed() -> None:
+    drive = Driven(cadence=AT_ONCE)
+    drive(0, fetched(0))
+    drive.done(10, record(0))
+    drive(20, facts.Committed())
+    assert drive(30, facts.Revoking(ZERO, until=100)) == [release(None)]
+
+
+def test_the_release_carries_what_an_unanswered_commit_may_not_have_brought() -> None:
+    drive = Driven(cadence=AT_ONCE)
+    drive(0, fetched(0))
+    assert drive.done(10, record(0)) == [facts.Commit({0: 1})]
+    assert drive(20, facts.Revoking(ZERO, until=100)) == [release(1)]
+
+
+def test_a_partition_on_its_way_out_is_left_to_its_release() -> None:
+    drive = Driven(slots=9, cadence=AT_ONCE, partitions=(0, 1))
+    drive(0, fetched(0), fetched(1), fetched(0, partition=1))
+    drive(10, facts.Revoking(ZERO, until=100))
+    drive.done(20, record(0))
+    drive(21, facts.Committed())
+    assert drive.done(30, record(0, 1)) == [facts.Commit({1: 1})]
+    assert drive.done(40, record(1)) == [release(2)]
+
+
+def test_the_lane_of_a_dropped_run_is_open_when_the_partition_comes_back() -> None:
+    drive = Driven()
+    drive(0, fetched(0, "a"))
+    drive(10, facts.Revoking(ZERO, until=10))
+    drive(20, facts.Cancelled(record(0)))
+    assert drive(30, facts.Assigned({0: 2}), fetched(0, "a", epoch=2)) == [
+        facts.Start(record(0, epoch=2), 1, 1_030)
+    ]
+
+
+def test_a_partition_that_comes_back_is_not_paused() -> None:
+    drive = Driven(slots=1, high=3, low=1)
+    assert facts.Pause(ZERO) in drive(0, *(fetched(offset) for offset in range(5)))
+    drive(10, facts.Revoking(ZERO, until=10))
+    drive(11, facts.Cancelled(record(0)))
+    drive(12, facts.Assigned({0: 2}))
+    assert facts.Pause(ZERO) in drive(13, *(fetched(offset, epoch=2) for offset in range(5)))
+
+
+# --- drain --------------------------------------------------------------------------------------
+
+
+def test_a_drain_finishes_what_runs_and_stops() -> None:
+    drive = Driven(slots=1, partitions=(0, 1))
+    drive(0, fetched(0), fetched(0, partition=1))
+    assert drive(10, facts.Draining(until=100)) == [facts.Pause(frozenset({0, 1}))]
+    assert drive(20, facts.Finished(record(0))) == [answer(0)]
+    assert drive(30, facts.Published(record(0))) == [
+        facts.Release(frozenset({0, 1}), {0: 1, 1: 0}),
+        facts.Stop(None),
+    ]
+
+
+def test_a_drain_ends_in_time_whatever_runs() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(10, facts.Draining(until=100))
+    assert drive(100) == [facts.Cancel(record(0))]
+    assert drive(110, facts.Cancelled(record(0))) == [release(0), facts.Stop(None)]
+
+
+def test_a_member_without_partitions_stops_at_once() -> None:
+    drive = Driven(partitions=())
+    assert drive(10, facts.Draining(until=100)) == [
+        facts.Pause(frozenset()),
+        facts.Release(frozenset(), {}),
+        facts.Stop(None),
+    ]
+
+
+def test_what_is_assigned_during_a_drain_is_given_back_unread() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(10, facts.Draining(until=100))
+    drive(20, facts.Assigned({1: 2}))
+    assert drive(21, fetched(0, partition=1, epoch=2)) == []
+    assert drive.done(30, record(0)) == [
+        facts.Release(frozenset({0, 1}), {0: 1}),
+        facts.Stop(None),
+    ]
+
+
+def test_a_rebalance_during_a_drain_changes_nothing() -> None:
+    drive = Driven()
+    drive(0, fetched(0))
+    drive(10, facts.Draining(until=100))
+    assert drive(20, facts.Revoking(ZERO, until=200)) == []
+    assert drive(30, facts.Draining(until=300)) == []
+    assert drive(100) == [facts.Cancel(record(0))]
+
+
+# --- an operator is needed ----------------------------------------------------------------------
+
+
+def test_an_operators_failure_dead_letters_nothing_commits_nothing_past_it_and_stops() -> None:
+    drive = Driven(slots=2, cadence=AT_ONCE)
+    drive(0, *(fetched(offset) for offset in range(4)))
+    drive.done(10, record(0))
+    drive(11, facts.Committed())
+    assert drive(20, facts.Failed(record(1), BAD_KEY)) == [facts.Pause(ZERO)]
+    assert drive.wake_at == 520
+    assert drive(30, facts.Finished(record(2))) == [answer(2)]
+    # Offset 1 was the last word: it is committed already, so there is nothing to say.
+    assert drive(40, facts.Published(record(2))) == [release(None), facts.Stop(BAD_KEY)]
+
+
+def test_the_first_failure_is_the_one_that_is_told() -> None:
+    drive = Driven(slots=3)
+    drive(0, *(fetched(offset) for offset in range(3)))
+    drive(10, facts.Failed(record(0), BAD_KEY))
+    second = facts.Failed(record(1), UPSTREAM)
+    assert drive(20, second) == [failed(1, UPSTREAM)]
+    drive(21, facts.Published(record(1)))
+    commands = drive(30, facts.Failed(record(2), BAD_KEY))
+    assert commands == [release(0), facts.Stop(BAD_KEY)]
+
+
+@pytest.mark.parametrize("draining_first", [True, False])
+def test_the_next_of_its_lane_does_not_start(*, draining_first: bool) -> None:
+    drive = Driven()
+    assert drive(0, fetched(0, "a"), fetched(1, "a")) == [start(0, 1_000)]
+    if draining_first:
+        drive(5, facts.Draining(until=100))
+    commands = drive(10, facts.Failed(record(0), BAD_KEY))
+    assert commands[-2:] == [release(0), facts.Stop(BAD_KEY)]
+    assert not any(isinstance(command, facts.Start) for command in commands)

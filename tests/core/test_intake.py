@@ -1,0 +1,99 @@
+"""A partition is paused at the high mark and resumed at the low one."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.core.intake import Intake
+
+NONE: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+
+
+def grow(intake: Intake, partition: int, times: int) -> None:
+    for _ in range(times):
+        intake.grew(partition)
+
+
+def shrink(intake: Intake, partition: int, times: int) -> None:
+    for _ in range(times):
+        intake.shrank(partition)
+
+
+def test_it_pauses_at_the_high_mark_and_says_so_once() -> None:
+    intake = Intake(high=4, low=2)
+    grow(intake, 0, 3)
+    assert intake.changes() == NONE
+    grow(intake, 0, 1)
+    assert intake.changes() == (frozenset({0}), frozenset())
+    grow(intake, 0, 1)
+    assert intake.changes() == NONE
+
+
+def test_it_resumes_at_the_low_mark_and_not_before() -> None:
+    intake = Intake(high=4, low=2)
+    grow(intake, 0, 4)
+    intake.changes()
+    shrink(intake, 0, 1)
+    assert intake.changes() == NONE
+    shrink(intake, 0, 1)
+    assert intake.changes() == (frozenset(), frozenset({0}))
+    assert intake.changes() == NONE
+
+
+def test_partitions_are_counted_apart() -> None:
+    intake = Intake(high=2, low=0)
+    grow(intake, 0, 1)
+    grow(intake, 1, 2)
+    assert intake.changes() == (frozenset({1}), frozenset())
+
+
+def test_what_went_up_and_down_between_two_looks_changes_nothing() -> None:
+    intake = Intake(high=2, low=0)
+    grow(intake, 0, 2)
+    shrink(intake, 0, 1)
+    assert intake.changes() == NONE
+
+
+def test_a_partition_that_comes_back_comes_back_running_and_empty() -> None:
+    intake = Intake(high=2, low=0)
+    grow(intake, 0, 2)
+    intake.changes()
+    intake.forget(0)
+    assert intake.changes() == NONE
+    grow(intake, 0, 1)
+    assert intake.changes() == NONE
+    grow(intake, 0, 1)
+    assert intake.changes() == (frozenset({0}), frozenset())
+
+
+@pytest.mark.parametrize(("high", "low"), [(2, 2), (2, 3), (2, -1)])
+def test_marks_that_cannot_work_are_refused(high: int, low: int) -> None:
+    with pytest.raises(ValueError, match="low"):
+        Intake(high, low)
+
+
+Moves = st.lists(st.tuples(st.sampled_from("+++--?x"), st.integers(0, 1)), max_size=80)
+
+
+@settings(max_examples=150, deadline=None)
+@given(Moves)
+def test_it_agrees_with_plain_counting(moves: list[tuple[str, int]]) -> None:
+    intake = Intake(high=4, low=2)
+    held, paused = {0: 0, 1: 0}, set[int]()
+    for move, partition in moves:
+        if move == "+":
+            held[partition] += 1
+            intake.grew(partition)
+        elif move == "-" and held[partition]:
+            held[partition] -= 1
+            intake.shrank(partition)
+        elif move == "x":
+            held[partition] = 0
+            paused.discard(partition)
+            intake.forget(partition)
+        elif move == "?":
+            pause = {p for p in held if p not in paused and held[p] >= 4}
+            resume = {p for p in paused if held[p] <= 2}
+            paused = (paused | pause) - resume
+            assert intake.changes() == (pause, resume)
+            assert intake.paused == paused

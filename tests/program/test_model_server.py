@@ -1,0 +1,180 @@
+"""The model server misbehaves as it says, seen through the client the service really uses."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from dspy.utils import exceptions as raised
+
+from tests.support.asking import QUESTION, Sink, ask, sink_if
+from tests.support.behaviours import bench_text
+from tests.support.model_server import model_server
+
+streamed_or_not = pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+
+
+# Model, what DSPy raises, its status, its retry_after.
+REFUSED = [
+    ("400", raised.LMInvalidRequestError, 400, None),
+    ("401", raised.LMAuthError, 401, None),
+    ("402", raised.LMBillingError, 402, None),
+    ("404", raised.LMUnsupportedModelError, 404, None),
+    ("never-heard-of", raised.LMUnsupportedModelError, 404, None),
+    ("429", raised.LMRateLimitError, 429, 1.0),
+    ("429?retry_after=7", raised.LMRateLimitError, 429, 7.0),
+    ("429?retry_after=", raised.LMRateLimitError, 429, None),
+    ("quota", raised.LMBillingError, 429, None),
+    ("500", raised.LMServerError, 500, None),
+    ("502", raised.LMServerError, 502, None),
+    ("503", raised.LMServerError, 503, None),
+    ("503?retry_after=3", raised.LMServerError, 503, 3.0),
+    ("context", raised.ContextWindowExceededError, 400, None),
+    ("ok?unknown=1", raised.LMInvalidRequestError, 400, None),
+]
+
+
+@streamed_or_not
+@pytest.mark.parametrize(("model", "kind", "status", "retry_after"), REFUSED)
+async def test_a_refusal_is_raised_as(
+    model: str, kind: type[Any], status: int, retry_after: float | None, streamed: bool
+) -> None:
+    async with model_server() as server:
+        with pytest.raises(raised.LMError) as caught:
+            await ask(server, model, sink=sink_if(streamed))
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.retry_after) == (status, retry_after)
+
+
+# Model, what DSPy raises when streaming, and otherwise.
+SPOILT = [
+    ("cut", raised.LMTransportError, raised.LMTransportError),
+    ("cut?at=0", raised.LMTransportError, raised.LMTransportError),
+    ("malformed", raised.LMUnexpectedError, raised.LMProviderError),
+    ("error-frame", raised.LMServerError, raised.LMServerError),
+    ("error-frame?error=502", raised.LMProviderError, raised.LMServerError),
+    ("error-frame?error=429", raised.LMRateLimitError, raised.LMRateLimitError),
+    ("empty", raised.AdapterParseError, raised.AdapterParseError),
+    ("unparsable", raised.AdapterParseError, raised.AdapterParseError),
+    ("plain", raised.AdapterParseError, raised.AdapterParseError),
+]
+
+
+@streamed_or_not
+@pytest.mark.parametrize(("model", "in_stream", "in_body"), SPOILT)
+async def test_a_spoilt_answer_is_raised_as(
+    model: str, in_stream: type[Any], in_body: type[Any], streamed: bool
+) -> None:
+    async with model_server() as server:
+        with pytest.raises(raised.DSPyError) as caught:
+            await ask(server, model, sink=sink_if(streamed))
+    assert type(caught.value) is (in_stream if streamed else in_body)
+    assert caught.value.status in {None, 200}
+
+
+@pytest.mark.parametrize("model", ["cut", "malformed", "error-frame", "hang-during"])
+async def test_chunks_before_the_fault_have_arrived(model: str) -> None:
+    async with model_server() as server:
+        sink = Sink()
+        with pytest.raises(raised.LMError):
+            await ask(server, f"{model}?at=7&token_ms=1", sink=sink, timeout=0.2)
+    assert "".join(sink.pieces) == "[[ ## answer ## ]]\nYou said"
+
+
+@streamed_or_not
+@pytest.mark.parametrize("model", ["hang-before", "hang-during"])
+async def test_a_silent_server_is_a_transport_error_and_is_left(model: str, streamed: bool) -> None:
+    async with model_server() as server:
+        with pytest.raises(raised.LMTransportError, match="read timed out"):
+            await ask(server, model, sink=sink_if(streamed), timeout=0.1)
+        await server.disconnected()
+        assert server.calls[0].disconnected
+
+
+async def test_a_cancelled_question_leaves_the_server_midway() -> None:
+    async with model_server() as server:
+        sink = Sink()
+        asking = asyncio.create_task(ask(server, "ok?token_ms=20&tokens=500", sink=sink))
+        await sink.first.wait()
+        asking.cancel()
+        await server.disconnected()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        call = server.calls[0]
+        assert call.disconnected
+        assert 0 < call.chunks < 500
+        assert server.calls.in_flight == 0
+
+
+async def test_tokens_are_not_written_before_they_are_due() -> None:
+    async with model_server() as server:
+        await ask(server, "ok?first_ms=30&token_ms=2&tokens=20", sink=Sink())
+        (call,) = server.calls.latest
+    assert call.ended is not None
+    assert call.ended - call.started >= 0.030 + 0.002 * (call.chunks - 1) - 0.001
+
+
+async def test_a_script_decides_what_each_request_gets() -> None:
+    async with model_server() as server:
+        server.script["flaky"] = lambda number, _: "500" if number == 1 else "ok"
+        with pytest.raises(raised.LMServerError):
+            await ask(server, "flaky")
+        assert (await ask(server, "flaky")).answer == f"You said {QUESTION}"
+        assert [call.behaviour for call in server.calls.latest] == ["500", "ok"]
+
+
+async def test_many_streams_at_once_are_each_told_to_their_end() -> None:
+    async with model_server() as server:
+        models = [f"bench?token_ms={ms}" for ms in (0, 1, 3)] * 5
+        answers = await asyncio.gather(*(ask(server, model, sink=Sink()) for model in models))
+        assert {answer.answer for answer in answers} == {bench_text()}
+        await server.idle()
+        assert server.calls.peak_in_flight > 1
+        assert server.calls.disconnects == 0
+
+
+async def test_calls_can_be_read_and_forgotten_from_outside() -> None:
+    async with model_server() as server, aiohttp.ClientSession() as http:
+        await ask(server, "ok")
+        await server.called(1, "ok")
+        calls = server.api_base.removesuffix("/v1") + "/calls"
+        async with http.get(calls) as response:
+            told = await response.json()
+        assert (told["count"], told["per_model"]) == (1, {"ok": 1})
+        assert QUESTION in told["calls"][0]["user_message"]
+        async with http.delete(calls) as response:
+            assert response.status == 204
+        async with http.get(calls, params={"last": 0}) as response:
+            assert (await response.json())["count"] == 0
+        async with http.get(server.api_base + "/models") as response:
+            assert "ok" in {model["id"] for model in (await response.json())["data"]}
+
+
+@asynccontextmanager
+async def in_a_process(*arguments: str) -> AsyncIterator[str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.support.model_server", *arguments),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.terminate()
+        assert await process.wait() == 0
+
+
+async def test_it_runs_in_a_process_of_its_own(tmp_path: Any) -> None:
+    port = tmp_path / "port"
+    async with in_a_process("--tokens", "3", "--port-file", str(port)) as api_base:
+        assert port.read_text() in api_base
+        body = {"model": "bench", "messages": [{"role": "user", "content": QUESTION}]}
+        async with aiohttp.ClientSession() as http:
+            # Twice on one connection: it is kept.
+            for _ in range(2):
+                async with http.post(f"{api_base}/chat/completions", json=body) as response:
+                    told = await response.json()
+                assert bench_text(3) in told["choices"][0]["message"]["content"]
