@@ -5,7 +5,7 @@ from statistics import median
 
 from tests.acceptance.outcome import Outcome
 from tests.support.processes import Running, calls, models, service
-from tests.support.traffic import Asker, Event, Reader, asking, reading, world
+from tests.support.traffic import Asker, Event, Reader, asking, everything, reading, world
 
 TIMEOUT_MS = 500
 WITHIN_MS = 700
@@ -41,12 +41,15 @@ async def deadline(servers: str, *, repeats: int = 20) -> Outcome:
         await _closed(provider, repeats)
         recorded = await calls(provider)
         code = await running.terminate()
+        ended = await everything(kafka, "completions")
     slow = [call for call in recorded["calls"] if call["model"] == "slow"]
     outcome.promise(
         "every call that ran out of time is cut off, and no other",
         kept=len(slow) == repeats == recorded["disconnects"]
         and all(call["disconnected"] for call in slow),
     )
+    asked = [f"{kind}-{number}" for kind in ("late", "following") for number in range(repeats)]
+    outcome.each_once(["warm-up", *asked], (event.question_id for event in ended))
     outcome.promise(f"exit code 0, not {code}", kept=code == 0)
     outcome.figures |= {
         "repeats": repeats,

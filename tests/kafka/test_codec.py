@@ -161,6 +161,13 @@ def test_named_headers_travel_on_and_others_do_not() -> None:
     assert decode(ASKED, (first, other, second)).forwarded == (first, second)
 
 
+def test_headers_too_long_to_repeat_do_not_travel_on() -> None:
+    long = tuple(("ce_correlationid", b"c" * 1_024) for _ in range(9))
+
+    assert decode(ASKED, long[:8]).forwarded == long[:8]
+    assert decode(ASKED, long).forwarded == ()
+
+
 def test_token_events_of_a_record_that_is_no_question_are_wanted() -> None:
     assert decode(b"").streams
     assert decode(ASKED).streams

@@ -11,7 +11,7 @@ from typing import Any
 
 from penstock.settings import Settings
 
-PENSTOCK = (sys.executable, "-c", "from penstock.cli import main; main()")
+PENSTOCK = str(Path(sys.executable).with_name("penstock"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ async def started(
     """The process, killed at the end should it still run."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "KAFKA_"))}
     process = await asyncio.create_subprocess_exec(
-        *PENSTOCK,
+        PENSTOCK,
         *arguments,
         env={**inherited, **(env or {})},
         cwd=cwd,

@@ -26,7 +26,8 @@ from tests.support.service import running_service, settings_for
 PATIENCE_S = 30.0
 
 T = TypeVar("T")
-Headers = Sequence[tuple[str, bytes]]
+# A header without a value is legal in Kafka, and unknown to most of its libraries' types.
+Headers = Sequence[tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,11 @@ class Conversation:
         """Waits until there are so many; all there are then."""
         return await self.until(lambda: self.completed, lambda found: len(found) >= count)
 
-    async def completion(self, question_id: str) -> dict[str, Any]:
+    async def completion(self, question_id: str, within: float = PATIENCE_S) -> dict[str, Any]:
         found = await self.until(
-            lambda: [r.body for r in self.completed if r.body["question_id"] == question_id], bool
+            lambda: [r.body for r in self.completed if r.body["question_id"] == question_id],
+            bool,
+            within,
         )
         return found[0]
 
@@ -161,15 +164,17 @@ class Conversation:
             await admin.close()
         return {tp.partition: at.offset for tp, at in found.items()}
 
-    async def until(self, look: Callable[[], T], enough: Callable[[T], bool]) -> T:
+    async def until(
+        self, look: Callable[[], T], enough: Callable[[T], bool], within: float = PATIENCE_S
+    ) -> T:
         """What `look` sees, once it is enough. Looks again at every record that arrives."""
         seen = look()
         try:
-            async with asyncio.timeout(PATIENCE_S), self._news:
+            async with asyncio.timeout(within), self._news:
                 while not enough(seen := look()):
                     await self._news.wait()
         except TimeoutError:
-            raise AssertionError(f"after {PATIENCE_S:.0f} s there is only {seen!r:.2000}") from None
+            raise AssertionError(f"after {within:.0f} s there is only {seen!r:.2000}") from None
         return seen
 
     async def listen(self) -> None:

@@ -5,7 +5,7 @@ The contract suite runs over these and over the real ones, so that what is learn
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 
 from penstock.clock import Clock
@@ -17,7 +17,7 @@ from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Codec, Delivery, Raw
-from penstock.kafka.sink import Target, TokenSender
+from penstock.kafka.sink import Target, TokenSender, _key
 from penstock.kafka.source import MAX_BATCH, OnAssigned, OnRevoked
 
 
@@ -225,8 +225,3 @@ class SimulatedSink:
             raise TooLargeError(f"{target.topic}: the record is larger than {target.limit} bytes")
         partition = delivery.raw.partition % target.partitions
         return self.log.append(target.topic, partition, key, value, headers)
-
-
-def _key(delivery: Delivery) -> bytes:
-    key = delivery.raw.key
-    return delivery.question_id.encode() if key is None else key

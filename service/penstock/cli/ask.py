@@ -7,12 +7,13 @@ from typing import Annotated
 import typer
 
 from penstock.cli import inputs as command_line
+from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
 
     penstock ask "Why is the sky blue?"
 
-    penstock ask --program translate --input text="Guten Tag" --input language=French
+    penstock ask --program translate -i text="Guten Tag" -i language=French
 
     penstock ask --json "Why?" | jq -r 'select(.type == "completion").usage'
 
@@ -61,16 +62,16 @@ def ask(
     completed, 3 some, 1 none.
     """
     if (question is not None or bool(inputs)) == (file is not None):
-        raise typer.BadParameter("give a question, or --input, or --file (see --help)")
+        raise ConfigurationError("give a question, or --input, or --file (see --help)")
     # Kafka's client takes a while to import, and the help needs none of it.
     if file is not None:
-        from penstock.cli import ask_file  # noqa: PLC0415 (as above)
+        from penstock.cli import ask_file
 
         if program is not None or json:
-            raise typer.BadParameter("--file names programs in its lines, and is always JSON")
+            raise ConfigurationError("--file names programs in its lines, and is always JSON")
         lines = _read(file)
         raise typer.Exit(ask_file.run(bootstrap_server, lines, key, timeout, concurrency))
-    from penstock.cli import ask_one  # noqa: PLC0415 (as above)
+    from penstock.cli import ask_one
 
     asked = command_line.fields(inputs or (), bare=False)
     if question is not None:
@@ -84,5 +85,5 @@ def _read(file: str) -> list[bytes]:
     try:
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
-        raise typer.BadParameter(f"--file {file}: {error.strerror}") from error
+        raise ConfigurationError(f"--file {file}: {error.strerror}") from error
     return content.splitlines()

@@ -1,15 +1,16 @@
 """`penstock broker`: a real Apache Kafka on this machine."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from penstock.local.broker import Kafka
-from penstock.local.broker import broker as start
 from penstock.local.foreground import until_stopped
+
+if TYPE_CHECKING:
+    from penstock.local.broker import Kafka
 
 
 def broker(
@@ -38,6 +39,9 @@ def broker(
     later is used where there is one. Standard output is what to export, so that another terminal
     finds it.
     """
+    # Kafka's client takes a while to import, and the help needs none of it.
+    from penstock.local.broker import broker as start
+
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
@@ -51,7 +55,7 @@ def broker(
         def show(what: str, done: int, total: int) -> None:
             bar.update(task, description=what, completed=done, total=total)
 
-        def announce(kafka: Kafka) -> None:
+        def announce(kafka: "Kafka") -> None:
             bar.stop()
             print(f"export PENSTOCK_KAFKA__BOOTSTRAP_SERVERS={kafka.bootstrap_servers}", flush=True)
             for node in kafka.nodes:

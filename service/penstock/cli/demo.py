@@ -18,6 +18,6 @@ def demo(
     wait, and the intake is paused while too many do. Nothing is left behind.
     """
     # Kafka's client takes a while to import, and the help needs none of it.
-    from penstock.cli import demo_run  # noqa: PLC0415 (as above)
+    from penstock.cli import demo_run
 
     raise typer.Exit(demo_run.run(keep=keep, count=questions))

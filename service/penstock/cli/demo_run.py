@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -50,20 +51,26 @@ def run(*, keep: bool, count: int) -> int:
         logs.configure("info", stream)
         logging.captureWarnings(capture=True)
         try:
-            return asyncio.run(_interruptible(_demo(stream, keep=keep, count=count)))
+            code = asyncio.run(_interruptible(_demo(stream, keep=keep, count=count)))
         except (KeyboardInterrupt, asyncio.CancelledError):
             return INTERRUPTED
         except PenstockError:
-            print(f"The log: {file}", file=sys.stderr)
+            _name(file)
             raise
         except Exception as error:
             logging.getLogger("penstock").exception("the demo failed")
             print(f"penstock: {type(error).__name__}: {error}", file=sys.stderr)
-            print(f"The log: {file}", file=sys.stderr)
-            return 1
+            code = 1
         finally:
             # What is said later must not meet a closed file.
             logging.getLogger().handlers[:] = [logging.NullHandler()]
+    if code:
+        _name(file)
+    return code
+
+
+def _name(log: Path) -> None:
+    print(f"The log of the service: {log}", file=sys.stderr)
 
 
 async def _interruptible(demo: Coroutine[None, None, int]) -> int:
@@ -81,7 +88,7 @@ async def _demo(log: TextIO, *, keep: bool, count: int) -> int:
         with _progress() as report:
             kafka, small = await _start(stack, report)
             report("Starting the service", 0, 1)
-            from penstock import app  # noqa: PLC0415 (two seconds, by now spent beside Kafka's)
+            from penstock import app
 
             # Again: DSPy has brought a log of its own.
             logs.configure("info", log)

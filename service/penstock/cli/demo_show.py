@@ -101,7 +101,10 @@ async def show(
         return demo_screen.frame(console, title, watch.asked, watch.state())
 
     if not live:
-        print(f"{count} questions, {service.engine.policy.slots} answered at a time, by {model}")
+        print(
+            f"{count} questions, {service.engine.policy.slots} answered at a time, by {model}",
+            flush=True,
+        )
     async with Client(client_arguments(bootstrap_servers, {})) as client:
         asks = asyncio.gather(*(watch.ask(client, one, plain=not live) for one in watch.asked))
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-import typer
+from penstock.errors import ConfigurationError
 
 QUESTION = "question"
 
@@ -11,16 +11,16 @@ def fields(texts: Iterable[str], *, bare: bool) -> dict[str, str]:
     """The inputs by field. With `bare`, what does not begin with `name=` is the question.
 
     Raises:
-        typer.BadParameter: a field is named twice, or not at all.
+        ConfigurationError: a field is named twice, or not at all.
     """
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not (equals and name.isidentifier()):
             if not bare:
-                raise typer.BadParameter(f"{text!r} is not of the form field=text")
+                raise ConfigurationError(f"{text!r} is not of the form field=text")
             name, value = QUESTION, text
         if name in found:
-            raise typer.BadParameter(f"{name} is given twice; quote a text that has spaces")
+            raise ConfigurationError(f"{name} is given twice; quote a text that has spaces")
         found[name] = value
     return found

@@ -10,9 +10,9 @@ EXAMPLES = """Examples:
 
     penstock run "Why is the sky blue?" --model openai/gpt-4o-mini
 
-    penstock run --program "text, language -> translation" text="Guten Tag" language=French
+    penstock run --program "text -> translation" text="Guten Tag"
 
-    penstock run --program my_package.programs:Support question="Where is my parcel?"
+    penstock run --program my_module:Support question="Where is my parcel?"
 """
 
 
@@ -41,6 +41,6 @@ def run(
     """
     asked = command_line.fields(inputs or (), bare=True)
     # DSPy takes two seconds to import, and the help needs none of it.
-    from penstock.cli import run_once  # noqa: PLC0415 (as above)
+    from penstock.cli import run_once
 
     raise typer.Exit(run_once.run(asked, program, model, as_json=json))

@@ -5,7 +5,6 @@ import sys
 from typing import Any
 
 import orjson
-import typer
 from rich.console import Console
 
 from penstock import app, settings
@@ -97,10 +96,10 @@ async def _run(loaded: Settings, name: str, inputs: dict[str, str], *, as_json: 
 def _check(program: Program, inputs: dict[str, str]) -> None:
     if missing := sorted(program.inputs - inputs.keys()):
         given = " ".join(f"{field}=..." for field in missing)
-        raise typer.BadParameter(f"the program {program.name!r} also needs: {given}")
+        raise ConfigurationError(f"the program {program.name!r} also needs: {given}")
     if program.accepts is not None and (unknown := sorted(inputs.keys() - program.accepts)):
         known = ", ".join(sorted(program.accepts))
-        raise typer.BadParameter(
+        raise ConfigurationError(
             f"the program {program.name!r} has no input {unknown[0]!r} (it has: {known})"
         )
 

@@ -26,10 +26,10 @@ def serve(
     once.
     """
     # DSPy takes two seconds to import, and the help needs none of it.
-    import uvloop  # noqa: PLC0415 (as above)
+    import uvloop
 
-    from penstock import app, settings  # noqa: PLC0415 (as above)
-    from penstock.telemetry import logs  # noqa: PLC0415 (as above)
+    from penstock import app, settings
+    from penstock.telemetry import logs
 
     flags: dict[str, Any] = {}
     if bootstrap_server is not None:

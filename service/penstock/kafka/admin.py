@@ -119,11 +119,13 @@ def _target(name: str, topic: _Topic) -> Target:
 
 
 async def _describe(connection: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, _Topic]:
-    described = await connection.describe_topics(list(topics))
+    # All topics: to ask for one by its name creates it, where the brokers are set so.
+    described = await connection.describe_topics()
     partitions = {
         topic["topic"]: len(topic["partitions"])
         for topic in described
-        if topic["error_code"] == 0
+        if topic["topic"] in topics
+        and topic["error_code"] == 0
         and topic["partitions"]
         and all(partition["leader"] >= 0 for partition in topic["partitions"])
     }

@@ -19,6 +19,7 @@ from penstock.events.question import Question
 STRUCTURED = "application/cloudevents+json"
 _BOM = b"\xef\xbb\xbf"
 _QUOTED = 64
+_FORWARDED_BYTES = 8 * 1024
 _FLOAT_BITS = 1023
 
 
@@ -89,7 +90,7 @@ class Codec:
             "raw": raw,
             "lane": self._lane(raw),
             "received_at": wall,
-            "forwarded": tuple(pair for pair in raw.headers if pair[0] in self.forward),
+            "forwarded": self._forwarded(raw),
         }
         try:
             question = self._question(raw)
@@ -114,6 +115,11 @@ class Codec:
             budget=expectation.budget,
             expires_at=None if expires_at is None else monotonic + (expires_at - wall),
         )
+
+    def _forwarded(self, raw: Raw) -> Headers:
+        """None where they are too long to be repeated in every event."""
+        found = tuple(pair for pair in raw.headers if pair[0] in self.forward)
+        return found if sum(len(value or b"") for _, value in found) <= _FORWARDED_BYTES else ()
 
     def _lane(self, raw: Raw) -> Hashable | None:
         if self.ordering == "partition":

@@ -9,6 +9,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from penstock.clock import Clock
 from penstock.core.failure import Failure
@@ -17,6 +18,10 @@ from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
+
+_BATCH_BYTES = 16 * 1024
+_KEY_BYTES = 8 * 1024
+"""A longer key is not repeated in every event about its question."""
 
 TokenSender = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
 """Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
@@ -57,8 +62,10 @@ class KafkaSink:
             client_id="penstock",
             acks="all",
             enable_idempotence=True,
-            # The brokers know their topics' limits; ours would only hide them.
+            # Topics have their limits, which are looked at before; this one would only hide them.
             max_request_size=2**30,
+            # The limit of a topic is one for batches: small records must not exceed it together.
+            max_batch_size=min(_BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit),
         )
 
     async def start(self) -> None:
@@ -75,9 +82,9 @@ class KafkaSink:
 
     def token_sender(self, delivery: Delivery) -> TokenSender:
         """How the token events of one question reach the topic."""
-        raw, topic = delivery.raw, self.tokens.topic
-        partition = raw.partition % self.tokens.partitions
-        key = raw.key if raw.key is not None else delivery.question_id.encode()
+        raw, target = delivery.raw, self.tokens
+        partition = raw.partition % target.partitions
+        key = _key(delivery)
         prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/"
         producer, clock, source = self._producer, self._clock, self._source
 
@@ -85,8 +92,9 @@ class KafkaSink:
             headers = envelope.headers(
                 envelope.TOKEN, f"{prefix}{sequence}", source, clock.wall(), delivery.forwarded
             )
+            _check_size(target, key, value, headers)
             acknowledgement: asyncio.Future[Any] = await producer.send(
-                topic, value, key, partition, headers=headers
+                target.topic, value, key, partition, headers=headers
             )
             return acknowledgement
 
@@ -103,7 +111,7 @@ class KafkaSink:
         await self._publish(
             self.completions,
             raw.partition,
-            raw.key if raw.key is not None else delivery.question_id.encode(),
+            _key(delivery),
             completion.model_dump_json().encode(),
             envelope.headers(
                 envelope.COMPLETION,
@@ -142,6 +150,7 @@ class KafkaSink:
     ) -> None:
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if key is None and value is None else key
+        _check_size(target, key, value, headers)
         try:
             await self._producer.send_and_wait(
                 target.topic, value, key, partition % target.partitions, headers=headers
@@ -150,3 +159,21 @@ class KafkaSink:
             raise TooLargeError(f"{target.topic}: {error}") from error
         except ClientError as error:
             raise PublishError(f"{target.topic}: {error}") from error
+
+
+def _key(delivery: Delivery) -> bytes:
+    key = delivery.raw.key
+    return delivery.question_id.encode() if key is None or len(key) > _KEY_BYTES else key
+
+
+def _check_size(
+    target: Target, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    """Here and not at the broker: a batch it refuses leaves a gap in the producer's numbers, for
+    which it refuses the next one too.
+    """
+    size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+    if size > target.limit:
+        raise TooLargeError(
+            f"{target.topic}: a record of {size} bytes; the limit is {target.limit}"
+        )
