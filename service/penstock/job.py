@@ -1,20 +1,14 @@
 """One question from its start to its end: the run, what it says, and how it is concluded."""
 
-import orjson
-
 from penstock.clock import Clock
 from penstock.core.facts import Status
 from penstock.core.failure import Failure, Kind
-from penstock.errors import TooLargeError
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
 from penstock.kafka.sink import KafkaSink
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
-
-_ENVELOPE_BYTES = 16 * 1024
-"""What a completion holds beside its outputs: ids, metadata, an error message, headers."""
 
 
 class Job:
@@ -46,7 +40,7 @@ class Job:
         """None when the program answered. Cancelling it closes the connection to the model."""
         if self.started_at is None:
             self.started_at = self._clock.monotonic()
-            self._queued = max(0.0, self._clock.wall() - self.delivery.raw.timestamp_ms / 1000)
+            self._queued = self._waited()
         self.attempts = self.stream.attempt = attempt
         stream = self.stream if self.delivery.streams else None
         try:
@@ -66,12 +60,14 @@ class Job:
                 Kind.ANSWER, "answer_too_large", "the answer is too large for its topic"
             )
         self.status, self.failure = status, failure
-        try:
-            await self._publish(status, failure, dead_letter=dead_letter)
-        except TooLargeError:
-            # Nearly all of it is outputs; without them it fits, or the topic is hopeless.
-            self.report.outputs = self.report.answer = None
-            await self._publish(status, failure, dead_letter=dead_letter)
+        if dead_letter and failure is not None and not self._dead_lettered:
+            await self._sink.dead_letter(self.delivery, failure, self.attempts)
+            self._dead_lettered = True
+        ended = await self.stream.end(status) if self.delivery.streams else None
+        completion = self._completion(status, failure, dead_letter=dead_letter)
+        await self._sink.completion(self.delivery, completion)
+        if ended is not None:
+            await ended
 
     async def _run_program(self, stream: TokenStream | None) -> Failure | None:
         question, program = self.delivery.question, self.delivery.program
@@ -83,22 +79,10 @@ class Job:
         """Another process will answer this question."""
         self.stream.drop()
 
-    async def _publish(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
-        if dead_letter and failure is not None and not self._dead_lettered:
-            await self._sink.dead_letter(self.delivery, failure, self.attempts)
-            self._dead_lettered = True
-        ended = await self.stream.end(status) if self.delivery.streams else None
-        await self._sink.completion(
-            self.delivery, self._completion(status, failure, dead_letter=dead_letter)
-        )
-        if ended is not None:
-            await ended
-
     def _too_large(self) -> bool:
-        size = len(orjson.dumps(self.report.outputs, default=str))
-        answer = len(self.report.answer or "") * 3
-        limit = self._sink.completions.limit - _ENVELOPE_BYTES
-        return size + answer > limit and size + len(orjson.dumps(self.report.answer)) > limit
+        return not self._sink.fits(
+            self.delivery, self._completion("completed", None, dead_letter=False)
+        )
 
     def _completion(
         self, status: Status, failure: Failure | None, *, dead_letter: bool
@@ -129,10 +113,14 @@ class Job:
             metadata=question and question.metadata,
         )
 
+    def _waited(self) -> float:
+        """Seconds since the record's timestamp, which a producer may leave out or set ahead."""
+        asked_at = self.delivery.raw.timestamp_ms / 1000
+        return max(0.0, self._clock.wall() - asked_at) if asked_at >= 0 else 0.0
+
     def _timing(self) -> Timing:
         if self.started_at is None:
-            queued = max(0.0, self._clock.wall() - self.delivery.raw.timestamp_ms / 1000)
-            return Timing(queued_ms=_milliseconds(queued))
+            return Timing(queued_ms=_milliseconds(self._waited()))
         first = self.report.first_token_at
         ended = self.started_at if self.ended_at is None else self.ended_at
         return Timing(

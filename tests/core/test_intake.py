@@ -95,5 +95,5 @@ def test_it_agrees_with_plain_counting(moves: list[tuple[str, int]]) -> None:
             pause = {p for p in held if p not in paused and held[p] >= 4}
             resume = {p for p in paused if held[p] <= 2}
             paused = (paused | pause) - resume
-            assert intake.changes() == (pause, resume)
+            assert intake.changes() == (frozenset(pause), frozenset(resume))
             assert intake.paused == paused

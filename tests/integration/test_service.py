@@ -199,10 +199,6 @@ async def test_an_answer_too_large_for_its_topic_fails_without_its_outputs(
         assert letters[0].header("penstock-error-code") == "answer_too_large"
 
 
-@pytest.mark.xfail(
-    reason="what a completion holds beside its outputs is guessed, not measured",
-    raises=AssertionError,
-)
 async def test_what_comes_back_with_an_answer_counts_towards_its_size(
     bootstrap_servers: str, topics: Topics
 ) -> None:

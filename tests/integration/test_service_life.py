@@ -267,3 +267,13 @@ async def test_probes_and_metrics_tell_how_it_is(bootstrap_servers: str, topics:
 async def _get(http: aiohttp.ClientSession, path: str) -> tuple[int, str]:
     async with http.get(path) as response:
         return response.status, await response.text()
+
+
+async def test_dead_letters_that_take_less_than_a_question_are_refused_at_the_start(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    topics.create("questions", 1, {"max.message.bytes": "2000000"})
+    topics.create("dead-letters", 1, {"max.message.bytes": "1999999"})
+    wanted = settings_for(bootstrap_servers, topics, model={"name": "openai/ok"}).topics
+    with pytest.raises(ConfigurationError, match=r"max\.message\.bytes to 2065536"):
+        await prepare(client_arguments(bootstrap_servers, {}), wanted)

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - every guarantee is told everything and looks at what it has to know
 """What Penstock promises, one class each. They watch what happens and know nothing of the engine.
 
 Times are milliseconds. A member is named by a string; a record by partition, epoch and offset.

@@ -120,7 +120,7 @@ def draw_log(rng: random.Random) -> Log:
     offsets = [rng.randrange(5) for _ in range(partitions)]
     questions: dict[int, list[Question]] = {partition: [] for partition in range(partitions)}
     now = 0
-    for _ in range(rng.randrange(60, 121)):
+    for _ in range(rng.randrange(60, 151)):
         now += rng.choice((0, 0, 0, rng.randrange(60)))
         partition = rng.randrange(partitions)
         questions[partition].append(

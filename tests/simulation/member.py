@@ -41,9 +41,10 @@ class Member:
         # What runs; an entry is replaced when its end was moved by a cancellation.
         self._runs: dict[RecordId, object] = {}
         self._held: dict[RecordId, Question] = {}
+        self._dropped: set[RecordId] = set()
         self._refused: dict[RecordId, int] = {}
-        self._undone: dict[int, int] = {}
-        self._commits: deque[facts.Commit | facts.Release] = deque()
+        self._commits: deque[tuple[facts.Commit | facts.Release, dict[int, int]]] = deque()
+        """One at a time; a release comes with the lowest offset that is not done, if any."""
         self._stop: facts.Stop | None = None
 
     # --- the loop -----------------------------------------------------------------------------
@@ -109,7 +110,7 @@ class Member:
             self._paused -= command.partitions
         elif isinstance(command, facts.Commit):
             self.world.tell("committing", self.name, command.offsets)
-            self._queue_commit(command)
+            self._queue_commit(command, {})
         elif isinstance(command, facts.Release):
             self._release(command)
         else:
@@ -200,7 +201,7 @@ class Member:
         if not self.alive:
             refused = refused or self.world.happens(0.5)
         if not refused:
-            self.world.complete(self, record, late=not self.alive or record not in self._held)
+            self.world.complete(self, record, late=not self.alive or record in self._dropped)
         if not self.alive:
             return
         if refused:
@@ -209,8 +210,8 @@ class Member:
 
     # --- commits, and leaving -----------------------------------------------------------------
 
-    def _queue_commit(self, command: facts.Commit | facts.Release) -> None:
-        self._commits.append(command)
+    def _queue_commit(self, command: facts.Commit | facts.Release, undone: dict[int, int]) -> None:
+        self._commits.append((command, undone))
         if len(self._commits) == 1:
             self._send_commit()
 
@@ -218,10 +219,8 @@ class Member:
         self.world.after(self.world.chance(1, 30), self._commit_lands)
 
     def _commit_lands(self) -> None:
-        world, command = self.world, self._commits[0]
-        fails = not self.alive or (
-            world.calm_is_far and world.happens(world.weather.commit_fails)
-        )
+        world, (command, undone) = self.world, self._commits[0]
+        fails = not self.alive or (world.calm_is_far and world.happens(world.weather.commit_fails))
         # Half of those that fail were applied: only the answer was lost.
         if (not fails or world.happens(0.5)) and not world.commit(self, command.offsets):
             fails = True
@@ -231,7 +230,6 @@ class Member:
         if isinstance(command, facts.Commit):
             self.tell(facts.CommitFailed() if fails else facts.Committed())
         else:
-            undone = {partition: self._undone.pop(partition) for partition in command.partitions}
             for partition in undone:
                 self.positions.pop(partition, None)
             world.released(self, undone, committed=not fails)
@@ -241,14 +239,15 @@ class Member:
 
     def _release(self, command: facts.Release) -> None:
         self.world.tell("committing", self.name, command.offsets)
-        self._undone = dict.fromkeys(sorted(command.partitions), NOWHERE)
+        undone = dict.fromkeys(sorted(command.partitions), NOWHERE)
         for record in [one for one in self._held if one.partition in command.partitions]:
             del self._held[record]
-            self._undone[record.partition] = min(self._undone[record.partition], record.offset)
+            self._dropped.add(record)
+            undone[record.partition] = min(undone[record.partition], record.offset)
             assert record not in self._runs, f"{record} is released while it runs"
         for partition in sorted(command.partitions):
             self.world.tell("let_go", self.name, partition)
-        self._queue_commit(command)
+        self._queue_commit(command, undone)
 
     def _leave_when_committed(self) -> None:
         if self._stop is not None and not self._commits and not self.left:

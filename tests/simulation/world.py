@@ -4,6 +4,7 @@ from one thing that happens to the next.
 
 import heapq
 import random
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from tests.simulation.log import BUDGET, Question, draw_log, draw_policy, draw_w
 from tests.simulation.member import Member
 
 T = TypeVar("T")
+RECORD = re.compile(r"RecordId\(partition=(\d+), epoch=(\d+), offset=(\d+)\)")
+FAILURE = re.compile(r"Failure\(.*?code='(\w+)'.*?\)")
 SESSION_TIMEOUT = 150
 DRAIN = 200
 TOO_LONG = 100_000
@@ -98,20 +101,25 @@ class World:
         for member in self.members:
             member.tell(Draining(self.now + DRAIN))
         self._run_until(self.now + 10 * DRAIN)
-        self.tell("over", [f"{m.name} has not stopped" for m in self.members] + self.log.unfinished())
+        self.tell(
+            "over", [f"{m.name} has not stopped" for m in self.members] + self.log.unfinished()
+        )
 
     def _run_until(self, end: float) -> bool:
         """Whether nothing is left to happen."""
         while self._events and self._events[0][0] <= end:
             self.now, _, then = heapq.heappop(self._events)
             self._happened += 1
-            assert self._happened < TOO_LONG, "LoopNeverSpins: the world does not come to rest"
+            if self._happened > TOO_LONG:
+                raise RuntimeError("the world does not come to rest")
             then()
         return not self._events
 
     def _unfinished(self, *, quiet: bool) -> list[str]:
         left = self.log.unfinished()
-        left += [f"{member.name} holds {r}" for member in self.members for r in member.engine.questions]
+        left += [
+            f"{member.name} holds {r}" for member in self.members for r in member.engine.questions
+        ]
         return left if quiet else [*left, "something still happens"]
 
     # --- who watches --------------------------------------------------------------------------
@@ -122,7 +130,8 @@ class World:
 
     def say(self, who: Member | None, what: Event | Command | str) -> None:
         if self.trace is not None:
-            self.trace.append(f"{self.now:>6g}  {'' if who is None else who.name:4}  {what}")
+            said = FAILURE.sub(r"\1", RECORD.sub(r"\1/\3 (epoch \2)", str(what)))
+            self.trace.append(f"{self.now:>6g}  {'' if who is None else who.name:4}  {said}")
 
     # --- the broker ---------------------------------------------------------------------------
 

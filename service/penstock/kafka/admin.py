@@ -93,11 +93,23 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
                 found |= await _appeared(connection, missing)
         except ClientError as error:
             raise ConfigurationError(f"topics: {error}") from error
+    _check_dead_letters(settings, found)
     return Topics(
         settings.questions,
         found[settings.questions].partitions,
         *(_target(topic, found[topic]) for topic in wanted[1:]),
     )
+
+
+def _check_dead_letters(settings: TopicSettings, found: Mapping[str, _Topic]) -> None:
+    limits = {name: int(topic.config["max.message.bytes"]) for name, topic in found.items()}
+    questions = limits[settings.questions]
+    if limits[settings.dead_letters] < questions:
+        raise ConfigurationError(
+            f"topic {settings.dead_letters!r} does not take every question: set its "
+            f"max.message.bytes to {questions + DEAD_LETTER_HEADROOM}, or lower that of "
+            f"{settings.questions!r}"
+        )
 
 
 def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from penstock.kafka.codec import Delivery
 _BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
 """A longer key is not repeated in every event about its question."""
+_SEQUENCE_DIGITS = 20
 
 TokenSender = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
 """Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
@@ -100,6 +101,12 @@ class KafkaSink:
 
         return send
 
+    def fits(self, delivery: Delivery, completion: Completion) -> bool:
+        """Whether the topic takes a completion of this size."""
+        _, key, value, headers = self._completion(delivery, completion)
+        # The last sequence, which is not known yet, may have as many digits as it likes.
+        return _size(key, value, headers) + _SEQUENCE_DIGITS <= self.completions.limit
+
     async def completion(self, delivery: Delivery, completion: Completion) -> None:
         """Returns when it is acknowledged.
 
@@ -107,20 +114,21 @@ class KafkaSink:
             TooLargeError: the topic does not take a completion of this size.
             PublishError: the broker refused it.
         """
+        await self._publish(self.completions, *self._completion(delivery, completion))
+
+    def _completion(
+        self, delivery: Delivery, completion: Completion
+    ) -> tuple[int, bytes, bytes, list[tuple[str, bytes]]]:
         raw = delivery.raw
-        await self._publish(
-            self.completions,
-            raw.partition,
-            _key(delivery),
-            completion.model_dump_json().encode(),
-            envelope.headers(
-                envelope.COMPLETION,
-                f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/completion",
-                self._source,
-                self._clock.wall(),
-                delivery.forwarded,
-            ),
+        headers = envelope.headers(
+            envelope.COMPLETION,
+            f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/completion",
+            self._source,
+            self._clock.wall(),
+            delivery.forwarded,
         )
+        value = completion.model_dump_json().encode()
+        return raw.partition, _key(delivery), value, headers
 
     async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
         """The original record with its key and value untouched. Raises as `completion` does."""
@@ -166,13 +174,17 @@ def _key(delivery: Delivery) -> bytes:
     return delivery.question_id.encode() if key is None or len(key) > _KEY_BYTES else key
 
 
+def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
+    return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
+
+
 def _check_size(
     target: Target, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
 ) -> None:
     """Here and not at the broker: a batch it refuses leaves a gap in the producer's numbers, for
     which it refuses the next one too.
     """
-    size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+    size = _size(key, value, headers)
     if size > target.limit:
         raise TooLargeError(
             f"{target.topic}: a record of {size} bytes; the limit is {target.limit}"

@@ -1,6 +1,7 @@
 """Fetch, pause, resume, commit, and what the group says about partitions."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiokafka.errors import KafkaError as ClientError
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
 from penstock.errors import CommitError, KafkaError
+from penstock.kafka import tolerant
 from penstock.kafka.codec import Codec, Delivery, Raw
 
 MAX_BATCH = 100
@@ -47,6 +49,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._epochs: dict[int, int] = {}
         self._epoch = 0
         self._committed: dict[int, int] = {}
+        self._next: dict[int, int] = {}
         self._committing = asyncio.Lock()
         self._on_assigned: OnAssigned | None = None
         self._on_revoked: OnRevoked | None = None
@@ -102,13 +105,29 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
                     timeout_ms=60_000, max_records=MAX_BATCH
                 )
+            except UnicodeDecodeError:
+                log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
+                tolerant.install()
             except ClientError as error:
                 if not error.retriable:
                     raise KafkaError(f"{self._topic}: {error}") from error
                 log.warning("fetching failed and goes on", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:
+                for tp, records in found.items():
+                    self._next[tp.partition] = records[-1].offset + 1
                 return found
+            await self._rewind()
+
+    async def _rewind(self) -> None:
+        """A failed fetch has moved on past records of other partitions that nobody was given."""
+        for tp in self._consumer.assignment():
+            # The partition may leave meanwhile.
+            with contextlib.suppress(IllegalStateError):
+                if (offset := self._next.get(tp.partition)) is not None:
+                    self._consumer.seek(tp, offset)
+                else:
+                    await self._consumer.seek_to_committed(tp)
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause(*self._mine(partitions))
@@ -153,6 +172,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         for partition in partitions:
             self._epochs.pop(partition, None)
             self._committed.pop(partition, None)
+            self._next.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._epoch += 1
