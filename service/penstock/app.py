@@ -1,6 +1,7 @@
 """The one place that builds things: settings to a running service."""
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -194,6 +195,11 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
+        # What is built by now lives as long as the process; walking it, 0.1 s and more, would
+        # stop every token stream at once.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         started(running)
         return await running.run()
 
