@@ -121,8 +121,8 @@ class Loop(Generic[D, J]):
             facts.GiveUp: self._give_up,
             facts.Pause: lambda command: source.pause(command.partitions),
             facts.Resume: lambda command: source.resume(command.partitions),
-            facts.Commit: lambda command: self._spawn(self._commit(command)),
-            facts.Release: lambda command: self._spawn(self._release(command)),
+            facts.Commit: self._commit_soon,
+            facts.Release: self._begin_release,
             facts.Stop: self._stopping,
         }
 
@@ -143,7 +143,7 @@ class Loop(Generic[D, J]):
             for task in (fetching, *self._runs.values(), *self._others):
                 task.cancel()
             self._ended = True
-            self._let_the_group_go_on()
+            _go_on(self._awaiting_release)
         return self._stop.failure
 
     def tell(self, event: facts.Event) -> None:
@@ -206,17 +206,22 @@ class Loop(Generic[D, J]):
                 record, delivery.lane, delivery.budget, delivery.expires_at, delivery.failure
             )
             self._engine.handle(fetched, now)
-            if self._engine.owns(record):
+            # A record may be delivered twice; its first job is at work.
+            if record not in self.jobs and self._engine.owns(record):
                 self.jobs[record] = self._begin(delivery)
                 self._observe(fetched, self.jobs[record])
         batch.taken.set()
 
     # --- carrying out -------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(work)
         self._others.add(task)
         task.add_done_callback(self._others.discard)
+        return task
+
+    def _commit_soon(self, command: facts.Commit) -> None:
+        self._spawn(self._commit(command))
 
     def _start(self, command: facts.Start) -> None:
         record = command.record
@@ -276,6 +281,11 @@ class Loop(Generic[D, J]):
         else:
             self.tell(facts.Committed())
 
+    def _begin_release(self, command: facts.Release) -> None:
+        # Each release lets go on who waited for it: another one's commit may be under way.
+        waiting, self._awaiting_release = self._awaiting_release, []
+        self._spawn(self._release(command)).add_done_callback(lambda _: _go_on(waiting))
+
     async def _release(self, command: facts.Release) -> None:
         for record in [record for record in self.jobs if record.partition in command.partitions]:
             self.jobs.pop(record).drop()
@@ -284,16 +294,16 @@ class Loop(Generic[D, J]):
                 await self._source.commit(command.offsets)
         except CommitError as error:
             log.warning("the last commit of these partitions failed", error=str(error))
-        self._let_the_group_go_on()
-
-    def _let_the_group_go_on(self) -> None:
-        waiting, self._awaiting_release = self._awaiting_release, []
-        for released in waiting:
-            if not released.done():
-                released.set_result(None)
 
     def _stopping(self, command: facts.Stop) -> None:
         self._stop = command
+
+
+def _go_on(waiting: "list[asyncio.Future[None]]") -> None:
+    """The group may have these partitions."""
+    for released in waiting:
+        if not released.done():
+            released.set_result(None)
 
 
 class _Batch:

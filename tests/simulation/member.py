@@ -68,8 +68,8 @@ class Member:
             if isinstance(event, facts.Fetched):
                 self._take(event)
             else:
-                if isinstance(event, facts.Published) and self.engine.owns(event.record):
-                    del self._held[event.record]
+                if isinstance(event, facts.Published):
+                    self._held.pop(event.record, None)
                 self.engine.handle(event, now)
         step = self.engine.poll(now)
         for command in step.commands:

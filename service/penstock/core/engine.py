@@ -262,6 +262,10 @@ class Engine:
         if self._release_due and not self._finish_running(now):
             self._release_due = False
             partitions = frozenset(self._releasing)
+            for record, question in list(self.questions.items()):
+                if record.partition in partitions:
+                    # Its acknowledgement did not come in time.
+                    self._forget(record, question)
             self._commands.append(facts.Release(partitions, self._uncommitted(partitions)))
             for partition in partitions:
                 del self._releasing[partition], self._epochs[partition], self.ledgers[partition]
@@ -277,9 +281,7 @@ class Engine:
                 continue
             if not self._out_of_time_to_release(record, now):
                 busy = True
-            elif question.phase is Phase.PUBLISHING:
-                self._forget(record, question)
-            else:
+            elif question.phase is not Phase.PUBLISHING:
                 busy = True
                 if question.phase is Phase.RUNNING:
                     self._cancel(record, question)

@@ -1,0 +1,165 @@
+"""The loop with a source and jobs that do what the test says."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pytest
+
+from penstock.clock import Clock
+from penstock.core import facts
+from penstock.core.engine import Engine, Policy
+from penstock.core.facts import RecordId, Status
+from penstock.core.failure import Failure
+from penstock.errors import KafkaError
+from penstock.loop import Loop
+
+
+@dataclass(frozen=True)
+class Asked:
+    record: RecordId
+    lane: str | None = None
+    budget: float = 60.0
+    expires_at: float | None = None
+    failure: Failure | None = None
+
+
+class Questions:
+    """Gives what is put in, and commits when it is allowed to."""
+
+    def __init__(self) -> None:
+        self.batches: asyncio.Queue[list[Asked] | Exception] = asyncio.Queue()
+        self.commits: list[Mapping[int, int]] = []
+        self.committing = asyncio.Event()
+        self.may_commit = asyncio.Event()
+        self.may_commit.set()
+
+    async def fetch(self) -> list[Asked]:
+        batch = await self.batches.get()
+        if isinstance(batch, Exception):
+            raise batch
+        return batch
+
+    def pause(self, partitions: Iterable[int]) -> None: ...
+
+    def resume(self, partitions: Iterable[int]) -> None: ...
+
+    async def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committing.set()
+        await self.may_commit.wait()
+        self.commits.append(offsets)
+
+
+class Work:
+    """Runs until told to end; `troubles` are raised by its first conclusions."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.started = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.concluded: list[Status] = []
+        self.troubles: list[Exception] = []
+        self.done = asyncio.Event()
+
+    async def run(self, attempt: int) -> Failure | None:
+        assert attempt == 1
+        self.started.set()
+        await self.may_end.wait()
+        return None
+
+    async def conclude(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
+        assert failure is None
+        assert not dead_letter
+        if self.troubles:
+            raise self.troubles.pop(0)
+        self.concluded.append(status)
+        self.done.set()
+
+    def drop(self) -> None: ...
+
+
+class World:
+    def __init__(self, *, republish: float = 1.0) -> None:
+        self.source = Questions()
+        self.begun: list[Work] = []
+        self.begin_called = asyncio.Event()
+        policy = Policy(republish=republish)
+        self.loop = Loop(Engine(policy), self.source, self._begin, Clock(), lambda *_: None)
+        self.loop.tell(facts.Assigned({0: 1}))
+        self.running = asyncio.ensure_future(self.loop.run())
+
+    def _begin(self, asked: Asked) -> Work:
+        self.begun.append(Work(asked))
+        self.begin_called.set()
+        return self.begun[-1]
+
+    async def ask(self, *offsets: int) -> Work:
+        self.begin_called.clear()
+        await self.source.batches.put([Asked(RecordId(0, 1, offset)) for offset in offsets])
+        await self.begin_called.wait()
+        return self.begun[-1]
+
+    async def stop(self) -> Failure | None:
+        self.loop.tell(facts.Draining(Clock().monotonic() + 10))
+        return await self.running
+
+
+async def test_a_question_is_run_concluded_and_committed_at_the_end() -> None:
+    world = World()
+    work = await world.ask(5)
+    await work.started.wait()
+    work.may_end.set()
+    assert await world.stop() is None
+    assert work.concluded == ["completed"]
+    assert world.source.commits == [{0: 6}]
+
+
+async def test_a_record_delivered_twice_keeps_the_job_that_works_on_it() -> None:
+    world = World()
+    work = await world.ask(5)
+    await work.started.wait()
+    await world.source.batches.put([Asked(RecordId(0, 1, 5))])
+    await world.ask(6)
+    work.may_end.set()
+    await work.done.wait()
+    assert [one.asked.record.offset for one in world.begun] == [5, 6]
+    world.begun[-1].may_end.set()
+    await world.stop()
+
+
+async def test_a_revoked_partition_is_not_let_go_before_its_commit() -> None:
+    world = World()
+    work = await world.ask(5)
+    await work.started.wait()
+    work.may_end.set()
+    await work.done.wait()
+    world.source.may_commit.clear()
+    revoked = asyncio.ensure_future(world.loop.revoke(frozenset({0}), Clock().monotonic() + 10))
+    await world.source.committing.wait()
+    stopped = asyncio.ensure_future(world.stop())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not revoked.done(), "the group went on while the last commit was under way"
+    world.source.may_commit.set()
+    await asyncio.gather(revoked, stopped)
+    assert world.source.commits == [{0: 6}]
+
+
+async def test_a_completion_that_cannot_be_published_is_tried_again_whatever_it_raises() -> None:
+    world = World(republish=0.01)
+    work = await world.ask(5)
+    work.troubles = [KafkaError("away"), TypeError("nobody foresaw this")]
+    work.may_end.set()
+    await work.done.wait()
+    await world.stop()
+    assert work.concluded == ["completed"]
+    assert world.source.commits[-1] == {0: 6}
+
+
+@pytest.mark.parametrize("error", [KafkaError("no right to read"), RuntimeError("a bug")])
+async def test_what_ends_fetching_ends_the_loop_and_lets_the_group_go_on(error: Exception) -> None:
+    world = World()
+    await world.source.batches.put(error)
+    with pytest.raises(type(error)):
+        await world.running
+    await world.loop.revoke(frozenset({0}), 0.0)
