@@ -199,7 +199,7 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
         # stop every token stream at once.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(20_000, 20, 20)
+        gc.set_threshold(2_000, 10, 5)
         started(running)
         return await running.run()
 

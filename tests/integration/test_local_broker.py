@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from penstock.errors import ConfigurationError
 from penstock.local import jars
 from penstock.local.broker import broker
+from tests.support.command import started
 from tests.support.kafka import Topics
 
 
@@ -236,3 +237,23 @@ def test_the_lock_names_neither_host_nor_path_and_a_sum_for_every_jar() -> None:
     assert '"/' not in text
     assert all(len(jar.sha256) == 64 for jar in jars.locked())
     assert set(jars.COORDINATES) <= {jar.coordinate for jar in jars.locked()}
+
+
+def jvm_at(port: str) -> int:
+    """The process of the node that serves this port."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (process / "cmdline").read_text().split("\0")
+            if "kafka.Kafka" in words and f":{port}," in Path(words[-2]).read_text():
+                return int(process.name)
+    raise AssertionError(f"no node serves port {port}")
+
+
+async def test_the_command_ends_when_its_kafka_does() -> None:
+    async with started("broker", "--port", "0") as process:
+        assert process.stdout is not None
+        exported = (await process.stdout.readline()).decode()
+        os.kill(jvm_at(exported.strip().rpartition(":")[2]), signal.SIGKILL)
+        _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"ended with code -9" in said

@@ -1,5 +1,6 @@
 """`penstock broker`: a real Apache Kafka on this machine."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,17 @@ def broker(
                 console.print(f"Node {node.number}: {node.address}, log {node.log}", soft_wrap=True)
             console.print("Kafka is running. Ctrl-C stops it.")
 
+        async def failed(kafka: "Kafka") -> Exception:
+            ends = [asyncio.ensure_future(node.ended()) for node in kafka.nodes]
+            try:
+                done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                return done.pop().result()
+            finally:
+                for end in ends:
+                    end.cancel()
+
         until_stopped(
-            start(nodes=nodes, data_dir=data_dir, port=port or None, progress=show), announce
+            start(nodes=nodes, data_dir=data_dir, port=port or None, progress=show),
+            announce,
+            failed,
         )

@@ -32,7 +32,9 @@ def model(
             print(f"export PENSTOCK_MODEL__NAME=openai/{served.name}")
             print(f"export PENSTOCK_MODEL__API_BASE={served.api_base}")
             # The server asks for no key, its clients do.
-            print("export PENSTOCK_MODEL__API_KEY=none", flush=True)
+            print("export PENSTOCK_MODEL__API_KEY=none")
+            # It cannot follow the format that tells several fields apart.
+            print("export PENSTOCK_MODEL__ADAPTER=plain", flush=True)
             console.print("The model is running. Ctrl-C stops it.")
 
-        until_stopped(start(slots=slots, port=port), announce)
+        until_stopped(start(slots=slots, port=port), announce, lambda served: served.ended())

@@ -3,15 +3,22 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-def until_stopped(running: AbstractAsyncContextManager[T], announce: Callable[[T], None]) -> None:
-    """Starts, announces, waits for SIGINT or SIGTERM and stops; both are a good end."""
+def until_stopped(
+    running: AbstractAsyncContextManager[T],
+    announce: Callable[[T], None],
+    failed: Callable[[T], Awaitable[Exception]],
+) -> None:
+    """Starts, announces, waits for SIGINT or SIGTERM and stops; both are a good end.
+
+    Raises what `failed` returns: it waits for what was started to end by itself.
+    """
 
     async def main() -> None:
         task = asyncio.current_task()
@@ -22,7 +29,7 @@ def until_stopped(running: AbstractAsyncContextManager[T], announce: Callable[[T
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         async with running as started:
             announce(started)
-            await asyncio.get_running_loop().create_future()
+            raise await failed(started)
 
     with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
         asyncio.run(main())

@@ -12,7 +12,7 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,6 +30,8 @@ class Served:
     api_base: str
     name: str
     pid: int
+    ended: Callable[[], Awaitable[Exception]]
+    """Waits for the model to end by itself."""
 
 
 def weights() -> Path | None:
@@ -76,7 +78,12 @@ async def model(slots: int = 4, port: int = 0) -> AsyncIterator[Served]:
                 lines = log.read().decode(errors="replace").splitlines()
                 tail = "\n".join(lines[-LAST_WORDS:])
                 raise ConfigurationError(f"The model does not start; its last lines:\n{tail}")
-            yield Served(f"{address}/v1", NAME, process.pid)
+
+            async def ended() -> ConfigurationError:
+                code = await process.wait()
+                return ConfigurationError(f"The model ended by itself with code {code}.")
+
+            yield Served(f"{address}/v1", NAME, process.pid, ended)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()

@@ -81,6 +81,12 @@ class Node:
         await self._process.wait()
         self._lifeline.release(self._process.pid)
 
+    async def ended(self) -> ConfigurationError:
+        """Returns when the node is down, with the end of its log."""
+        assert self._process is not None
+        code = await self._process.wait()
+        return self._refusal(f"ended with code {code}")
+
     async def sees(self) -> set[int]:
         """The numbers of the nodes that this node takes for alive; empty while it is down."""
         host, port = self.address.split(":")
