@@ -43,7 +43,14 @@ LAW: dict[str, set[str]] = {
         "dspy",
         "pydantic",
     },
-    "penstock.loop": {"penstock.core", "penstock.clock", "penstock.errors", "structlog"},
+    "penstock.inbox": set(),
+    "penstock.loop": {
+        "penstock.core",
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.inbox",
+        "structlog",
+    },
     "penstock.job": {
         "penstock.core",
         "penstock.clock",

@@ -1,7 +1,6 @@
 """Inbox, `handle`, `poll`, carry out. The one task that calls the engine."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,6 +12,7 @@ from penstock.core.engine import Engine
 from penstock.core.facts import RecordId, Status
 from penstock.core.failure import Failure, Kind
 from penstock.errors import CommitError, KafkaError
+from penstock.inbox import Inbox
 
 IDLE = 1.0
 """Seconds after which the loop turns although nothing happened: the liveness probe watches it."""
@@ -62,34 +62,6 @@ J = TypeVar("J", bound=Job)
 Observer = Callable[[facts.Event | facts.Command, J | None], None]
 
 
-class Inbox:
-    """What has happened and is not yet handled."""
-
-    def __init__(self) -> None:
-        self.items: deque[Any] = deque()
-        self._waiter: asyncio.Future[None] | None = None
-
-    def put(self, item: Any) -> None:
-        self.items.append(item)
-        self._wake()
-
-    async def wait(self, seconds: float) -> None:
-        if self.items:
-            return
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = loop.call_later(seconds, self._wake)
-        try:
-            await self._waiter
-        finally:
-            timer.cancel()
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-
 class Loop(Generic[D, J]):
     """Joins the engine with the world."""
 
@@ -109,8 +81,9 @@ class Loop(Generic[D, J]):
         self._clock = clock
         self._observe = observe
         self._inbox = Inbox()
-        self._runs: dict[RecordId, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[None]] = set()
+        self._runs: dict[RecordId, asyncio.Task[Failure | None]] = {}
+        self._conclusions: dict[RecordId, asyncio.Task[None]] = {}
+        self._commits: set[asyncio.Task[None]] = set()
         self._awaiting_release: list[asyncio.Future[None]] = []
         self._stop: facts.Stop | None = None
         self._ended = False
@@ -133,14 +106,16 @@ class Loop(Generic[D, J]):
             KafkaError: fetching failed for good.
         """
         fetching = asyncio.create_task(self._fetch())
+        fetching.add_done_callback(self._raise)
         try:
             while self._stop is None:
                 wake_at = self._turn()
                 if self._stop is None:
                     await self._inbox.wait(wake_at - self._clock.monotonic())
-            await asyncio.gather(*self._others)
+            await asyncio.gather(*self._commits)
         finally:
-            for task in (fetching, *self._runs.values(), *self._others):
+            # What is left belongs to nobody: a run that does not end, a record nobody acknowledges.
+            for task in (fetching, *self._runs.values(), *self._conclusions.values()):
                 task.cancel()
             self._ended = True
             _go_on(self._awaiting_release)
@@ -190,14 +165,11 @@ class Loop(Generic[D, J]):
     # --- fetching -----------------------------------------------------------------------------
 
     async def _fetch(self) -> None:
-        try:
-            while True:
-                batch = _Batch(await self._source.fetch())
-                self._inbox.put(batch)
-                # One batch at a time: the engine may want to pause before the next.
-                await batch.taken.wait()
-        except Exception as error:  # noqa: BLE001 - without records there is nothing to do
-            self._inbox.put(error)
+        while True:
+            batch = _Batch(await self._source.fetch())
+            self._inbox.put(batch)
+            # One batch at a time: the engine may want to pause before the next.
+            await batch.taken.wait()
 
     def _take(self, batch: "_Batch", now: float) -> None:
         for delivery in batch.deliveries:
@@ -214,63 +186,72 @@ class Loop(Generic[D, J]):
 
     # --- carrying out -------------------------------------------------------------------------
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(work)
-        self._others.add(task)
-        task.add_done_callback(self._others.discard)
-        return task
-
-    def _commit_soon(self, command: facts.Commit) -> None:
-        self._spawn(self._commit(command))
-
     def _start(self, command: facts.Start) -> None:
         record = command.record
-        run = self._run(record, self.jobs[record], command.attempt)
-        self._runs[record] = asyncio.get_running_loop().create_task(run)
+        run = asyncio.get_running_loop().create_task(_run(self.jobs[record], command.attempt))
+        self._runs[record] = run
+        run.add_done_callback(lambda run: self._ran(record, run))
+
+    def _ran(self, record: RecordId, run: "asyncio.Task[Failure | None]") -> None:
+        del self._runs[record]
+        if run.cancelled():
+            self.tell(facts.Cancelled(record))
+        elif (failure := run.result()) is not None:
+            self.tell(facts.Failed(record, failure))
+        else:
+            self.tell(facts.Finished(record))
 
     def _cancel(self, command: facts.Cancel) -> None:
         if (run := self._runs.get(command.record)) is not None:
             run.cancel()
 
-    async def _run(self, record: RecordId, job: J, attempt: int) -> None:
-        event: facts.Event
-        try:
-            failure = await job.run(attempt)
-            event = facts.Finished(record) if failure is None else facts.Failed(record, failure)
-        except asyncio.CancelledError:
-            event = facts.Cancelled(record)
-        except Exception as error:
-            log.exception("a run failed in a way nobody foresaw", record=record)
-            event = facts.Failed(
-                record, Failure(Kind.ANSWER, "unexpected_error", f"{type(error).__name__}: {error}")
-            )
-        del self._runs[record]
-        self.tell(event)
-
     def _publish_completion(self, command: facts.PublishCompletion) -> None:
-        self._spawn(self._conclude(command.record, "completed", None, dead_letter=False))
+        self._conclude(command.record, "completed", None, dead_letter=False)
 
     def _give_up(self, command: facts.GiveUp) -> None:
-        self._spawn(
-            self._conclude(
-                command.record, command.status, command.failure, dead_letter=command.dead_letter
-            )
+        self._conclude(
+            command.record, command.status, command.failure, dead_letter=command.dead_letter
         )
 
-    async def _conclude(
+    def _conclude(
         self, record: RecordId, status: Status, failure: Failure | None, *, dead_letter: bool
     ) -> None:
-        try:
-            await self.jobs[record].conclude(status, failure, dead_letter=dead_letter)
-        except KafkaError as error:
-            log.warning("a completion was refused; it will be sent again", error=str(error))
-            self.tell(facts.PublishFailed(record))
-        except Exception:
-            # Its offset stays uncommitted: the partition stops here, and nothing is lost.
-            log.exception("a completion cannot be published", record=record)
-            self.tell(facts.PublishFailed(record))
-        else:
+        job = self.jobs[record]
+        concluding = job.conclude(status, failure, dead_letter=dead_letter)
+        conclusion = asyncio.get_running_loop().create_task(concluding)
+        self._conclusions[record] = conclusion
+        conclusion.add_done_callback(lambda conclusion: self._concluded(record, conclusion))
+
+    def _concluded(self, record: RecordId, conclusion: "asyncio.Task[None]") -> None:
+        del self._conclusions[record]
+        if conclusion.cancelled():
+            return
+        if (error := conclusion.exception()) is None:
             self.tell(facts.Published(record))
+            return
+        # Its offset stays uncommitted: the partition stops here, and nothing is lost.
+        unforeseen = None if isinstance(error, KafkaError) else error
+        log.warning(
+            "a completion was refused; it will be sent again", error=str(error), exc_info=unforeseen
+        )
+        self.tell(facts.PublishFailed(record))
+
+    def _commit_soon(self, command: facts.Commit) -> None:
+        self._spawn(self._commit(command))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        task.add_done_callback(self._raise)
+        return task
+
+    def _raise(self, task: "asyncio.Task[None]") -> None:
+        """What nobody foresaw, and fetching that has ended, end the loop."""
+        if task.cancelled():
+            self._inbox.put(KafkaError("the Kafka client gave up"))
+        elif (error := task.exception()) is not None:
+            self._inbox.put(error)
 
     async def _commit(self, command: facts.Commit) -> None:
         try:
@@ -289,6 +270,8 @@ class Loop(Generic[D, J]):
     async def _release(self, command: facts.Release) -> None:
         for record in [record for record in self.jobs if record.partition in command.partitions]:
             self.jobs.pop(record).drop()
+            if (conclusion := self._conclusions.get(record)) is not None:
+                conclusion.cancel()
         try:
             if command.offsets:
                 await self._source.commit(command.offsets)
@@ -297,6 +280,16 @@ class Loop(Generic[D, J]):
 
     def _stopping(self, command: facts.Stop) -> None:
         self._stop = command
+
+
+async def _run(job: Job, attempt: int) -> Failure | None:
+    try:
+        return await job.run(attempt)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:
+        log.debug("a run failed in a way nobody foresaw", exc_info=error)
+        return Failure(Kind.ANSWER, "unexpected_error", type(error).__name__)
 
 
 def _go_on(waiting: "list[asyncio.Future[None]]") -> None:

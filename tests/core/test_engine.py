@@ -136,12 +136,28 @@ def test_a_running_question_is_cancelled_then_expires_and_only_then_the_lane_ope
         start(0, 30)
     ]
     assert drive(30) == [facts.Cancel(record(0))]
-    assert drive.wake_at is None
     # The slot is free when the program has ended, the lane when the completion is acknowledged.
     assert drive(35, facts.Cancelled(record(0))) == [expiry(0, "running"), start(2, 1_035)]
     drive.done(40, record(2))
     assert drive(50) == []
     assert drive(60, facts.Published(record(0))) == [start(1, 1_060)]
+
+
+def test_a_program_that_swallows_its_cancellation_is_cancelled_again() -> None:
+    drive = Driven(slots=1)
+    drive(0, fetched(0, expires_at=30))
+    assert drive(30) == [facts.Cancel(record(0))]
+    assert drive(100) == []
+    assert drive(130) == [facts.Cancel(record(0))]
+    assert drive(131, facts.Cancelled(record(0))) == [expiry(0, "running")]
+
+
+def test_a_program_that_cancels_itself_has_failed_and_not_expired() -> None:
+    drive = Driven(slots=1)
+    drive(0, fetched(0, expires_at=30))
+    (given_up,) = drive(2, facts.Cancelled(record(0)))
+    assert isinstance(given_up, facts.GiveUp)
+    assert (given_up.status, given_up.failure.code) == ("failed", "program_cancelled")
 
 
 def test_without_a_deadline_the_time_counts_from_the_first_start() -> None:

@@ -214,3 +214,15 @@ def test_the_next_of_its_lane_does_not_start(*, draining_first: bool) -> None:
     commands = drive(10, facts.Failed(record(0), BAD_KEY))
     assert commands[-2:] == [release(0), facts.Stop(BAD_KEY)]
     assert not any(isinstance(command, facts.Start) for command in commands)
+
+
+def test_a_release_does_not_wait_for_ever_for_a_program_that_does_not_end() -> None:
+    drive = Driven(slots=1)
+    drive(0, fetched(0))
+    drive(10, facts.Revoking(ZERO, until=100))
+    assert drive(100) == [facts.Cancel(record(0))]
+    assert drive(600) == [release(0)]
+    # Its slot is another question's by now, and what it still says is stale.
+    drive(610, facts.Assigned({1: 2}))
+    assert drive(620, fetched(0, partition=1, epoch=2)) != []
+    assert drive(630, facts.Finished(record(0))) == []

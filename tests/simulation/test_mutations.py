@@ -126,8 +126,8 @@ def has_one_slot_too_many(patch: Patch) -> None:
 def frees_the_slot_at_the_cancellation(patch: Patch) -> None:
     cancel = Engine._cancel
 
-    def cancel_and_free(engine: Engine, record: RecordId, question: Question) -> None:
-        cancel(engine, record, question)
+    def cancel_and_free(engine: Engine, record: RecordId, question: Question, now: float) -> None:
+        cancel(engine, record, question, now)
         engine.admission.free_slot()
 
     patch.setattr(Engine, "_cancel", cancel_and_free)

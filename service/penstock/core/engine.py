@@ -10,7 +10,7 @@ from penstock.core.admission import Admission
 from penstock.core.cadence import Cadence, CadencePolicy
 from penstock.core.deadline import Deadlines
 from penstock.core.facts import Command, RecordId
-from penstock.core.failure import CONSEQUENCES, Failure, expired
+from penstock.core.failure import CONSEQUENCES, Failure, Kind, expired
 from penstock.core.intake import Intake
 from penstock.core.ledger import Ledger
 
@@ -24,6 +24,9 @@ class Policy:
     low: int = 100
     drain: float = 25.0
     republish: float = 1.0
+    cancel_again: float = 1.0
+    cancel_grace: float = 5.0
+    """How long a release waits for cancelled programs that do not end."""
     dead_letter_expired: bool = True
     cadence: CadencePolicy = field(default_factory=CadencePolicy)
 
@@ -52,6 +55,9 @@ class Question:
 class Step(NamedTuple):
     commands: list[Command]
     wake_at: float | None
+
+
+_SELF_CANCELLED = Failure(Kind.ANSWER, "program_cancelled", "the program was cancelled from within")
 
 
 class Engine:
@@ -102,7 +108,7 @@ class Engine:
             self._deadlines.next_at(),
             self._republish.next_at(),
             self._cadence.next_at(),
-            min((until for until in self._releasing.values() if until > now), default=None),
+            self._release_at(now),
         )
         return Step(commands, min((at for at in times if at is not None), default=None))
 
@@ -171,12 +177,18 @@ class Engine:
             )
 
     def _cancelled(self, event: facts.Cancelled, now: float) -> None:
-        if (question := self._ended(event.record)) is None:
+        record = event.record
+        if (question := self._ended(record)) is None:
             return
-        if self._out_of_time_to_release(event.record, now):
-            self._forget(event.record, question)
+        if question.phase is Phase.RUNNING:
+            # Nobody asked for it: the program cancelled itself.
+            self._conclude(
+                record, question, facts.GiveUp(record, "failed", _SELF_CANCELLED, dead_letter=True)
+            )
+        elif self._out_of_time_to_release(record, now):
+            self._forget(record, question)
         else:
-            self._conclude(event.record, question, self._expiry(event.record, "running"))
+            self._conclude(record, question, self._expiry(record, "running"))
 
     def _published(self, event: facts.Published, now: float) -> None:
         record = event.record
@@ -223,8 +235,8 @@ class Engine:
             if question.phase is Phase.WAITING:
                 self.admission.drop(record, question.lane)
                 self._conclude(record, question, self._expiry(record, "waiting"))
-            elif question.phase is Phase.RUNNING:
-                self._cancel(record, question)
+            elif question.phase in {Phase.RUNNING, Phase.CANCELLING}:
+                self._cancel(record, question, now)
         for record in self._republish.expired(now):
             if (conclusion := self.questions[record].conclusion) is not None:
                 self._commands.append(conclusion)
@@ -281,10 +293,12 @@ class Engine:
                 continue
             if not self._out_of_time_to_release(record, now):
                 busy = True
+            elif self._out_of_time_to_release(record, now - self.policy.cancel_grace):
+                self._abandon(record, question)
             elif question.phase is not Phase.PUBLISHING:
                 busy = True
                 if question.phase is Phase.RUNNING:
-                    self._cancel(record, question)
+                    self._cancel(record, question, now)
         return busy
 
     # --- one record ---------------------------------------------------------------------------
@@ -305,8 +319,10 @@ class Engine:
         self._deadlines.disarm(record)
         self._commands.append(conclusion)
 
-    def _cancel(self, record: RecordId, question: Question) -> None:
+    def _cancel(self, record: RecordId, question: Question, now: float) -> None:
+        """Again after a while: a program may swallow a cancellation."""
         question.phase = Phase.CANCELLING
+        self._deadlines.arm(record, now + self.policy.cancel_again)
         self._commands.append(facts.Cancel(record))
 
     def _forget(self, record: RecordId, question: Question) -> None:
@@ -318,11 +334,27 @@ class Engine:
         if question.attempt:
             self.admission.open(question.lane)
 
+    def _abandon(self, record: RecordId, question: Question) -> None:
+        """Drop it although it runs: its slot goes to others, and whatever it says is stale."""
+        if question.phase is Phase.CANCELLING:
+            self._ended(record)
+        self._forget(record, question)
+
     def _expiry(self, record: RecordId, stage: str) -> facts.GiveUp:
         return facts.GiveUp(record, "expired", expired(stage), self.policy.dead_letter_expired)
 
     def _out_of_time_to_release(self, record: RecordId, now: float) -> bool:
         return self._releasing.get(record.partition, now + 1) <= now
+
+    def _release_at(self, now: float) -> float | None:
+        """When partitions on their way out are looked at next."""
+        moments = (
+            moment
+            for until in self._releasing.values()
+            for moment in (until, until + self.policy.cancel_grace)
+            if moment > now
+        )
+        return min(moments, default=None)
 
     def _uncommitted(self, partitions: Iterable[int]) -> dict[int, int]:
         found = ((partition, self.ledgers[partition].committable()) for partition in partitions)
