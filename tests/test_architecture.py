@@ -42,6 +42,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "dspy",
         "pydantic",
+        "structlog",
     },
     "penstock.inbox": set(),
     "penstock.loop": {
@@ -58,7 +59,7 @@ LAW: dict[str, set[str]] = {
         "penstock.events",
         "penstock.kafka",
         "penstock.program",
-        "orjson",
+        "structlog",
     },
     "penstock.telemetry": {
         "penstock.core",

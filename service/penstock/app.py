@@ -134,8 +134,8 @@ class Service:
     def ready(self) -> str | None:
         if self.draining:
             return "draining"
-        if not self.source.assigned():
-            return "no partitions assigned"
+        if not self.source.joined:
+            return "the group has not assigned its partitions yet"
         return None if self.sink.healthy() else "the producer has died"
 
 

@@ -1,14 +1,19 @@
 """One question from its start to its end: the run, what it says, and how it is concluded."""
 
+import structlog
+
 from penstock.clock import Clock
 from penstock.core.facts import Status
 from penstock.core.failure import Failure, Kind
+from penstock.errors import PublishError, TooLargeError
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
 from penstock.kafka.sink import KafkaSink
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
+
+log = structlog.get_logger("penstock")
 
 
 class Job:
@@ -35,6 +40,9 @@ class Job:
         self._clock = clock
         self._queued = 0.0
         self._dead_lettered = False
+        self._kept = False
+        """Whether the dead letter is in its topic."""
+        self._token_stream_ended = False
 
     async def run(self, attempt: int) -> Failure | None:
         """None when the program answered. Cancelling it closes the connection to the model."""
@@ -61,13 +69,35 @@ class Job:
             )
         self.status, self.failure = status, failure
         if dead_letter and failure is not None and not self._dead_lettered:
-            await self._sink.dead_letter(self.delivery, failure, self.attempts)
+            await self._dead_letter(failure)
             self._dead_lettered = True
-        ended = await self.stream.end(status) if self.delivery.streams else None
-        completion = self._completion(status, failure, dead_letter=dead_letter)
+        if self.delivery.streams and not self._token_stream_ended:
+            # Whoever reads the completion finds all tokens there.
+            await self._end_token_stream(status)
+            self._token_stream_ended = True
+        completion = self._completion(status, failure, dead_letter=self._kept)
+        if not self._sink.fits(self.delivery, completion):
+            completion = completion.model_copy(update={"metadata": None})
         await self._sink.completion(self.delivery, completion)
-        if ended is not None:
-            await ended
+
+    async def _end_token_stream(self, status: Status) -> None:
+        acknowledged = await self.stream.end(status)
+        try:
+            await acknowledged
+        except Exception as error:
+            raise PublishError(f"the end of the token stream: {error}") from error
+
+    async def _dead_letter(self, failure: Failure) -> None:
+        try:
+            await self._sink.dead_letter(self.delivery, failure, self.attempts)
+            self._kept = True
+        except TooLargeError:
+            # Compressed it fitted the questions topic. Trying again is useless; it stays there.
+            log.exception(
+                "a dead letter does not fit its topic; the record stays where it is",
+                question_id=self.delivery.question_id,
+                record=self.delivery.record,
+            )
 
     async def _run_program(self, stream: TokenStream | None) -> Failure | None:
         question, program = self.delivery.question, self.delivery.program

@@ -4,6 +4,8 @@ Flags come before the environment, then `.env`, then `penstock.toml`, then the d
 Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL__SLOTS=128`.
 """
 
+import difflib
+import json
 import os
 from pathlib import Path
 from tomllib import TOMLDecodeError
@@ -22,6 +24,9 @@ from pydantic_settings import (
 
 from penstock.errors import ConfigurationError
 
+PREFIX = "PENSTOCK_"
+TEST_PREFIX = "PENSTOCK_TEST_"
+"""What the tests are told, which is nobody's setting."""
 TOML_FILE = Path("penstock.toml")
 
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -129,6 +134,11 @@ class ModelSettings(_Part):
         default_factory=dict, description="More for the model: `temperature`, `max_tokens` ..."
     )
 
+    @field_validator("options")
+    @classmethod
+    def _numbers_from_the_environment(cls, options: dict[str, Any]) -> dict[str, Any]:
+        return {name: _json_or_text(value) for name, value in options.items()}
+
 
 class TelemetrySettings(_Part):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
@@ -140,7 +150,7 @@ class Settings(BaseSettings):
     """Everything an operator decides."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PENSTOCK_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_file=".env",
         env_file_encoding="utf-8",
@@ -195,7 +205,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         try:
             toml = TomlConfigSettingsSource(settings_cls, TOML_FILE)
-        except TOMLDecodeError as error:
+        except (TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{TOML_FILE}: {error}") from error
         if unknown := set(toml.toml_data) - set(cls.model_fields):
             raise ConfigurationError(f"{TOML_FILE}: unknown setting {min(unknown)!r}")
@@ -205,6 +215,13 @@ class Settings(BaseSettings):
     @property
     def all_models(self) -> dict[str, ModelSettings]:
         return self.models if self.model is None else {"default": self.model, **self.models}
+
+
+def _json_or_text(value: Any) -> Any:
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _customary_names() -> dict[str, Any]:
@@ -227,6 +244,26 @@ def load(**flags: Any) -> Settings:
         raise ConfigurationError(f"setting {where}: {what}") from error
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """What no field knows alone."""
+    names = {name.partition("__")[0] for name in os.environ if name.startswith(PREFIX)}
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    if unknown := sorted(name for name in names - known if not name.startswith(TEST_PREFIX)):
+        near = difflib.get_close_matches(unknown[0], known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(f"the environment variable {unknown[0]} is no setting{hint}")
+    topics = settings.topics
+    four = (topics.questions, topics.tokens, topics.completions, topics.dead_letters)
+    if len(set(four)) < len(four):
+        raise ConfigurationError(f"setting TOPICS: four different topics, not {', '.join(four)}")
+    if settings.deadline.default_ms > settings.deadline.max_ms:
+        raise ConfigurationError("setting DEADLINE__DEFAULT_MS must not exceed DEADLINE__MAX_MS")
+    if settings.model is not None and "default" in settings.models:
+        raise ConfigurationError("settings MODEL and MODELS__DEFAULT are the same; set one of them")
     if settings.intake.low >= settings.intake.high:
         raise ConfigurationError("setting INTAKE__LOW must be below INTAKE__HIGH")
     if not settings.programs:
@@ -237,4 +274,3 @@ def load(**flags: Any) -> Settings:
             f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
             f"({', '.join(settings.programs)})"
         )
-    return settings

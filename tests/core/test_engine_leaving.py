@@ -221,7 +221,7 @@ def test_a_release_does_not_wait_for_ever_for_a_program_that_does_not_end() -> N
     drive(0, fetched(0))
     drive(10, facts.Revoking(ZERO, until=100))
     assert drive(100) == [facts.Cancel(record(0))]
-    assert drive(600) == [release(0)]
+    assert drive(600) == [facts.Cancel(record(0)), release(0)]
     # Its slot is another question's by now, and what it still says is stale.
     drive(610, facts.Assigned({1: 2}))
     assert drive(620, fetched(0, partition=1, epoch=2)) != []

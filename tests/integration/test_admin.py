@@ -4,19 +4,20 @@ import pytest
 
 from penstock.errors import ConfigurationError
 from penstock.kafka.admin import admin, prepare
+from penstock.kafka.security import client_arguments
 from penstock.local.broker import broker
 from penstock.settings import TopicSettings
 
 
 async def test_brokers_that_create_topics_by_themselves_create_none_of_ours() -> None:
     async with broker(settings={"auto.create.topics.enable": "true"}) as kafka:
-        client = {"bootstrap_servers": kafka.bootstrap_servers}
+        client = client_arguments(kafka.bootstrap_servers, {})
         with pytest.raises(ConfigurationError, match=r"'penstock\.questions' is missing"):
             await prepare(client, TopicSettings(create=False))
         async with admin(client) as connection:
             assert "penstock.questions" not in await connection.list_topics()
         topics = await prepare(client, TopicSettings(partitions=5))
-        assert topics.partitions == topics.tokens.partitions == 5
+        assert topics.tokens.partitions == topics.completions.partitions == 5
         assert topics.dead_letters.limit > topics.completions.limit
         again = await prepare(client, TopicSettings())
         assert again == topics

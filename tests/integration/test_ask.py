@@ -159,9 +159,17 @@ async def test_a_reader_far_behind_loses_its_tokens_but_not_the_end() -> None:
     assert isinstance(second, End)
 
 
+def test_a_stream_that_begins_again_voids_what_was_said() -> None:
+    texts = Texts()
+    for event in (token("cut", 0), token(" off", 1), token("whole", 0), token(" answer", 1)):
+        texts.add(event)
+
+    assert texts["answer"] == "whole answer"
+
+
 def test_a_restart_voids_what_was_said() -> None:
     texts = Texts()
-    for event in (token("wrong"), restart("again"), token("ri"), token("ght")):
+    for event in (token("wrong"), restart("again"), token("ri", 10), token("ght", 11)):
         texts.add(event)
 
     assert texts["answer"] == "right"

@@ -164,7 +164,7 @@ def test_named_headers_travel_on_and_others_do_not() -> None:
 def test_headers_too_long_to_repeat_do_not_travel_on() -> None:
     long = tuple(("ce_correlationid", b"c" * 1_024) for _ in range(9))
 
-    assert decode(ASKED, long[:8]).forwarded == long[:8]
+    assert decode(ASKED, long[:7]).forwarded == long[:7]
     assert decode(ASKED, long).forwarded == ()
 
 

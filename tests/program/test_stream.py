@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from penstock.errors import PublishError
-from penstock.program.stream import BUFFER_BYTES, Part, TokenStream
+from penstock.program.stream import BUFFER, Part, TokenStream
 
 ANSWER = Part("answer", "self", 0, output=True)
 REASONING = Part("reasoning", "self", 0, output=False)
@@ -75,12 +75,12 @@ async def test_a_full_buffer_holds_up_the_speaker_until_the_broker_answers() -> 
     broker = Broker()
     stream = TokenStream("q", broker.send)
     await stream.say(ANSWER, "first")
-    speaking = asyncio.ensure_future(stream.say(ANSWER, "x" * BUFFER_BYTES))
+    speaking = asyncio.ensure_future(stream.say(ANSWER, "x" * BUFFER))
     await asyncio.sleep(0)
     assert not speaking.done()
     await broker.acknowledge()
     await speaking
-    assert broker.texts == ["first", "x" * BUFFER_BYTES]
+    assert broker.texts == ["first", "x" * BUFFER]
 
 
 async def test_the_end_takes_what_is_pending_with_it_and_needs_no_ack_before() -> None:

@@ -97,7 +97,7 @@ def _check(program: Program, inputs: dict[str, str]) -> None:
     if missing := sorted(program.inputs - inputs.keys()):
         given = " ".join(f"{field}=..." for field in missing)
         raise ConfigurationError(f"the program {program.name!r} also needs: {given}")
-    if program.accepts is not None and (unknown := sorted(inputs.keys() - program.accepts)):
+    if unknown := sorted(inputs.keys() - program.accepts):
         known = ", ".join(sorted(program.accepts))
         raise ConfigurationError(
             f"the program {program.name!r} has no input {unknown[0]!r} (it has: {known})"

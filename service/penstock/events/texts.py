@@ -12,10 +12,14 @@ class Texts:
         self._pieces: dict[tuple[str, str, int], list[str]] = {}
 
     def add(self, event: Any) -> None:
-        """Any event of one question, in order; a restart voids what was said before."""
-        if isinstance(event, Restart):
+        """Any event of one question, in order.
+
+        A restart voids what was said before, and so does a second event numbered 0: after a crash
+        another process begins again.
+        """
+        if isinstance(event, Restart) or event.sequence == 0:
             self._pieces.clear()
-        elif isinstance(event, Token):
+        if isinstance(event, Token):
             place = (event.field, event.step, event.call)
             self._pieces.setdefault(place, []).append(event.text)
 

@@ -28,7 +28,6 @@ class Topics:
     """Where the service reads and writes."""
 
     questions: str
-    partitions: int
     tokens: Target
     completions: Target
     dead_letters: Target
@@ -48,12 +47,19 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
         ConfigurationError: there is no Kafka at this address, or it does not let us in.
     """
     servers = client["bootstrap_servers"]
-    connection = AIOKafkaAdminClient(**client, client_id="penstock")
+    try:
+        connection = AIOKafkaAdminClient(**client, client_id="penstock")
+    except ValueError as error:
+        raise ConfigurationError(f"setting KAFKA: {error}") from error
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             await connection.start()
     except (ClientError, TimeoutError, OSError) as error:
         await connection.close()
+        if client["security_protocol"] != "PLAINTEXT":
+            raise ConfigurationError(
+                f"no Kafka answers at {servers}, or it refuses what KAFKA__CLIENT says: {error}"
+            ) from error
         raise ConfigurationError(
             f"no Kafka answers at {servers}; set KAFKA_BOOTSTRAP_SERVERS, "
             "or start one with `penstock broker`"
@@ -91,12 +97,15 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
                     config = _config(topic, settings, questions.config)
                     await _create(connection, topic, questions.partitions, replicas, config)
                 found |= await _appeared(connection, missing)
+        except TimeoutError as error:
+            raise ConfigurationError(
+                f"topic {missing[0]!r} has a partition without a leader; are all brokers up?"
+            ) from error
         except ClientError as error:
             raise ConfigurationError(f"topics: {error}") from error
     _check_dead_letters(settings, found)
     return Topics(
         settings.questions,
-        found[settings.questions].partitions,
         *(_target(topic, found[topic]) for topic in wanted[1:]),
     )
 

@@ -117,9 +117,10 @@ class Codec:
         )
 
     def _forwarded(self, raw: Raw) -> Headers:
-        """None where they are too long to be repeated in every event."""
+        """Nothing where they are too long to be repeated in every event."""
         found = tuple(pair for pair in raw.headers if pair[0] in self.forward)
-        return found if sum(len(value or b"") for _, value in found) <= _FORWARDED_BYTES else ()
+        size = sum(len(name) + len(value or b"") for name, value in found)
+        return found if size <= _FORWARDED_BYTES else ()
 
     def _lane(self, raw: Raw) -> Hashable | None:
         if self.ordering == "partition":
@@ -137,7 +138,9 @@ class Codec:
                 "value_too_large",
                 f"the value has {len(value)} bytes; the bound is {self.value_bytes}",
             )
-        content_type = (text_header(raw.headers, "content-type") or "").partition(";")[0].strip()
+        content_type = (
+            (text_header(raw.headers, "content-type") or "").partition(";")[0].strip().lower()
+        )
         if content_type == "text/plain":
             body: dict[str, Any] = {"question": _text(value)}
         elif content_type == STRUCTURED:

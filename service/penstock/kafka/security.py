@@ -33,6 +33,13 @@ def client_arguments(bootstrap_servers: str, client: Mapping[str, str]) -> dict[
             f"(known: {', '.join(sorted(known))})"
         )
     protocol = client.get("security.protocol", "PLAINTEXT").upper()
+    for family, fits in (("sasl.", "SASL_"), ("ssl.", "SSL")):
+        given = sorted(name for name in client if name.startswith(family))
+        if given and fits not in protocol:
+            raise ConfigurationError(
+                f"setting KAFKA__CLIENT: {given[0]} says nothing without a security.protocol of "
+                f"{fits.strip('_')} (it is {protocol})"
+            )
     arguments: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers,
         "security_protocol": protocol,

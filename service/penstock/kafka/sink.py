@@ -19,6 +19,9 @@ from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
 
+FLUSH_TIMEOUT = 5.0
+"""Seconds; the client itself would wait for ever for brokers that are away."""
+
 _BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
 """A longer key is not repeated in every event about its question."""
@@ -73,8 +76,12 @@ class KafkaSink:
         await self._producer.start()
 
     async def stop(self) -> None:
-        """Everything that matters is acknowledged before; what is not is sent now."""
-        await self._producer.stop()
+        """Everything that matters is acknowledged before; what is not is sent now, if it can be."""
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT):
+                await self._producer.stop()
+        except TimeoutError:
+            await self._producer.client.close()
 
     def healthy(self) -> bool:
         """False when the client's sender has died: nothing will ever be acknowledged again."""
@@ -94,10 +101,13 @@ class KafkaSink:
                 envelope.TOKEN, f"{prefix}{sequence}", source, clock.wall(), delivery.forwarded
             )
             _check_size(target, key, value, headers)
-            acknowledgement: asyncio.Future[Any] = await producer.send(
-                target.topic, value, key, partition, headers=headers
-            )
-            return acknowledgement
+            try:
+                sent: asyncio.Future[Any] = await producer.send(
+                    target.topic, value, key, partition, headers=headers
+                )
+            except ClientError as error:
+                raise _translated(target, error) from error
+            return sent
 
         return send
 
@@ -163,10 +173,14 @@ class KafkaSink:
             await self._producer.send_and_wait(
                 target.topic, value, key, partition % target.partitions, headers=headers
             )
-        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-            raise TooLargeError(f"{target.topic}: {error}") from error
         except ClientError as error:
-            raise PublishError(f"{target.topic}: {error}") from error
+            raise _translated(target, error) from error
+
+
+def _translated(target: Target, error: BaseException) -> PublishError:
+    too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
+    kind = TooLargeError if too_large else PublishError
+    return kind(f"{target.topic}: {error or type(error).__name__}")
 
 
 def _key(delivery: Delivery) -> bytes:

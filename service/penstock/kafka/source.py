@@ -21,6 +21,7 @@ MAX_BATCH = 100
 """Records decoded in one go: decoding more would hold up the token streams of others."""
 
 COMMIT_TIMEOUT = 10.0
+LEAVE_TIMEOUT = 5.0
 RETRY_SECONDS = 1.0
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
@@ -51,6 +52,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._committed: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._committing = asyncio.Lock()
+        self.joined = False
+        """Whether the group has given us our partitions, which may be none."""
         self._on_assigned: OnAssigned | None = None
         self._on_revoked: OnRevoked | None = None
         self._consumer = AIOKafkaConsumer(
@@ -77,7 +80,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     async def stop(self) -> None:
         """Leaves the group. Everything is released before."""
-        await self._consumer.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self._consumer.stop()
 
     async def fetch(self) -> list[Delivery]:
         """Waits for records, for ever.
@@ -100,14 +105,22 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         ]
 
     async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        tolerant_before = False
+        rewind = False
         while True:
             try:
+                if rewind:
+                    await self._rewind()
+                    rewind = False
                 found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
                     timeout_ms=60_000, max_records=MAX_BATCH
                 )
-            except UnicodeDecodeError:
+            except UnicodeDecodeError as error:
+                if tolerant_before:
+                    raise KafkaError(f"{self._topic}: cannot be decoded: {error}") from error
                 log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
                 tolerant.install()
+                tolerant_before = True
             except ClientError as error:
                 if not error.retriable:
                     raise KafkaError(f"{self._topic}: {error}") from error
@@ -117,7 +130,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 for tp, records in found.items():
                     self._next[tp.partition] = records[-1].offset + 1
                 return found
-            await self._rewind()
+            rewind = True
 
     async def _rewind(self) -> None:
         """A failed fetch has moved on past records of other partitions that nobody was given."""
@@ -162,9 +175,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if end is not None and partition in self._committed
         }
 
-    def assigned(self) -> frozenset[int]:
-        return frozenset(self._epochs)
-
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         partitions = frozenset(tp.partition for tp in revoked)
         if partitions and self._on_revoked is not None:
@@ -175,6 +185,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             self._next.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.joined = True
         self._epoch += 1
         self._epochs = {tp.partition: self._epoch for tp in assigned}
         if self._on_assigned is not None:

@@ -13,6 +13,7 @@ from dspy.adapters.utils import annotation_allows_none
 
 from penstock.errors import ConfigurationError
 from penstock.program.model import Model
+from penstock.program.plain import only_text_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Program:
 
     Args:
         inputs: the input fields a question must have.
-        accepts: all it takes; None if it takes anything.
+        accepts: all it takes; the others are left out.
         outputs: the fields of its last predictor, whose text is streamed as the answer.
         steps: by the `id()` of the predictor.
     """
@@ -39,7 +40,7 @@ class Program:
     module: dspy.Module
     model: Model
     inputs: frozenset[str]
-    accepts: frozenset[str] | None
+    accepts: frozenset[str]
     outputs: frozenset[str]
     steps: Mapping[int, Step]
 
@@ -64,8 +65,11 @@ def load(name: str, entry: str, version: str | None, model: Model) -> Program:
         for step, predictor in predictors
     }
     if model.adapter_name == "plain":
-        for _, predictor in predictors:
-            _check_plain(name, predictor.signature)
+        try:
+            for _, predictor in predictors:
+                only_text_output(predictor.signature)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"program {name!r}: {error}") from error
     outputs = frozenset(predictors[-1][1].signature.output_fields)
     inputs, accepts = _inputs(module)
     return Program(name, version, module, model, inputs, accepts, outputs, steps)
@@ -120,21 +124,15 @@ def _imported(name: str, entry: str) -> Any:
     return found
 
 
-def _check_plain(name: str, signature: type[dspy.Signature]) -> None:
-    fields = list(signature.output_fields.values())
-    if len(fields) != 1 or fields[0].annotation is not str:
-        raise ConfigurationError(
-            f"program {name!r}: the adapter 'plain' takes one text output; use 'chat' or 'json'"
-        )
-
-
-def _inputs(module: dspy.Module) -> tuple[frozenset[str], frozenset[str] | None]:
+def _inputs(module: dspy.Module) -> tuple[frozenset[str], frozenset[str]]:
+    """What it needs, and what it takes."""
     signature = getattr(module, "signature", None)
     if signature is None:
         parameters = list(inspect.signature(module.aforward).parameters.values())
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            required = frozenset(p.name for p in parameters if p.default is p.empty)
-            return required, frozenset(p.name for p in parameters)
+            named = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
+            required = frozenset(p.name for p in named if p.default is p.empty)
+            return required, frozenset(p.name for p in named)
         # `**kwargs` are handed on to a predictor, in all likelihood the first.
         signature = module.named_predictors()[0][1].signature
     required = frozenset(

@@ -1,5 +1,7 @@
 """Which failure kind is this exception? The first row that fits decides."""
 
+import traceback
+from pathlib import Path
 from typing import Any
 
 from dspy.utils import exceptions as dspy_errors
@@ -32,7 +34,14 @@ def classify(error: BaseException) -> Failure:
     for cause, kind, code in _TABLE:
         if isinstance(error, cause):
             return Failure(kind, code, _message(error), retry_after=_retry_after(error))
-    return Failure(Kind.ANSWER, "program_error", _message(error))
+    return Failure(Kind.ANSWER, "program_error", _where(error))
+
+
+def _where(error: BaseException) -> str:
+    """What a program raises may quote the question or the answer; where it was raised does not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"the program raised {type(error).__name__}{place}"
 
 
 def _message(error: BaseException) -> str:

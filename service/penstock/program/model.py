@@ -7,7 +7,7 @@ import dspy
 from dspy.clients.backend_selection import select_backend
 from dspy.clients.capabilities import capabilities
 from dspy.clients.engines.lm15_engine import AsyncLM15Engine, LM15Engine
-from dspy.lm15 import RouterConfig
+from dspy.lm15 import NotConfiguredError, RouterConfig
 
 from penstock.errors import ConfigurationError
 from penstock.program.plain import PlainAdapter
@@ -51,6 +51,18 @@ def build(
     return Model(name, lm, _adapter(adapter), adapter)
 
 
+def _lacks_a_key(provider: str) -> bool:
+    """Whether the provider wants a key and the environment has none for it."""
+    engine = LM15Engine(RouterConfig())
+    try:
+        engine.router.lm(f"{provider}:any")
+    except NotConfiguredError:
+        return True
+    finally:
+        engine.close()
+    return False
+
+
 def _adapter(name: AdapterName) -> dspy.Adapter:
     if name == "json":
         return dspy.JSONAdapter()
@@ -76,6 +88,11 @@ def _language_model(
         return lm
     # DSPy's own pool ends at 100 connections, which more slots than that would wait for.
     provider = backend.resolution.provider
+    if api_key is None and _lacks_a_key(provider):
+        if api_base is None:
+            raise ConfigurationError("it needs an API key; set PENSTOCK_MODEL__API_KEY")
+        # Servers of one's own rarely ask for a key, and the client insists on one.
+        api_key = "none"
     config = RouterConfig(
         api_keys={provider: api_key} if api_key else None,
         base_urls={provider: api_base} if api_base else None,

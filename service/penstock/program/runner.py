@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dspy
+import structlog
 from dspy.utils.usage_tracker import UsageTracker
 from pydantic import ConfigDict, TypeAdapter
 
@@ -17,6 +18,8 @@ from penstock.program.catalog import Program
 from penstock.program.classify import classify
 from penstock.program.listener import Listener, ToolCalls
 from penstock.program.stream import TokenStream
+
+log = structlog.get_logger("penstock.program")
 
 _JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="base64"))
 
@@ -38,8 +41,7 @@ class Runner:
         program = self._programs[name]
         report.program = ProgramRef(name=program.name, version=program.version)
         report.model = program.model.name
-        if program.accepts is not None:
-            inputs = {key: value for key, value in inputs.items() if key in program.accepts}
+        inputs = {key: value for key, value in inputs.items() if key in program.accepts}
         usage = UsageTracker()
         listener = Listener(program, stream, report, self._clock) if stream else None
         context: dict[str, Any] = {
@@ -59,10 +61,11 @@ class Runner:
             if listener is not None:
                 await listener.reconcile(outputs)
             reported = True
-        except Exception as error:  # noqa: BLE001 - a program may raise anything; one row decides
+        except Exception as error:
             if listener is not None and listener.error is not None:
                 message = f"token events were refused: {listener.error}"
                 return Failure(Kind.UPSTREAM, "tokens_not_published", message)
+            log.debug("a program failed", program=name, exc_info=error)
             return classify(error)
         finally:
             _add_usage(report.usage, usage, complete=reported)

@@ -13,7 +13,11 @@ from typing import Any
 
 from penstock.events import token
 
-BUFFER_BYTES = 4096
+BUFFER = 4096
+"""Characters said and not yet handed to the producer at which the speaker waits."""
+
+PIECE = 64 * 1024
+"""Characters of one event at most: topics have limits, and programs may say a book at once."""
 
 Send = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
 """Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
@@ -46,7 +50,7 @@ class TokenStream:
         self._min_interval = min_interval
         self._next = 0
         self._pending: deque[tuple[Part, list[str]]] = deque()
-        self._pending_bytes = 0
+        self._pending_size = 0
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
@@ -61,15 +65,19 @@ class TokenStream:
         if not text or self._closed:
             return
         self.tokens += 1
+        for start in range(0, len(text), PIECE):
+            await self._say(part, text[start : start + PIECE])
+
+    async def _say(self, part: Part, text: str) -> None:
         if self._pending and self._pending[-1][0] == part:
             self._pending[-1][1].append(text)
             self.merged += 1
         else:
             self._pending.append((part, [text]))
-        self._pending_bytes += len(text)
+        self._pending_size += len(text)
         if not self._in_flight and self._timer is None:
             await self._put_pending()
-        while self._pending_bytes >= BUFFER_BYTES and self._error is None:
+        while self._pending_size >= BUFFER and self._error is None:
             if self._room is None:
                 self._room = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._room)
@@ -81,7 +89,7 @@ class TokenStream:
         if self._closed:
             return
         self._pending.clear()
-        self._made_room(self._pending_bytes)
+        self._made_room(self._pending_size)
         await self._put("restart", reason=reason)
 
     async def status(self, text: str) -> None:
@@ -164,7 +172,7 @@ class TokenStream:
             self._made_room(0)
 
     def _made_room(self, size: int) -> None:
-        self._pending_bytes -= size
+        self._pending_size -= size
         room, self._room = self._room, None
         if room is not None and not room.done():
             room.set_result(None)
