@@ -1,5 +1,7 @@
 """Programs as their authors write them, good and bad, for `package.module:attribute`."""
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
 import dspy
@@ -113,3 +115,38 @@ class NeedsArguments(DraftThenAnswer):
 agent = dspy.ReAct("question -> answer", tools=[lookup], max_iters=3)
 thoughtful = dspy.ChainOfThought("question -> answer")
 not_a_program = {"question": "answer"}
+
+
+class Panics(Shout):
+    """Raises what is no `Exception`, as extensions written in Rust do."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        raise SystemExit(f"because of {question}")
+
+
+class CancelsItself(Shout):
+    """Awaits a task that it has cancelled."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:  # noqa: ARG002 - the field's name
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+        raise AssertionError("unreachable")
+
+
+class Stubborn(Shout):
+    """Does not end when it is cancelled, for a while."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        for _ in range(3):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+        return dspy.Prediction(answer=question)
+
+
+class Leaks(Shout):
+    """Fails with the answer's text in its message."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        said = await self.predict.acall(question=question)
+        return dspy.Prediction(answer=str(int(said.answer)))

@@ -1,5 +1,8 @@
 """`penstock serve`: the service."""
 
+import logging
+import os
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -48,10 +51,18 @@ def serve(
             telemetry=f"http://localhost:{running.port}/metrics",
         )
 
-    try:
-        failure = uvloop.run(app.serve(loaded, started))
-    except KafkaError as error:
-        app.log.error("stopped", reason=str(error))
-        raise SystemExit(1) from error
-    if failure is not None:
-        raise SystemExit(NEEDS_OPERATOR)
+    async def until_drained() -> None:
+        try:
+            failure = await app.serve(loaded, started)
+        except KafkaError as error:
+            app.log.error("stopped", reason=str(error))
+            code = 1
+        else:
+            code = 0 if failure is None else NEEDS_OPERATOR
+        logging.shutdown()
+        sys.stderr.flush()
+        # All that matters is done. A thread or a task of a program may go on for minutes, and
+        # Python would wait for it.
+        os._exit(code)
+
+    uvloop.run(until_drained())
