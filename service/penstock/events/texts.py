@@ -17,7 +17,7 @@ class Texts:
         A restart voids what was said before, and so does a second event numbered 0: after a crash
         another process begins again.
         """
-        if isinstance(event, Restart) or event.sequence == 0:
+        if isinstance(event, Restart) or getattr(event, "sequence", None) == 0:
             self._pieces.clear()
         if isinstance(event, Token):
             place = (event.field, event.step, event.call)
