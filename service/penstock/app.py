@@ -38,6 +38,9 @@ from penstock.telemetry.metrics import Metrics
 
 log = structlog.get_logger("penstock")
 
+WATCH = 2.0
+"""Seconds between two looks at whether Kafka answers."""
+
 STALLED = 10.0
 """Seconds without a turn of the loop, which turns every second, after which it is dead."""
 
@@ -58,7 +61,7 @@ def load_programs(settings: Settings) -> dict[str, Program]:
     if not settings.all_models:
         raise ConfigurationError(
             "no model is set; set PENSTOCK_MODEL__NAME, for example to openai/gpt-4o-mini "
-            "(and PENSTOCK_MODEL__API_BASE for a server of your own)"
+            "(and PENSTOCK_MODEL__API_BASE for a server of your own), or try `penstock model`"
         )
     models = {
         name: model.build(
@@ -98,6 +101,7 @@ class Service:
     drain_seconds: float
     port: int = 0
     draining: bool = field(default=False)
+    reachable: bool = field(default=True)
 
     def drain(self) -> None:
         self.draining = True
@@ -110,7 +114,7 @@ class Service:
             KafkaError: reading or writing failed for good.
         """
         loop = asyncio.ensure_future(self.loop.run())
-        sender = asyncio.ensure_future(self._sender_died())
+        sender = asyncio.ensure_future(self._watch_kafka())
         try:
             await asyncio.wait((loop, sender), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
@@ -121,10 +125,14 @@ class Service:
             sender.cancel()
             await asyncio.gather(loop, sender, return_exceptions=True)
 
-    async def _sender_died(self) -> None:
-        # The client tells nobody when its sender dies.
-        while self.sink.healthy():  # noqa: ASYNC110
-            await asyncio.sleep(1)
+    async def _watch_kafka(self) -> None:
+        """The client tells nobody when it is cut off, nor when its sender dies."""
+        while self.sink.healthy():
+            reachable = await self.sink.reaches_kafka()
+            if reachable != self.reachable:
+                self.reachable = reachable
+                log.warning("Kafka answers again" if reachable else "Kafka does not answer")
+            await asyncio.sleep(WATCH)
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
 
     def live(self) -> str | None:
@@ -136,7 +144,7 @@ class Service:
             return "draining"
         if not self.source.joined:
             return "the group has not assigned its partitions yet"
-        return None if self.sink.healthy() else "the producer has died"
+        return None if self.reachable else "Kafka does not answer"
 
 
 @asynccontextmanager
@@ -190,6 +198,8 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
 
         def stop() -> None:
             if running.draining:
+                left = len(running.engine.questions)
+                log.warning("stopped at once; what is unfinished will run again", questions=left)
                 os._exit(1)
             running.drain()
 

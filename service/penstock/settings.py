@@ -39,7 +39,8 @@ class _Part(BaseModel):
 
 class KafkaSettings(_Part):
     bootstrap_servers: str = Field(
-        "localhost:9092", description="`KAFKA_BOOTSTRAP_SERVERS` works too."
+        "localhost:9092",
+        description="`KAFKA_BOOTSTRAP_SERVERS` works too, where this is not set.",
     )
     group_id: str = Field("penstock", description="The consumer group of all replicas.")
     client: dict[str, str] = Field(
@@ -240,6 +241,10 @@ def load(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = "__".join(str(part).upper() for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigurationError(f"there is no setting {where}") from error
+        if first["type"] == "missing":
+            raise ConfigurationError(f"setting {where} is missing") from error
         what = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"setting {where}: {what}") from error
     except SettingsError as error:

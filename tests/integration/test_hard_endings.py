@@ -136,9 +136,14 @@ async def test_a_drain_ends_although_kafka_is_away(topics: Topics) -> None:
             drain_ms=1_000,
         )
         async with asyncio.timeout(30):
-            async with service:
+            async with service as running:
+                assert running.ready() is None
                 await _ask(kafka.bootstrap_servers, topics.name("questions"), b'{"question":"?"}')
                 await models.called(1)
                 await kafka.nodes[0].kill()
+                while running.ready() is None:
+                    await asyncio.sleep(0.05)
+                assert running.ready() == "Kafka does not answer"
+                assert running.live() is None
         # Its topics went with it; there is nothing to delete where the session's Kafka is.
         topics.created.clear()

@@ -55,7 +55,7 @@ async def test_a_program_of_ones_own_is_imported_from_here(tmp_path: Path) -> No
     assert good.code == 0
     assert good.stdout
     assert missing.code == unknown.code == 2
-    assert missing.stderr == "penstock: the program 'run' also needs: topic=...\n"
+    assert missing.stderr == "penstock: the program 'mine:Explain' also needs: topic=...\n"
     assert "audience, topic" in unknown.stderr
 
 

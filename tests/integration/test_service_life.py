@@ -219,7 +219,7 @@ async def test_a_broker_that_is_away_is_named(topics: Topics, unused_port: int) 
 
     message = _one_line(caught.value)
     assert f"localhost:{unused_port}" in message
-    assert "KAFKA_BOOTSTRAP_SERVERS" in message
+    assert "KAFKA__BOOTSTRAP_SERVERS" in message
 
 
 async def test_a_port_that_is_taken_is_named(

@@ -5,9 +5,11 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partly failed, 4 an op
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
+from penstock import __version__
 from penstock.cli import ask, broker, demo, model, run, serve
 from penstock.errors import ConfigurationError, KafkaError
 
@@ -15,6 +17,7 @@ app = typer.Typer(
     name="penstock",
     help="Answers questions from Kafka with any DSPy program.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -24,6 +27,17 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("broker")(broker.broker)
 app.command("model")(model.model)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"penstock {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

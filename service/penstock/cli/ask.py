@@ -61,8 +61,8 @@ def ask(
     `penstock serve` must be running somewhere. Exit code: 0 completed, 1 not; with --file 0 all
     completed, 3 some, 1 none.
     """
-    if (question is not None or bool(inputs)) == (file is not None):
-        raise ConfigurationError("give a question, or --input, or --file (see --help)")
+    if sum((question is not None, bool(inputs), file is not None)) != 1:
+        raise ConfigurationError("give one of: a question, --input, --file (see --help)")
     # Kafka's client takes a while to import, and the help needs none of it.
     if file is not None:
         from penstock.cli import ask_file
@@ -75,7 +75,9 @@ def ask(
 
     asked = command_line.fields(inputs or (), bare=False)
     if question is not None:
-        text = sys.stdin.read().strip() if question == "-" else question
+        text = sys.stdin.read() if question == "-" else question
+        if not (text := text.strip()):
+            raise ConfigurationError("the question is empty")
         asked = {command_line.QUESTION: text, **asked}
     code = ask_one.run(bootstrap_server, asked, program, key, timeout, as_json=json)
     raise typer.Exit(code)

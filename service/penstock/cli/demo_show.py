@@ -152,7 +152,7 @@ def say_what_next(bootstrap_servers: str, *, keep: bool) -> None:
         ask = f'{penstock} ask -b {bootstrap_servers} "Why is the moon round?"'
         say("Ask from another terminal:", ask)
     else:
-        say("Ask yourself, from another terminal:", f"{penstock} demo --keep")
+        say("To ask it something of your own, this one stays up:", f"{penstock} demo --keep")
     say("Your own program, at first without Kafka:", f"{penstock} run --program module:Program ...")
     say("All the rest: README.md; all the tests:", "make test")
 

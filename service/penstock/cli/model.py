@@ -34,7 +34,9 @@ def model(
             # The server asks for no key, its clients do.
             print("export PENSTOCK_MODEL__API_KEY=none")
             # It cannot follow the format that tells several fields apart.
-            print("export PENSTOCK_MODEL__ADAPTER=plain", flush=True)
+            print("export PENSTOCK_MODEL__ADAPTER=plain")
+            # Left alone it sometimes goes on for a minute.
+            print("export PENSTOCK_MODEL__OPTIONS__MAX_TOKENS=256", flush=True)
             console.print("The model is running. Ctrl-C stops it.")
 
         until_stopped(start(slots=slots, port=port), announce, lambda served: served.ended())

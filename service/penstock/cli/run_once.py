@@ -20,8 +20,7 @@ from penstock.program.stream import TokenStream
 from penstock.settings import ProgramSettings, Settings
 from penstock.telemetry import logs
 
-FROM_COMMAND_LINE = "run"
-"""Names what `--program` gives as a signature or a path, and the question."""
+QUESTION_ID = "run"
 
 
 def run(inputs: dict[str, str], program: str | None, model: str | None, *, as_json: bool) -> int:
@@ -45,7 +44,7 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
     name = program or app.default_program(loaded)
     if "->" in name or ":" in name:
         wanted = ProgramSettings(entry=name)
-        name = FROM_COMMAND_LINE
+        name = name.replace(" ", "") if "->" in name else name
     elif name in loaded.programs:
         wanted = loaded.programs[name]
     else:
@@ -75,7 +74,7 @@ async def _run(loaded: Settings, name: str, inputs: dict[str, str], *, as_json: 
         acknowledged.set_result(None)
         return acknowledged
 
-    stream = TokenStream(FROM_COMMAND_LINE, send)
+    stream = TokenStream(QUESTION_ID, send)
     stream.attempt = 1
     report = Report()
     failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
@@ -108,7 +107,7 @@ def _outcome(report: Report, failure: Failure | None) -> dict[str, Any]:
     """As the completion says it, without what only Kafka knows."""
     return {
         "type": "completion",
-        "question_id": FROM_COMMAND_LINE,
+        "question_id": QUESTION_ID,
         "status": "completed" if failure is None else "failed",
         "answer": report.answer,
         "outputs": report.outputs,

@@ -47,7 +47,11 @@ def serve(
     def started(running: "Service") -> None:
         app.log.info(
             "serving",
-            group=running.sink.group_id,
+            kafka=loaded.kafka.bootstrap_servers,
+            group=loaded.kafka.group_id,
+            questions=loaded.topics.questions,
+            programs={name: program.entry for name, program in loaded.programs.items()},
+            models={name: model.name for name, model in loaded.all_models.items()},
             telemetry=f"http://localhost:{running.port}/metrics",
         )
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError as ClientError
@@ -14,6 +15,8 @@ from aiokafka.errors import for_code
 from penstock.errors import ConfigurationError
 from penstock.kafka.sink import Target
 from penstock.settings import TopicSettings
+
+log = structlog.get_logger("penstock.kafka")
 
 DAY_MS = 24 * 60 * 60 * 1000
 DEAD_LETTER_HEADROOM = 64 * 1024
@@ -50,7 +53,7 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
     try:
         connection = AIOKafkaAdminClient(**client, client_id="penstock")
     except ValueError as error:
-        raise ConfigurationError(f"setting KAFKA: {error}") from error
+        raise ConfigurationError(f"setting KAFKA: {servers}: {error}") from error
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             await connection.start()
@@ -61,7 +64,7 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
                 f"no Kafka answers at {servers}, or it refuses what KAFKA__CLIENT says: {error}"
             ) from error
         raise ConfigurationError(
-            f"no Kafka answers at {servers}; set KAFKA_BOOTSTRAP_SERVERS, "
+            f"no Kafka answers at {servers}; set PENSTOCK_KAFKA__BOOTSTRAP_SERVERS, "
             "or start one with `penstock broker`"
         ) from error
     try:
@@ -83,10 +86,12 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
             missing = [topic for topic in wanted if topic not in found]
             if missing and not settings.create:
                 raise ConfigurationError(
-                    f"topic {missing[0]!r} is missing; create it, or set TOPICS__CREATE=true"
+                    f"topic {missing[0]!r} is missing; create it, "
+                    "or set PENSTOCK_TOPICS__CREATE=true"
                 )
             if settings.questions in missing:
                 replicas = settings.replication_factor or await _replicas(connection)
+                log.info("creating a topic", topic=settings.questions)
                 await _create(connection, settings.questions, settings.partitions, replicas, {})
                 found |= await _appeared(connection, [settings.questions])
                 missing.remove(settings.questions)
@@ -95,6 +100,7 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
                 questions = found[settings.questions]
                 for topic in missing:
                     config = _config(topic, settings, questions.config)
+                    log.info("creating a topic", topic=topic)
                     await _create(connection, topic, questions.partitions, replicas, config)
                 found |= await _appeared(connection, missing)
         except TimeoutError as error:

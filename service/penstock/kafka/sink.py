@@ -19,6 +19,7 @@ from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
 
+ANSWER_TIMEOUT = 3.0
 FLUSH_TIMEOUT = 5.0
 """Seconds; the client itself would wait for ever for brokers that are away."""
 
@@ -87,6 +88,14 @@ class KafkaSink:
         """False when the client's sender has died: nothing will ever be acknowledged again."""
         sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
         return sender is not None and not sender.done()
+
+    async def reaches_kafka(self) -> bool:
+        """Whether a broker answers within a few seconds."""
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                return bool(await self._producer.client.force_metadata_update())
+        except (ClientError, TimeoutError):
+            return False
 
     def token_sender(self, delivery: Delivery) -> TokenSender:
         """How the token events of one question reach the topic."""

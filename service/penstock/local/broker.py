@@ -97,7 +97,10 @@ def _folders(
     """Where the data and the logs go."""
     if data_dir is not None:
         home = data_dir.resolve()
-        home.mkdir(parents=True, exist_ok=True)
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"--data-dir {home}: {error.strerror}") from error
         found = len(list(home.glob("node-*/server.properties")))
         if found not in {0, nodes}:
             raise ConfigurationError(

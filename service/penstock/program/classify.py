@@ -51,6 +51,8 @@ def _message(error: BaseException) -> str:
         return f"the answer does not hold the fields asked for: {wanted}"
     status: Any = getattr(error, "status", None)
     text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
+    # What follows the first line tells how to call a library that our reader does not call.
+    text = text.splitlines()[0]
     prefix = f"HTTP {status}: " if status else ""
     return f"{prefix}{type(error).__name__}: {text}"[:1000]
 

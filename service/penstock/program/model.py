@@ -85,6 +85,8 @@ def _language_model(
     lm = dspy.LM(name, **common, **client)
     backend = select_backend(lm)
     if not backend.native:
+        if "/" not in name:
+            raise ConfigurationError(f"name its provider too, for example openai/{name}")
         return lm
     # DSPy's own pool ends at 100 connections, which more slots than that would wait for.
     provider = backend.resolution.provider

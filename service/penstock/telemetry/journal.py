@@ -18,7 +18,7 @@ def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         case facts.Revoking(partitions):
             log.info("partitions revoked; running questions finish", partitions=sorted(partitions))
         case facts.Release(partitions, offsets):
-            log.info("partitions released", partitions=sorted(partitions), committed=dict(offsets))
+            log.info("partitions released", partitions=sorted(partitions), offsets=dict(offsets))
         case facts.Pause(partitions):
             log.debug("partitions paused", partitions=sorted(partitions))
         case facts.Resume(partitions):

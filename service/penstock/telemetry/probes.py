@@ -39,7 +39,8 @@ async def serve(
             await site.start()
         except OSError as error:
             raise ConfigurationError(
-                f"port {port} is taken; set TELEMETRY__PORT to another, or to 0 for a free one"
+                f"port {port} is taken; set PENSTOCK_TELEMETRY__PORT to another, "
+                "or to 0 for a free one"
             ) from error
         yield runner.addresses[0][1]
     finally:
