@@ -44,7 +44,8 @@ class Questions:
 
     def resume(self, partitions: Iterable[int]) -> None: ...
 
-    async def commit(self, offsets: Mapping[int, int]) -> None:
+    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
+        assert not done
         self.committing.set()
         await self.may_commit.wait()
         self.commits.append(offsets)

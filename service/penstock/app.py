@@ -185,7 +185,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         )
         await sink.start()
         await source.start(
-            lambda epochs: loop.tell(facts.Assigned(epochs)),
+            lambda epochs, recovered: loop.tell(facts.Assigned(epochs, recovered)),
             lambda partitions: loop.revoke(partitions, clock.monotonic() + drain),
         )
         yield built

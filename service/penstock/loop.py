@@ -45,7 +45,7 @@ class Source(Protocol[D_co]):
     async def fetch(self) -> Sequence[D_co]: ...
     def pause(self, partitions: Iterable[int]) -> None: ...
     def resume(self, partitions: Iterable[int]) -> None: ...
-    async def commit(self, offsets: Mapping[int, int]) -> None: ...
+    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None: ...
 
 
 class Job(Protocol):
@@ -255,7 +255,7 @@ class Loop(Generic[D, J]):
 
     async def _commit(self, command: facts.Commit) -> None:
         try:
-            await self._source.commit(command.offsets)
+            await self._source.commit(command.offsets, command.done)
         except CommitError as error:
             log.warning("offsets not committed; they will be again", error=str(error))
             self.tell(facts.CommitFailed())
@@ -274,7 +274,7 @@ class Loop(Generic[D, J]):
                 conclusion.cancel()
         try:
             if command.offsets:
-                await self._source.commit(command.offsets)
+                await self._source.commit(command.offsets, command.done)
         except CommitError as error:
             log.warning("the last commit of these partitions failed", error=str(error))
 

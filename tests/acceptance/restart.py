@@ -10,7 +10,11 @@ from tests.support.traffic import Event, asking, everything, reading, world
 
 
 async def restart(servers: str, *, questions: int = 200, slots: int = 16) -> Outcome:
-    """When the signal comes, a third has been answered and every slot is busy."""
+    """When the signal comes, a third has been answered and every slot is busy.
+
+    Every tenth question has the same key, and waits for the one before it: much of what comes
+    after it is answered when the signal comes, and is not to be answered again.
+    """
     outcome = Outcome()
     ids = [f"q{number}" for number in range(questions)]
     codes: list[int] = []
@@ -20,7 +24,7 @@ async def restart(servers: str, *, questions: int = 200, slots: int = 16) -> Out
         reading(kafka, "completions") as completions,
     ):
         async with asking(kafka) as asker:
-            await asker.ask_all(ids)
+            await asker.ask_all(ids, key=lambda number: "hot" if number % 10 == 0 else f"{number}")
         settings = {"POOL__SLOTS": slots}
         async with service(kafka, provider, settings) as first:
             await first.meanwhile(completions.until(questions // 3), seconds=120)

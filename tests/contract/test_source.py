@@ -11,6 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from penstock.clock import Clock
+from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import CommitError
 from penstock.kafka.codec import Delivery
 from penstock.kafka.security import client_arguments
@@ -105,6 +106,7 @@ class Reader:
     at_revoke: dict[int, int] | None = None
     """Committed while the partitions are revoked."""
     assignments: list[Mapping[int, int]] = field(default_factory=list)
+    recovered: dict[int, DoneBeyond] = field(default_factory=dict)
     fetched: list[Delivery] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -131,7 +133,8 @@ class Reader:
         async with self.news:
             self.news.notify_all()
 
-    def assigned(self, epochs: Mapping[int, int]) -> None:
+    def assigned(self, epochs: Mapping[int, int], recovered: Mapping[int, DoneBeyond]) -> None:
+        self.recovered = dict(recovered)
         self.story.append(f"{self.name} assigned")
         self.assignments.append(dict(epochs))
         self._told = asyncio.ensure_future(self._tell())
@@ -142,7 +145,7 @@ class Reader:
         if self.hold is not None:
             await self.hold.wait()
         if self.at_revoke is not None:
-            await self.source.commit(self.at_revoke)
+            await self.source.commit(self.at_revoke, {})
         self.story.append(f"{self.name} revoked")
 
 
@@ -180,7 +183,7 @@ async def test_one_fetch_gives_no_more_than_a_batch(worlds: Worlds) -> None:
     async with worlds() as world:
         await world.ask(0, 3 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda _: None, _agree)
+        await member.start(lambda _, __: None, _agree)
         try:
             first, second = await member.fetch(), await member.fetch()
         finally:
@@ -210,7 +213,7 @@ async def test_a_pause_in_the_middle_of_a_backlog_loses_nothing(worlds: Worlds) 
     async with worlds() as world:
         await world.ask(0, 5 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda _: None, _agree)
+        await member.start(lambda _, __: None, _agree)
         try:
             offsets: list[int] = []
             for _ in range(3):
@@ -237,19 +240,22 @@ async def test_pausing_what_one_does_not_have_is_no_error(worlds: Worlds) -> Non
 
 
 async def test_a_restart_begins_after_the_commit(worlds: Worlds) -> None:
+    beyond = DoneBeyond(4, ((6, 8), (9, 10)))
     async with worlds() as world:
         async with reading(world) as first:
             await world.ask(0, 10)
             await world.ask(1, 10)
             await first.has(0, 10)
             await first.has(1, 10)
-            await first.source.commit({0: 4})
+            await first.source.commit({0: 4}, {0: encode(beyond)})
 
         async with reading(world) as second:
             await second.has(0, 6)
             await second.has(1, 10)
 
             assert second.offsets(0) == list(range(4, 10))
+            assert second.recovered[0] == beyond
+            assert not second.recovered[1].ranges
             # Nothing was committed here: from the beginning, not from the end.
             assert second.offsets(1) == list(range(10))
 
@@ -290,8 +296,8 @@ async def test_nobody_commits_for_a_partition_that_went_to_another(worlds: World
             [lost], [kept] = second.partitions, first.partitions
 
             with pytest.raises(CommitError):
-                await first.source.commit({lost: 4})
-            await first.source.commit({kept: 4})
+                await first.source.commit({lost: 4}, {})
+            await first.source.commit({kept: 4}, {})
 
             await second.has(lost, 4)
             assert second.offsets(lost) == list(range(4))

@@ -7,6 +7,7 @@ from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Engine, Policy
 from penstock.core.facts import Command, Event, RecordId
 from penstock.core.failure import Failure, Kind
+from penstock.core.offset_map import DoneBeyond, encode
 
 BUDGET = 1_000
 NEVER = CadencePolicy(records=10**6, interval=10**6, backoff=10**6)
@@ -75,6 +76,12 @@ def fetched(
     failure: Failure | None = None,
 ) -> facts.Fetched:
     return facts.Fetched(record(offset, partition, epoch), lane, BUDGET, expires_at, failure)
+
+
+def done_beyond(committed: int, *offsets: int) -> dict[int, str]:
+    """Partition 0's offset map, as a command carries it."""
+    ranges = tuple((offset, offset + 1) for offset in offsets)
+    return {0: encode(DoneBeyond(committed, ranges))}
 
 
 def start(offset: int, expires_at: int, partition: int = 0) -> facts.Start:

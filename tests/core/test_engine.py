@@ -6,7 +6,18 @@ from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
 from penstock.core.facts import Command
 from penstock.core.failure import Kind, expired
-from tests.core.driven import POISON, UPSTREAM, Driven, answer, failed, fetched, record, start
+from penstock.core.offset_map import DoneBeyond, encode
+from tests.core.driven import (
+    POISON,
+    UPSTREAM,
+    Driven,
+    answer,
+    done_beyond,
+    failed,
+    fetched,
+    record,
+    start,
+)
 
 AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250)
 
@@ -221,12 +232,35 @@ def test_only_the_contiguous_prefix_is_committed_and_only_once() -> None:
     drive(0, *(fetched(offset) for offset in range(4)))
     assert drive.done(10, record(0)) == [facts.Commit({0: 1})]
     drive(11, facts.Committed())
-    assert drive.done(20, record(2)) == []
-    assert drive.done(30, record(3)) == []
+    assert drive.done(20, record(3)) == [facts.Commit({0: 1}, done_beyond(1, 3))]
+    drive(21, facts.Committed())
     assert drive.wake_at == 1_000
-    assert drive.done(40, record(1)) == [facts.Commit({0: 4})]
+    drive.done(30, record(1))
+    drive(31, facts.Committed())
+    assert drive.done(40, record(2)) == [facts.Commit({0: 4})]
     drive(41, facts.Committed())
     assert drive(999) == []
+
+
+def test_what_was_done_beyond_the_commit_is_not_asked_again() -> None:
+    drive = Driven(slots=9, cadence=AT_ONCE, partitions=())
+    recovered = DoneBeyond(3, ((4, 6), (8, 9)))
+    drive(0, facts.Assigned({0: 1}, {0: recovered}))
+    commands = drive(1, *(fetched(offset) for offset in (3, 4, 5, 6)))
+    assert [c.record.offset for c in commands if isinstance(c, facts.Start)] == [3, 6]
+    drive(1, facts.Committed())
+    # Offset 8 is not fetched again yet, and still not forgotten.
+    beyond = encode(DoneBeyond(3, ((4, 7), (8, 9))))
+    assert drive.done(2, record(6)) == [facts.Commit({0: 3}, {0: beyond})]
+    drive(3, facts.Committed())
+    assert drive.done(4, record(3)) == [facts.Commit({0: 7}, done_beyond(7, 8))]
+
+
+def test_a_log_that_begins_before_the_commit_is_another_log() -> None:
+    drive = Driven(slots=9, partitions=())
+    drive(0, facts.Assigned({0: 1}, {0: DoneBeyond(3, ((4, 6),))}))
+    commands = drive(1, *(fetched(offset) for offset in (0, 4)))
+    assert [c.record.offset for c in commands if isinstance(c, facts.Start)] == [0, 4]
 
 
 def test_what_is_not_acknowledged_is_not_committed() -> None:
@@ -234,7 +268,8 @@ def test_what_is_not_acknowledged_is_not_committed() -> None:
     drive(0, fetched(0), fetched(1))
     drive(10, facts.Finished(record(0)), facts.Failed(record(1), UPSTREAM))
     drive(20, facts.PublishFailed(record(0)))
-    assert drive(21, facts.Published(record(1))) == [facts.Commit({0: 0})]
+    commit = facts.Commit({0: 0}, done_beyond(0, 1))
+    assert drive(21, facts.Published(record(1))) == [commit]
 
 
 def test_one_commit_is_in_flight_and_the_next_says_all_that_happened_meanwhile() -> None:

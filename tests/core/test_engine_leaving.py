@@ -4,7 +4,17 @@ import pytest
 
 from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
-from tests.core.driven import BAD_KEY, UPSTREAM, Driven, answer, failed, fetched, record, start
+from tests.core.driven import (
+    BAD_KEY,
+    UPSTREAM,
+    Driven,
+    answer,
+    done_beyond,
+    failed,
+    fetched,
+    record,
+    start,
+)
 
 AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250)
 ZERO = frozenset({0})
@@ -190,8 +200,8 @@ def test_an_operators_failure_dead_letters_nothing_commits_nothing_past_it_and_s
     assert drive(20, facts.Failed(record(1), BAD_KEY)) == [facts.Pause(ZERO)]
     assert drive.wake_at == 520
     assert drive(30, facts.Finished(record(2))) == [answer(2)]
-    # Offset 1 was the last word: it is committed already, so there is nothing to say.
-    assert drive(40, facts.Published(record(2))) == [release(None), facts.Stop(BAD_KEY)]
+    released = facts.Release(ZERO, {0: 1}, done_beyond(1, 2))
+    assert drive(40, facts.Published(record(2))) == [released, facts.Stop(BAD_KEY)]
 
 
 def test_the_first_failure_is_the_one_that_is_told() -> None:
@@ -202,7 +212,7 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
     assert drive(20, second) == [failed(1, UPSTREAM)]
     drive(21, facts.Published(record(1)))
     commands = drive(30, facts.Failed(record(2), BAD_KEY))
-    assert commands == [release(0), facts.Stop(BAD_KEY)]
+    assert commands == [facts.Release(ZERO, {0: 0}, done_beyond(0, 1)), facts.Stop(BAD_KEY)]
 
 
 @pytest.mark.parametrize("draining_first", [True, False])

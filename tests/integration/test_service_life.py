@@ -74,9 +74,6 @@ async def test_what_does_not_finish_in_time_is_left_to_the_next(
             assert not talk.dead
 
 
-@pytest.mark.xfail(
-    reason="what is done beyond the committed offset is not remembered yet", raises=AssertionError
-)
 async def test_what_was_answered_out_of_order_is_not_asked_again(
     bootstrap_servers: str, topics: Topics
 ) -> None:

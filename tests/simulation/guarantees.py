@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from penstock.core.facts import RecordId
+from penstock.core.offset_map import DoneBeyond, decode
 
 Place = tuple[int, int]
 """Partition and offset: one question, whoever answers it."""
@@ -49,7 +50,9 @@ class Guarantee:
     def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
         """A completion is in its topic; late: its member had let go of the record before."""
 
-    def committing(self, now: float, member: str, offsets: Mapping[int, int]) -> None:
+    def committing(
+        self, now: float, member: str, offsets: Mapping[int, int], done: Mapping[int, str]
+    ) -> None:
         """The member asks for a commit."""
 
     def committed(self, now: float, member: str, partition: int, offset: int) -> None:
@@ -58,8 +61,8 @@ class Guarantee:
     def let_go(self, now: float, member: str, partition: int) -> None:
         """Nothing the member held of this partition will go on: released, or the member died."""
 
-    def may_repeat(self, now: float, partition: int, offset: int) -> None:
-        """The owner left with work undone: from this offset on the next one begins again."""
+    def may_repeat(self, now: float, partition: int, kept: DoneBeyond) -> None:
+        """The owner left without its last commit: of what it did, the group knows what is kept."""
 
     def turned(
         self, now: float, member: str, wake_at: float | None, *, told: bool, commands: int
@@ -103,9 +106,9 @@ class OneCompletion(Guarantee):
         if self._seen[place] > self._allowed[place]:
             self.broken(now, f"{member} completed {record} again")
 
-    def may_repeat(self, now: float, partition: int, offset: int) -> None:
+    def may_repeat(self, now: float, partition: int, kept: DoneBeyond) -> None:
         for place, seen in self._seen.items():
-            if place[0] == partition and place[1] >= offset:
+            if place[0] == partition and place[1] >= kept.committed and place[1] not in kept:
                 self._allowed[place] = max(self._allowed[place], seen + 1)
 
 
@@ -121,11 +124,16 @@ class NothingCommittedEarly(Guarantee):
     def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
         self._open[record.partition].pop(record.offset, None)
 
-    def committing(self, now: float, member: str, offsets: Mapping[int, int]) -> None:
+    def committing(
+        self, now: float, member: str, offsets: Mapping[int, int], done: Mapping[int, str]
+    ) -> None:
         for partition, offset in offsets.items():
             lowest = next(iter(self._open[partition]), None)
             if lowest is not None and lowest < offset:
                 self.broken(now, f"{member} commits {partition}/{offset}, {lowest} is not done")
+            beyond = decode(offset, done.get(partition, ""))
+            if early := [one for one in self._open[partition] if one in beyond]:
+                self.broken(now, f"{member} says {partition}/{early[0]} is done beyond {offset}")
 
 
 class CommitsNeverGoBack(Guarantee):

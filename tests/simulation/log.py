@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Policy
 from penstock.core.failure import Failure, Kind
+from penstock.core.offset_map import DoneBeyond, decode
 
 BUDGET = 300
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
@@ -57,10 +58,16 @@ class Log:
 
     questions: Mapping[int, tuple[Question, ...]]
     committed: dict[int, int] = field(default_factory=dict)
+    done: dict[int, str] = field(default_factory=dict)
+    """What is done beyond the commit, as the commit says it."""
     completions: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def all(self) -> list[Question]:
         return [question for partition in self.questions.values() for question in partition]
+
+    def kept(self, partition: int) -> DoneBeyond:
+        """What the group knows is done."""
+        return decode(self.committed.get(partition, 0), self.done.get(partition, ""))
 
     def completed(self, partition: int, offset: int) -> bool:
         return (partition, offset) in self.completions

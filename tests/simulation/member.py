@@ -7,6 +7,7 @@ from penstock.core import facts
 from penstock.core.engine import Engine, Policy
 from penstock.core.facts import Command, Event, RecordId
 from penstock.core.failure import Failure, Kind
+from penstock.core.offset_map import DoneBeyond
 from tests.simulation.log import BUDGET, Question
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ FAILURES = (
     Failure(Kind.UPSTREAM, "server_error", "the model answered 500"),
 )
 BAD_KEY = Failure(Kind.OPERATOR, "bad_key", "the key is refused")
-NOWHERE = 10**9
-"""Beyond every offset."""
 
 
 class Member:
@@ -43,7 +42,7 @@ class Member:
         self._held: dict[RecordId, Question] = {}
         self._dropped: set[RecordId] = set()
         self._refused: dict[RecordId, int] = {}
-        self._commits: deque[tuple[facts.Commit | facts.Release, dict[int, int]]] = deque()
+        self._commits: deque[facts.Commit | facts.Release] = deque()
         """One at a time; a release comes with the lowest offset that is not done, if any."""
         self._stop: facts.Stop | None = None
 
@@ -109,8 +108,8 @@ class Member:
         elif isinstance(command, facts.Resume):
             self._paused -= command.partitions
         elif isinstance(command, facts.Commit):
-            self.world.tell("committing", self.name, command.offsets)
-            self._queue_commit(command, {})
+            self.world.tell("committing", self.name, command.offsets, command.done)
+            self._queue_commit(command)
         elif isinstance(command, facts.Release):
             self._release(command)
         else:
@@ -122,11 +121,13 @@ class Member:
 
     # --- the source ---------------------------------------------------------------------------
 
-    def assigned(self, positions: dict[int, int], epoch: int) -> None:
+    def assigned(
+        self, positions: dict[int, int], epoch: int, recovered: dict[int, DoneBeyond]
+    ) -> None:
         self.positions = positions
         self._epoch = epoch
         self._paused.clear()
-        self.tell(facts.Assigned(dict.fromkeys(positions, epoch)))
+        self.tell(facts.Assigned(dict.fromkeys(positions, epoch), recovered))
         self.fetch()
 
     def fetch(self) -> None:
@@ -210,8 +211,8 @@ class Member:
 
     # --- commits, and leaving -----------------------------------------------------------------
 
-    def _queue_commit(self, command: facts.Commit | facts.Release, undone: dict[int, int]) -> None:
-        self._commits.append((command, undone))
+    def _queue_commit(self, command: facts.Commit | facts.Release) -> None:
+        self._commits.append(command)
         if len(self._commits) == 1:
             self._send_commit()
 
@@ -219,10 +220,10 @@ class Member:
         self.world.after(self.world.chance(1, 30), self._commit_lands)
 
     def _commit_lands(self) -> None:
-        world, (command, undone) = self.world, self._commits[0]
+        world, command = self.world, self._commits[0]
         fails = not self.alive or (world.calm_is_far and world.happens(world.weather.commit_fails))
         # Half of those that fail were applied: only the answer was lost.
-        if (not fails or world.happens(0.5)) and not world.commit(self, command.offsets):
+        if (not fails or world.happens(0.5)) and not world.commit(self, command):
             fails = True
         if not self.alive:
             return
@@ -230,24 +231,22 @@ class Member:
         if isinstance(command, facts.Commit):
             self.tell(facts.CommitFailed() if fails else facts.Committed())
         else:
-            for partition in undone:
+            for partition in command.partitions:
                 self.positions.pop(partition, None)
-            world.released(self, undone, committed=not fails)
+            world.released(self, command.partitions, committed=not fails)
         if self._commits:
             self._send_commit()
         self._leave_when_committed()
 
     def _release(self, command: facts.Release) -> None:
-        self.world.tell("committing", self.name, command.offsets)
-        undone = dict.fromkeys(sorted(command.partitions), NOWHERE)
+        self.world.tell("committing", self.name, command.offsets, command.done)
         for record in [one for one in self._held if one.partition in command.partitions]:
             del self._held[record]
             self._dropped.add(record)
-            undone[record.partition] = min(undone[record.partition], record.offset)
             assert record not in self._runs, f"{record} is released while it runs"
         for partition in sorted(command.partitions):
             self.world.tell("let_go", self.name, partition)
-        self._queue_commit(command, undone)
+        self._queue_commit(command)
 
     def _leave_when_committed(self) -> None:
         if self._stop is not None and not self._commits and not self.left:

@@ -6,10 +6,10 @@ import heapq
 import random
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from penstock.core.facts import Command, Draining, Event, RecordId, Revoking
+from penstock.core.facts import Command, Commit, Draining, Event, RecordId, Release, Revoking
 from tests.simulation.guarantees import GUARANTEES, Bounds, Guarantee
 from tests.simulation.log import BUDGET, Question, draw_log, draw_policy, draw_weather
 from tests.simulation.member import Member
@@ -149,12 +149,13 @@ class World:
         self.log.completions[place] = self.log.completions.get(place, 0) + 1
         self.tell("completed", member.name, record, late=late)
 
-    def commit(self, member: Member, offsets: Mapping[int, int]) -> bool:
+    def commit(self, member: Member, command: Commit | Release) -> bool:
         """False when another member owns one of the partitions: nothing is applied."""
-        if any(self._owners.get(partition) is not member for partition in offsets):
+        if any(self._owners.get(partition) is not member for partition in command.offsets):
             return False
-        for partition, offset in offsets.items():
+        for partition, offset in command.offsets.items():
             self.log.committed[partition] = offset
+            self.log.done[partition] = command.done.get(partition, "")
             self.tell("committed", member.name, partition, offset)
         return True
 
@@ -188,11 +189,10 @@ class World:
             until = self.now + self.chance(0, 300)
             member.tell(Revoking(frozenset(member.positions), until))
 
-    def released(self, member: Member, undone: Mapping[int, int], *, committed: bool) -> None:
-        """Undone: the lowest offset of each partition that the next owner has to begin with."""
-        for partition, offset in undone.items():
-            begin = offset if committed else self.log.committed.get(partition, 0)
-            self.tell("may_repeat", partition, begin)
+    def released(self, member: Member, partitions: Iterable[int], *, committed: bool) -> None:
+        if not committed:
+            for partition in sorted(partitions):
+                self.tell("may_repeat", partition, self.log.kept(partition))
         self._joined(member)
 
     def _joined(self, member: Member) -> None:
@@ -215,7 +215,9 @@ class World:
             self._owners[partition] = owner
             dealt[owner.name][partition] = self.log.committed.get(partition, 0)
         for member in self.members:
-            member.assigned(dealt[member.name], self._generation)
+            mine = dealt[member.name]
+            kept = {partition: self.log.kept(partition) for partition in mine}
+            member.assigned(mine, self._generation, kept)
 
     # --- what goes wrong ----------------------------------------------------------------------
 
@@ -239,7 +241,7 @@ class World:
         member.alive = False
         for partition in member.positions:
             self.tell("let_go", member.name, partition)
-            self.tell("may_repeat", partition, self.log.committed.get(partition, 0))
+            self.tell("may_repeat", partition, self.log.kept(partition))
         self.after(SESSION_TIMEOUT, lambda: self._gone(member))
         self.after(self.chance(10, 400), self._join)
 

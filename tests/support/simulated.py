@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
 from penstock.core.failure import Failure
+from penstock.core.offset_map import decode
 from penstock.errors import CommitError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
@@ -62,6 +63,7 @@ class SimulatedGroup:
         self.partitions = partitions
         self.generation = 0
         self.committed: dict[int, int] = {}
+        self.done: dict[int, str] = {}
         self._members: list[SimulatedSource] = []
         self._rebalancing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -74,10 +76,13 @@ class SimulatedGroup:
         self._members.remove(member)
         self._spawn(self._rebalance())
 
-    def commit(self, member: "SimulatedSource", offsets: Mapping[int, int]) -> None:
+    def commit(
+        self, member: "SimulatedSource", offsets: Mapping[int, int], done: Mapping[int, str]
+    ) -> None:
         if member.generation != self.generation or not offsets.keys() <= member.positions.keys():
             raise CommitError("the partitions went to another member")
         self.committed.update(offsets)
+        self.done.update({partition: done.get(partition, "") for partition in offsets})
 
     async def _rebalance(self) -> None:
         async with self._rebalancing:
@@ -137,8 +142,8 @@ class SimulatedSource:
         self._paused -= set(partitions)
         self._log.stir()
 
-    async def commit(self, offsets: Mapping[int, int]) -> None:
-        self._group.commit(self, offsets)
+    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
+        self._group.commit(self, offsets, done)
 
     async def revoke(self) -> None:
         if self.positions and self._on_revoked is not None:
@@ -150,7 +155,11 @@ class SimulatedSource:
         self.generation = self._group.generation
         self.positions = {p: self._group.committed.get(p, 0) for p in partitions}
         if self._on_assigned is not None:
-            self._on_assigned(dict.fromkeys(self.positions, self.generation))
+            recovered = {
+                p: decode(offset, self._group.done.get(p, ""))
+                for p, offset in self.positions.items()
+            }
+            self._on_assigned(dict.fromkeys(self.positions, self.generation), recovered)
         self._log.stir()
 
     def _take(self) -> list[Raw]:

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -78,10 +78,12 @@ class Asker:
         )
         return acknowledgement
 
-    async def ask_all(self, question_ids: Iterable[str]) -> None:
+    async def ask_all(
+        self, question_ids: Iterable[str], key: Callable[[int], str | None] = lambda _: None
+    ) -> None:
         """Returns when all are acknowledged."""
-        for question_id in question_ids:
-            await self.ask(question_id)
+        for number, question_id in enumerate(question_ids):
+            await self.ask(question_id, key=key(number))
         await self._producer.flush()
 
 

@@ -1,18 +1,18 @@
 """Routes events to the machines and collects what they decide; holds no rule of its own."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from penstock.core import facts
+from penstock.core import facts, offset_map
 from penstock.core.admission import Admission
 from penstock.core.cadence import Cadence, CadencePolicy
 from penstock.core.deadline import Deadlines
 from penstock.core.facts import Command, RecordId
 from penstock.core.failure import CONSEQUENCES, Failure, Kind, expired
 from penstock.core.intake import Intake
-from penstock.core.ledger import Ledger
+from penstock.core.ledger import NOTHING, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,13 @@ class Question:
     """What is to be published, kept for another try."""
 
 
+class Head(NamedTuple):
+    """What a commit says of one partition: the lowest offset not done, and the map beyond it."""
+
+    offset: int
+    done: str
+
+
 class Step(NamedTuple):
     commands: list[Command]
     wake_at: float | None
@@ -71,8 +78,8 @@ class Engine:
         self._deadlines = Deadlines()
         self._republish = Deadlines()
         self._cadence = Cadence(policy.cadence)
-        self._committed: dict[int, int] = {}
-        self._committing: dict[int, int] = {}
+        self._committed: dict[int, Head] = {}
+        self._committing: dict[int, Head] = {}
         self._releasing: dict[int, float] = {}
         """Partitions on their way out, and until when their running work may finish."""
         self._release_due = False
@@ -121,7 +128,7 @@ class Engine:
     def _assigned(self, event: facts.Assigned, _: float) -> None:
         for partition, epoch in event.epochs.items():
             self._epochs[partition] = epoch
-            self.ledgers[partition] = Ledger()
+            self.ledgers[partition] = Ledger(event.recovered.get(partition, NOTHING))
             self._committed.pop(partition, None)
         if self._stopping:
             self._releasing.update(dict.fromkeys(event.epochs, 0.0))
@@ -132,7 +139,11 @@ class Engine:
         partition = record.partition
         if self._epochs.get(partition) != record.epoch or partition in self._releasing:
             return
-        if not self.ledgers[partition].track(record.offset):
+        ledger = self.ledgers[partition]
+        if ledger.skip(record.offset):
+            self._cadence.resolved(now)
+            return
+        if not ledger.track(record.offset):
             return
         self.intake.grew(partition)
         # A lane of its own is named by the offset; keys and None cannot collide with it.
@@ -264,11 +275,11 @@ class Engine:
     def _commit(self, now: float) -> None:
         if not self._cadence.due(now):
             return
-        offsets = self._uncommitted(self.ledgers.keys() - self._releasing.keys())
-        self._cadence.sent(in_flight=bool(offsets))
-        if offsets:
-            self._committing = offsets
-            self._commands.append(facts.Commit(offsets))
+        heads = self._uncommitted(self.ledgers.keys() - self._releasing.keys())
+        self._cadence.sent(in_flight=bool(heads))
+        if heads:
+            self._committing = heads
+            self._commands.append(facts.Commit(*_split(heads)))
 
     def _release(self, now: float) -> None:
         if self._release_due and not self._finish_running(now):
@@ -278,7 +289,8 @@ class Engine:
                 if record.partition in partitions:
                     # Its acknowledgement did not come in time.
                     self._forget(record, question)
-            self._commands.append(facts.Release(partitions, self._uncommitted(partitions)))
+            heads = self._uncommitted(partitions)
+            self._commands.append(facts.Release(partitions, *_split(heads)))
             for partition in partitions:
                 del self._releasing[partition], self._epochs[partition], self.ledgers[partition]
                 self.intake.forget(partition)
@@ -356,10 +368,17 @@ class Engine:
         )
         return min(moments, default=None)
 
-    def _uncommitted(self, partitions: Iterable[int]) -> dict[int, int]:
-        found = ((partition, self.ledgers[partition].committable()) for partition in partitions)
-        return {
-            partition: offset
-            for partition, offset in found
-            if offset is not None and offset != self._committed.get(partition)
-        }
+    def _uncommitted(self, partitions: Iterable[int]) -> dict[int, Head]:
+        heads = {}
+        for partition in partitions:
+            ledger = self.ledgers[partition]
+            if (offset := ledger.committable()) is not None:
+                head = Head(offset, offset_map.encode(ledger.done_beyond()))
+                if head != self._committed.get(partition):
+                    heads[partition] = head
+        return heads
+
+
+def _split(heads: Mapping[int, Head]) -> tuple[dict[int, int], dict[int, str]]:
+    offsets = {partition: head.offset for partition, head in heads.items()}
+    return offsets, {partition: head.done for partition, head in heads.items() if head.done}

@@ -4,10 +4,11 @@ The loop tells the engine events; the engine answers with commands. Times are mo
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from penstock.core.failure import Failure
+from penstock.core.offset_map import DoneBeyond
 
 Status = Literal["completed", "failed", "expired", "cancelled", "duplicate"]
 
@@ -28,9 +29,15 @@ class RecordId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The group gave us these partitions. `epochs` maps partition to epoch."""
+    """The group gave us these partitions.
+
+    Args:
+        epochs: partition to epoch.
+        recovered: partition to what its last commit says is done beyond it.
+    """
 
     epochs: Mapping[int, int]
+    recovered: Mapping[int, DoneBeyond] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +181,24 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Partition to next offset to read; `Committed` or `CommitFailed` comes back."""
+    """`Committed` or `CommitFailed` comes back.
+
+    Args:
+        offsets: partition to the next offset to read.
+        done: partition to the offset map of what is done beyond, where anything is.
+    """
 
     offsets: Mapping[int, int]
+    done: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Nothing of these partitions runs any more: commit `offsets` once and let the group go on."""
+    """Nothing of these partitions runs any more: commit once and let the group go on."""
 
     partitions: frozenset[int]
     offsets: Mapping[int, int]
+    done: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,16 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.errors import KafkaError as ClientError
+from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
+from penstock.core.offset_map import DoneBeyond
 from penstock.errors import CommitError, KafkaError
-from penstock.kafka import tolerant
+from penstock.kafka import metadata, tolerant
 from penstock.kafka.codec import Codec, Delivery, Raw
 
 MAX_BATCH = 100
@@ -28,7 +31,7 @@ HEARTBEAT_MS = 500
 
 log = structlog.get_logger("penstock.kafka")
 
-OnAssigned = Callable[[Mapping[int, int]], None]
+OnAssigned = Callable[[Mapping[int, int], Mapping[int, DoneBeyond]], None]
 OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
 
 
@@ -45,6 +48,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         drain: float,
     ) -> None:
         self._topic = topic
+        self._group_id = group_id
+        self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
         self._codec = codec
         self._clock = clock
         self._epochs: dict[int, int] = {}
@@ -75,6 +80,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
+        await self._admin.start()
         await self._consumer.start()
         self._consumer.subscribe([self._topic], listener=self)
 
@@ -83,6 +89,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self._consumer.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self._admin.close()
 
     async def fetch(self) -> list[Delivery]:
         """Waits for records, for ever.
@@ -148,18 +157,26 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     def resume(self, partitions: Iterable[int]) -> None:
         self._consumer.resume(*self._mine(partitions))
 
-    async def commit(self, offsets: Mapping[int, int]) -> None:
+    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
         """One at a time, in the order asked for.
+
+        Args:
+            offsets: partition to the next offset to read.
+            done: partition to the offset map of what is done beyond.
 
         Raises:
             CommitError: nothing, or not everything, was committed.
         """
+        heads = {
+            TopicPartition(self._topic, p): OffsetAndMetadata(
+                offset, metadata.write(done.get(p, ""))
+            )
+            for p, offset in offsets.items()
+        }
         async with self._committing:
             try:
                 async with asyncio.timeout(COMMIT_TIMEOUT):
-                    await self._consumer.commit(
-                        {TopicPartition(self._topic, p): offset for p, offset in offsets.items()}
-                    )
+                    await self._consumer.commit(heads)
                     self._committed.update(offsets)
             except (CommitFailedError, IllegalStateError) as error:
                 raise CommitError(f"the partitions went to another member: {error}") from error
@@ -185,15 +202,47 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             self._next.pop(partition, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        partitions = frozenset(assigned)
+        # Nothing is fetched before the engine knows what of it is done.
+        self._consumer.pause(*partitions)
+        recovered = await self._recovered(partitions)
         self.joined = True
         self._epoch += 1
-        self._epochs = {tp.partition: self._epoch for tp in assigned}
+        self._epochs = {tp.partition: self._epoch for tp in partitions}
         if self._on_assigned is not None:
-            self._on_assigned(self._epochs)
+            self._on_assigned(self._epochs, recovered)
+        self.resume(self._epochs)
+
+    async def _recovered(self, partitions: frozenset[TopicPartition]) -> dict[int, DoneBeyond]:
+        """What the last commits say is done beyond them; read after the generation began."""
+        while partitions:
+            try:
+                found = await self._admin.list_consumer_group_offsets(
+                    self._group_id, partitions=list(partitions)
+                )
+            except ClientError as error:
+                # Not to know is not to have nothing: what is done must not be done again.
+                log.warning("the last commits cannot be read yet", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return {tp.partition: _done_beyond(tp, head) for tp, head in found.items()}
+        return {}
 
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}
         return wanted.intersection(self._consumer.assignment())
+
+
+def _done_beyond(tp: TopicPartition, head: OffsetAndMetadata) -> DoneBeyond:
+    try:
+        return metadata.read(head.offset, head.metadata)
+    except ValueError as error:
+        log.warning(
+            "the last commit's metadata is not ours: nothing beyond its offset counts as done",
+            partition=tp.partition,
+            reason=str(error),
+        )
+        return DoneBeyond(head.offset)
 
 
 def _raw(record: ConsumerRecord) -> Raw:
