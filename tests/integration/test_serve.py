@@ -1,0 +1,78 @@
+"""`penstock serve` as an operator meets it: a process, signals and exit codes."""
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+
+from tests.support.command import environment, model_environment, penstock, started
+from tests.support.kafka import Topics
+from tests.support.model_server import ModelServer, model_server
+from tests.support.service import settings_for
+
+
+@asynccontextmanager
+async def working(
+    bootstrap_servers: str, topics: Topics, models: ModelServer, model: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A service that is answering a question."""
+    settings = settings_for(bootstrap_servers, topics, model, models.api_base)
+    question = topics.create("questions", 1)
+    for topic in ("tokens", "completions", "dead-letters"):
+        topics.create(topic, 1)
+    env = environment(settings) | model_environment(model, models.api_base)
+    env["PENSTOCK_TOPICS__DEAD_LETTERS"] = settings.topics.dead_letters
+    env["PENSTOCK_KAFKA__GROUP_ID"] = settings.kafka.group_id
+    env["PENSTOCK_TELEMETRY__PORT"] = "0"
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers)
+    await producer.start()
+    try:
+        await producer.send_and_wait(question, json.dumps({"question": "secret words"}).encode())
+    finally:
+        await producer.stop()
+    async with started("serve", env=env) as process:
+        await models.called(1)
+        yield process
+
+
+async def test_sigterm_lets_running_questions_finish(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    model = "openai/slow?first_ms=500&token_ms=0"
+    async with (
+        model_server() as models,
+        working(bootstrap_servers, topics, models, model) as process,
+    ):
+        process.send_signal(signal.SIGTERM)
+        _, logged = await process.communicate()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in logged.decode().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "question ended"] == ["completed"]
+    assert b"secret" not in logged
+
+
+async def test_a_second_signal_ends_it_at_once(bootstrap_servers: str, topics: Topics) -> None:
+    async with (
+        model_server() as models,
+        working(bootstrap_servers, topics, models, "openai/hang-before") as process,
+    ):
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        while b"draining" not in await process.stderr.readline():
+            pass
+        process.send_signal(signal.SIGTERM)
+        _, logged = await process.communicate()
+    assert process.returncode == 1
+    assert b"stopped at once" in logged
+
+
+async def test_a_wrong_configuration_is_one_line_and_exit_code_2() -> None:
+    ended = await penstock("serve", env={"PENSTOCK_MODLE__NAME": "openai/ok"})
+    assert ended.code == 2
+    assert ended.stderr == (
+        "penstock: the environment variable PENSTOCK_MODLE is no setting; "
+        "did you mean PENSTOCK_MODEL?\n"
+    )
