@@ -114,7 +114,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         ]
 
     async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        tolerant_before = False
+        undecodable = 0
         rewind = False
         while True:
             try:
@@ -125,11 +125,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                     timeout_ms=60_000, max_records=MAX_BATCH
                 )
             except UnicodeDecodeError as error:
-                if tolerant_before:
+                undecodable += 1
+                # Each partition may hold a batch that the fast parser has begun already.
+                if undecodable > len(self._epochs) + 1:
                     raise KafkaError(f"{self._topic}: cannot be decoded: {error}") from error
                 log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
                 tolerant.install()
-                tolerant_before = True
             except ClientError as error:
                 if not error.retriable:
                     raise KafkaError(f"{self._topic}: {error}") from error
@@ -168,9 +169,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             CommitError: nothing, or not everything, was committed.
         """
         heads = {
-            TopicPartition(self._topic, p): OffsetAndMetadata(
-                offset, metadata.write(done.get(p, ""))
-            )
+            TopicPartition(self._topic, p): self._head(p, offset, done.get(p, ""))
             for p, offset in offsets.items()
         }
         async with self._committing:
@@ -182,6 +181,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 raise CommitError(f"the partitions went to another member: {error}") from error
             except (ClientError, TimeoutError) as error:
                 raise CommitError(str(error) or type(error).__name__) from error
+
+    def _head(self, partition: int, offset: int, done: str) -> OffsetAndMetadata:
+        written = metadata.write(done)
+        if done and not written:
+            log.warning(
+                "too much is done beyond the commit to be noted in it; a restart would repeat it",
+                partition=partition,
+                offset=offset,
+            )
+        return OffsetAndMetadata(offset, written)
 
     def lag(self) -> dict[int, int]:
         """Records between our last commit and the end of the log as last seen, per partition."""
