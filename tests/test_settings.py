@@ -71,6 +71,15 @@ def test_the_readme_example_is_read_as_it_says() -> None:
     assert loaded.all_models[loaded.programs["support"].model].name == "openai/gpt-4o"
 
 
+def test_what_kubernetes_says_of_a_service_called_penstock_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_9464_TCP_ADDR"):
+        monkeypatch.setenv(f"PENSTOCK_{name}", "tcp://10.0.0.1:9464")
+        monkeypatch.setenv(f"PENSTOCK_GATEWAY_{name}", "tcp://10.0.0.1:9464")
+    settings.load()
+
+
 def test_forwarded_headers_are_a_comma_separated_list(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_HEADERS__FORWARD", "a, b")
     assert settings.load().headers.forward == ("a", "b")

@@ -225,6 +225,8 @@ class Loop(Generic[D, J]):
     def _concluded(self, record: RecordId, conclusion: "asyncio.Task[None]") -> None:
         del self._conclusions[record]
         if conclusion.cancelled():
+            # By a release, to which this says nothing new; or by the client, which gave it up.
+            self.tell(facts.PublishFailed(record))
             return
         if (error := conclusion.exception()) is None:
             self.tell(facts.Published(record))

@@ -7,6 +7,7 @@ Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL_
 import difflib
 import json
 import os
+import re
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
@@ -27,6 +28,8 @@ from penstock.errors import ConfigurationError
 PREFIX = "PENSTOCK_"
 TEST_PREFIX = "PENSTOCK_TEST_"
 """What the tests are told, which is nobody's setting."""
+SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_PORT(_\d+_.*)?$")
+"""What Kubernetes tells every pod about a Service called penstock, or penstock-something."""
 TOML_FILE = Path("penstock.toml")
 
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -255,7 +258,8 @@ def load(**flags: Any) -> Settings:
 
 def _check(settings: Settings) -> None:
     """What no field knows alone."""
-    names = {name.partition("__")[0] for name in os.environ if name.startswith(PREFIX)}
+    ours = (n for n in os.environ if n.startswith(PREFIX) and not SERVICE_LINK.search(n))
+    names = {name.partition("__")[0] for name in ours}
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     if unknown := sorted(name for name in names - known if not name.startswith(TEST_PREFIX)):
         near = difflib.get_close_matches(unknown[0], known, 1)

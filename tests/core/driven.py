@@ -38,7 +38,6 @@ class Driven:
                 low=low,
                 drain=500,
                 republish=10,
-                cancel_again=100,
                 cancel_grace=500,
                 dead_letter_expired=dead_letter_expired,
                 cadence=cadence,

@@ -154,13 +154,14 @@ def test_a_running_question_is_cancelled_then_expires_and_only_then_the_lane_ope
     assert drive(60, facts.Published(record(0))) == [start(1, 1_060)]
 
 
-def test_a_program_that_swallows_its_cancellation_is_cancelled_again() -> None:
+def test_a_program_that_swallows_its_cancellation_holds_nobody_up_for_ever() -> None:
     drive = Driven(slots=1)
-    drive(0, fetched(0, expires_at=30))
+    drive(0, fetched(0, expires_at=30), fetched(1))
     assert drive(30) == [facts.Cancel(record(0))]
-    assert drive(100) == []
-    assert drive(130) == [facts.Cancel(record(0))]
-    assert drive(131, facts.Cancelled(record(0))) == [expiry(0, "running")]
+    assert drive(529) == []
+    assert drive(530) == [facts.Cancel(record(0)), expiry(0, "running"), start(1, 1_530)]
+    # What it says in the end is stale.
+    assert drive(600, facts.Finished(record(0))) == []
 
 
 def test_a_program_that_cancels_itself_has_failed_and_not_expired() -> None:

@@ -110,7 +110,6 @@ def draw_policy(rng: random.Random) -> Policy:
         low=rng.randrange(high),
         drain=rng.randrange(50, 500),
         republish=rng.randrange(10, 60),
-        cancel_again=rng.randrange(20, 100),
         # Longer than the most stubborn run: a slot given away while its run goes on is no slot.
         cancel_grace=2 * Weather.ENDING,
         cadence=CadencePolicy(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.errors import KafkaError
+from penstock.errors import ConfigurationError, KafkaError
 
 if TYPE_CHECKING:
     from penstock.app import Service
@@ -58,8 +58,13 @@ def serve(
     async def until_drained() -> None:
         try:
             failure = await app.serve(loaded, started)
+        except ConfigurationError:
+            raise
         except KafkaError as error:
             app.log.error("stopped", reason=str(error))
+            code = 1
+        except BaseException:  # noqa: BLE001 - it is logged whole, and nothing comes after it
+            app.log.exception("stopped by what nobody foresaw")
             code = 1
         else:
             code = 0 if failure is None else NEEDS_OPERATOR

@@ -24,9 +24,8 @@ class Policy:
     low: int = 100
     drain: float = 25.0
     republish: float = 1.0
-    cancel_again: float = 1.0
     cancel_grace: float = 5.0
-    """How long a release waits for cancelled programs that do not end."""
+    """How long a cancelled program may take to end before it is given up as it runs."""
     dead_letter_expired: bool = True
     cadence: CadencePolicy = field(default_factory=CadencePolicy)
 
@@ -246,8 +245,10 @@ class Engine:
             if question.phase is Phase.WAITING:
                 self.admission.drop(record, question.lane)
                 self._conclude(record, question, self._expiry(record, "waiting"))
-            elif question.phase in {Phase.RUNNING, Phase.CANCELLING}:
+            elif question.phase is Phase.RUNNING:
                 self._cancel(record, question, now)
+            else:
+                self._abandon(record, question, now)
         for record in self._republish.expired(now):
             if (conclusion := self.questions[record].conclusion) is not None:
                 self._commands.append(conclusion)
@@ -306,7 +307,7 @@ class Engine:
             if not self._out_of_time_to_release(record, now):
                 busy = True
             elif self._out_of_time_to_release(record, now - self.policy.cancel_grace):
-                self._abandon(record, question)
+                self._abandon(record, question, now)
             elif question.phase is not Phase.PUBLISHING:
                 busy = True
                 if question.phase is Phase.RUNNING:
@@ -332,9 +333,8 @@ class Engine:
         self._commands.append(conclusion)
 
     def _cancel(self, record: RecordId, question: Question, now: float) -> None:
-        """Again after a while: a program may swallow a cancellation."""
         question.phase = Phase.CANCELLING
-        self._deadlines.arm(record, now + self.policy.cancel_again)
+        self._deadlines.arm(record, now + self.policy.cancel_grace)
         self._commands.append(facts.Cancel(record))
 
     def _forget(self, record: RecordId, question: Question) -> None:
@@ -346,11 +346,15 @@ class Engine:
         if question.attempt:
             self.admission.open(question.lane)
 
-    def _abandon(self, record: RecordId, question: Question) -> None:
-        """Drop it although it runs: its slot goes to others, and whatever it says is stale."""
+    def _abandon(self, record: RecordId, question: Question, now: float) -> None:
+        """Go on although it runs: its slot goes to others, and whatever it says is stale."""
         if question.phase is Phase.CANCELLING:
+            self._commands.append(facts.Cancel(record))
             self._ended(record)
-        self._forget(record, question)
+        if self._out_of_time_to_release(record, now):
+            self._forget(record, question)
+        else:
+            self._conclude(record, question, self._expiry(record, "running"))
 
     def _expiry(self, record: RecordId, stage: str) -> facts.GiveUp:
         return facts.GiveUp(record, "expired", expired(stage), self.policy.dead_letter_expired)

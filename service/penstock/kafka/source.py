@@ -2,14 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    OffsetMetadataTooLargeError,
+)
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
 
@@ -26,6 +30,9 @@ MAX_BATCH = 100
 COMMIT_TIMEOUT = 10.0
 LEAVE_TIMEOUT = 5.0
 RETRY_SECONDS = 1.0
+ANSWER_SECONDS = 2.0
+RECOVERY_SECONDS = 7.0
+RECOVERY_BACKOFF = 0.2
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
 
@@ -57,6 +64,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._committed: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._committing = asyncio.Lock()
+        self._stopping = False
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
         self._on_assigned: OnAssigned | None = None
@@ -86,12 +94,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     async def stop(self) -> None:
         """Leaves the group. Everything is released before."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_TIMEOUT):
-                await self._consumer.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_TIMEOUT):
-                await self._admin.close()
+        self._stopping = True
+        await _ended(self._consumer.stop())
+        await _ended(self._admin.close())
 
     async def fetch(self) -> list[Delivery]:
         """Waits for records, for ever.
@@ -150,7 +155,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 if (offset := self._next.get(tp.partition)) is not None:
                     self._consumer.seek(tp, offset)
                 else:
-                    await self._consumer.seek_to_committed(tp)
+                    await self._consumer.seek_to_beginning(tp)
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause(*self._mine(partitions))
@@ -175,12 +180,20 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         async with self._committing:
             try:
                 async with asyncio.timeout(COMMIT_TIMEOUT):
-                    await self._consumer.commit(heads)
+                    await self._commit(heads)
                     self._committed.update(offsets)
             except (CommitFailedError, IllegalStateError) as error:
                 raise CommitError(f"the partitions went to another member: {error}") from error
             except (ClientError, TimeoutError) as error:
                 raise CommitError(str(error) or type(error).__name__) from error
+
+    async def _commit(self, heads: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        try:
+            await self._consumer.commit(heads)
+        except OffsetMetadataTooLargeError:
+            log.warning("the brokers take less metadata with a commit; offsets alone are committed")
+            alone = {tp: OffsetAndMetadata(head.offset, "") for tp, head in heads.items()}
+            await self._consumer.commit(alone)
 
     def _head(self, partition: int, offset: int, done: str) -> OffsetAndMetadata:
         written = metadata.write(done)
@@ -215,6 +228,15 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         # Nothing is fetched before the engine knows what of it is done.
         self._consumer.pause(*partitions)
         recovered = await self._recovered(partitions)
+        if recovered is None:
+            # Without a heartbeat there is no more time; the group may ask somebody else.
+            self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - it has no other door
+            return
+        for tp in partitions:
+            # The client takes some errors for "nothing committed" and would begin anew.
+            if (offset := recovered[tp.partition].committed) >= 0:
+                self._consumer.seek(tp, offset)
+                self._next[tp.partition] = offset
         self.joined = True
         self._epoch += 1
         self._epochs = {tp.partition: self._epoch for tp in partitions}
@@ -222,24 +244,44 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             self._on_assigned(self._epochs, recovered)
         self.resume(self._epochs)
 
-    async def _recovered(self, partitions: frozenset[TopicPartition]) -> dict[int, DoneBeyond]:
-        """What the last commits say is done beyond them; read after the generation began."""
-        while partitions:
+    async def _recovered(
+        self, partitions: frozenset[TopicPartition]
+    ) -> dict[int, DoneBeyond] | None:
+        """What the last commits say is done beyond them; read after the generation began.
+
+        Not to know is not to have nothing: what is done must not be done again. None when it
+        cannot be read within the session timeout: nobody sends heartbeats meanwhile.
+        """
+        until = self._clock.monotonic() + RECOVERY_SECONDS
+        while not self._stopping and self._clock.monotonic() < until:
             try:
-                found = await self._admin.list_consumer_group_offsets(
-                    self._group_id, partitions=list(partitions)
-                )
-            except ClientError as error:
-                # Not to know is not to have nothing: what is done must not be done again.
-                log.warning("the last commits cannot be read yet", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return {tp.partition: _done_beyond(tp, head) for tp, head in found.items()}
-        return {}
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    found = await self._admin.list_consumer_group_offsets(
+                        self._group_id, partitions=list(partitions)
+                    )
+                # The client is silent about some errors; a partition without a commit is named.
+                if partitions <= found.keys():
+                    return {tp.partition: _done_beyond(tp, found[tp]) for tp in partitions}
+                reason = "the answer names not every partition"
+            except Exception as error:  # noqa: BLE001 - the client would swallow it, and we stall
+                reason = str(error) or type(error).__name__
+            log.warning("the last commits cannot be read yet", reason=reason)
+            await asyncio.sleep(RECOVERY_BACKOFF)
+        return None
 
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}
         return wanted.intersection(self._consumer.assignment())
+
+
+async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
+    """Waits a while, whatever happens in it: the client lets its own cancellations out."""
+    task = asyncio.ensure_future(stopping)
+    await asyncio.wait({task}, timeout=LEAVE_TIMEOUT)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("leaving Kafka", error=str(error))
 
 
 def _done_beyond(tp: TopicPartition, head: OffsetAndMetadata) -> DoneBeyond:
