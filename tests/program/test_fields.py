@@ -180,11 +180,13 @@ def test_json_fields_find_the_object(
 def test_other_json_values_stay_json(
     value: dict[str, Any], write: Writer, widths: list[int]
 ) -> None:
-    said = read(JSONFields(FIELDS), cut(write(value), widths))
+    text = write(value)
+    said = read(JSONFields(FIELDS), cut(text, widths))
+    # As above: halves of a pair meet or do not meet, depending on how they were written.
+    wanted = json.loads(text)
     for name in set(FIELDS) & value.keys():
-        if isinstance(value[name], str):
-            continue
-        assert repr(json.loads(said[name])) == repr(json.loads(json.dumps(value[name])))
+        if not isinstance(value[name], str):
+            assert repr(json.loads(said[name])) == repr(wanted[name])
 
 
 json_noise = st.sampled_from(
