@@ -236,3 +236,13 @@ def test_a_release_does_not_wait_for_ever_for_a_program_that_does_not_end() -> N
     drive(610, facts.Assigned({1: 2}))
     assert drive(620, fetched(0, partition=1, epoch=2)) != []
     assert drive(630, facts.Finished(record(0))) == []
+
+
+def test_a_release_looked_at_too_late_still_cancels_what_runs_and_frees_its_slot() -> None:
+    """As after a process that was frozen while its partitions went."""
+    drive = Driven(slots=1)
+    drive(0, fetched(0))
+    drive(10, facts.Revoking(ZERO, until=100))
+    assert drive(9_000) == [facts.Cancel(record(0)), release(0)]
+    drive(9_010, facts.Assigned({1: 2}))
+    assert drive(9_020, fetched(0, partition=1, epoch=2)) != []

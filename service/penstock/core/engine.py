@@ -348,7 +348,7 @@ class Engine:
 
     def _abandon(self, record: RecordId, question: Question, now: float) -> None:
         """Go on although it runs: its slot goes to others, and whatever it says is stale."""
-        if question.phase is Phase.CANCELLING:
+        if question.phase is not Phase.PUBLISHING:
             self._commands.append(facts.Cancel(record))
             self._ended(record)
         if self._out_of_time_to_release(record, now):
