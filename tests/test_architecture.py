@@ -18,9 +18,17 @@ LAW: dict[str, set[str]] = {
     "penstock.settings": {"penstock.errors", "pydantic", "pydantic_settings"},
     "penstock.events": {"penstock.events", "pydantic", "orjson"},
     "penstock.core.failure": set(),
-    "penstock.core.facts": {"penstock.core.failure", "penstock.core.offset_map"},
+    "penstock.core.facts": {
+        "penstock.core.bookmark",
+        "penstock.core.claims",
+        "penstock.core.duplicates",
+        "penstock.core.failure",
+        "penstock.core.offset_map",
+    },
+    "penstock.core.partition": {"penstock.core"},
     "penstock.core.engine": {"penstock.core"},
     "penstock.core": {
+        "penstock.core.claims",
         "penstock.core.facts",
         "penstock.core.failure",
         "penstock.core.offset_map",
@@ -28,6 +36,9 @@ LAW: dict[str, set[str]] = {
     "penstock.kafka": {
         "penstock.kafka",
         "penstock.events",
+        "penstock.core.bookmark",
+        "penstock.core.claims",
+        "penstock.core.duplicates",
         "penstock.core.facts",
         "penstock.core.failure",
         "penstock.core.offset_map",

@@ -1,7 +1,7 @@
 """Who runs next? Bounded slots, fair between partitions, one at a time per lane."""
 
 from collections import OrderedDict, deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable
 
 from penstock.core.facts import RecordId
 
@@ -30,23 +30,29 @@ class Admission:
         if lane not in self._shut:
             self._offer(lane)
 
-    def take(self) -> RecordId | None:
-        """The next record to run: it takes a slot and shuts its lane."""
-        if self.in_flight >= self.slots or not self._ready:
+    def take(self, ceiling: Callable[[int], int | None]) -> RecordId | None:
+        """The next record to run: it takes a slot and shuts its lane.
+
+        `ceiling` of a partition: an offset below which the record has to be, if any.
+        """
+        if self.in_flight >= self.slots:
             return None
-        partition, lanes = next(iter(self._ready.items()))
-        lane, _ = lanes.popitem(last=False)
-        if lanes:
-            self._ready.move_to_end(partition)
-        else:
-            del self._ready[partition]
-        waiting = self._waiting[lane]
-        record = waiting.popleft()
-        if not waiting:
-            del self._waiting[lane]
-        self._shut.add(lane)
-        self.in_flight += 1
-        return record
+        for partition, lanes in self._ready.items():
+            if (lane := self._next(lanes, ceiling(partition))) is None:
+                continue
+            del lanes[lane]
+            if lanes:
+                self._ready.move_to_end(partition)
+            else:
+                del self._ready[partition]
+            waiting = self._waiting[lane]
+            record = waiting.popleft()
+            if not waiting:
+                del self._waiting[lane]
+            self._shut.add(lane)
+            self.in_flight += 1
+            return record
+        return None
 
     def free_slot(self) -> None:
         self.in_flight -= 1
@@ -72,3 +78,8 @@ class Admission:
             lanes.pop(lane, None)
             if not lanes:
                 del self._ready[lane[0]]
+
+    def _next(self, lanes: Iterable[LaneId], ceiling: int | None) -> LaneId | None:
+        if ceiling is None:
+            return next(iter(lanes), None)
+        return next((lane for lane in lanes if self._waiting[lane][0].offset < ceiling), None)

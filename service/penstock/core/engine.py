@@ -1,18 +1,19 @@
 """Routes events to the machines and collects what they decide; holds no rule of its own."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
-from penstock.core import facts, offset_map
+from penstock.core import facts
 from penstock.core.admission import Admission
 from penstock.core.cadence import Cadence, CadencePolicy
 from penstock.core.deadline import Deadlines
-from penstock.core.facts import Command, RecordId
+from penstock.core.duplicates import Asked
+from penstock.core.facts import Command, Conclusion, Head, RecordId
 from penstock.core.failure import CONSEQUENCES, Failure, Kind, expired
 from penstock.core.intake import Intake
-from penstock.core.ledger import NOTHING, Ledger
+from penstock.core.partition import Limits, Partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,13 @@ class Policy:
     republish: float = 1.0
     cancel_grace: float = 5.0
     """How long a cancelled program may take to end before it is given up as it runs."""
+    flight: float = 2.0
+    """The longest a request of ours may stay on its way."""
+    held_back: float = 60.0
+    """A record that holds back the commits for longer is worth a line in the log."""
     dead_letter_expired: bool = True
     cadence: CadencePolicy = field(default_factory=CadencePolicy)
+    limits: Limits = field(default_factory=Limits)
 
 
 class Phase(Enum):
@@ -47,15 +53,10 @@ class Question:
     budget: float
     expires_at: float | None
     attempt: int = 0
-    conclusion: Command | None = None
+    conclusion: Conclusion | None = None
     """What is to be published, kept for another try."""
-
-
-class Head(NamedTuple):
-    """What a commit says of one partition: the lowest offset not done, and the map beyond it."""
-
-    offset: int
-    done: str
+    refused: bool = False
+    """Whether the conclusion waits for that other try."""
 
 
 class Step(NamedTuple):
@@ -70,15 +71,13 @@ class Engine:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self.questions: dict[RecordId, Question] = {}
-        self.ledgers: dict[int, Ledger] = {}
+        self.partitions: dict[int, Partition] = {}
         self.admission = Admission(policy.slots)
         self.intake = Intake(policy.high, policy.low)
-        self._epochs: dict[int, int] = {}
         self._deadlines = Deadlines()
         self._republish = Deadlines()
         self._cadence = Cadence(policy.cadence)
-        self._committed: dict[int, Head] = {}
-        self._committing: dict[int, Head] = {}
+        self._committing: list[tuple[int, Partition, Head]] = []
         self._releasing: dict[int, float] = {}
         """Partitions on their way out, and until when their running work may finish."""
         self._release_due = False
@@ -105,15 +104,15 @@ class Engine:
     def poll(self, now: float) -> Step:
         """What is to be done now, and when to ask again if nothing happens before."""
         self._expire(now)
+        self._commit(now)
         self._start(now)
         self._pause_and_resume()
-        self._commit(now)
         self._release(now)
         commands, self._commands = self._commands, []
         times = (
             self._deadlines.next_at(),
             self._republish.next_at(),
-            self._cadence.next_at(),
+            self._cadence.next_at() if self.partitions else None,
             self._release_at(now),
         )
         return Step(commands, min((at for at in times if at is not None), default=None))
@@ -125,34 +124,41 @@ class Engine:
     # --- events -------------------------------------------------------------------------------
 
     def _assigned(self, event: facts.Assigned, _: float) -> None:
-        for partition, epoch in event.epochs.items():
-            self._epochs[partition] = epoch
-            self.ledgers[partition] = Ledger(event.recovered.get(partition, NOTHING))
-            self._committed.pop(partition, None)
+        for number, epoch in event.epochs.items():
+            recovered = event.recovered[number]
+            self.partitions[number] = Partition(epoch, recovered, self.policy.limits)
+        self._cadence.hurry()
         if self._stopping:
             self._releasing.update(dict.fromkeys(event.epochs, 0.0))
             self._release_due = True
 
     def _fetched(self, event: facts.Fetched, now: float) -> None:
         record = event.record
-        partition = record.partition
-        if self._epochs.get(partition) != record.epoch or partition in self._releasing:
+        partition = self.partitions.get(record.partition)
+        if partition is None or partition.epoch != record.epoch:
             return
-        ledger = self.ledgers[partition]
-        if ledger.skip(record.offset):
+        if record.partition in self._releasing:
+            return
+        first = partition.first(event)
+        if partition.ledger.skip(record.offset, event.timestamp):
             self._cadence.resolved(now)
-            return
-        if not ledger.track(record.offset):
-            return
-        self.intake.grew(partition)
+        elif partition.ledger.track(record.offset, now):
+            self._begin(event, first, now)
+
+    def _begin(self, event: facts.Fetched, first: Asked | None, now: float) -> None:
+        record = event.record
+        self.intake.grew(record.partition)
         # A lane of its own is named by the offset; keys and None cannot collide with it.
-        lane = (partition, ("record", record.offset) if event.lane is None else event.lane)
+        named = ("record", record.offset) if event.lane is None else event.lane
+        lane = (record.partition, named)
         question = Question(Phase.WAITING, lane, event.budget, event.expires_at)
         self.questions[record] = question
         if event.failure is not None:
             self._conclude(
                 record, question, facts.GiveUp(record, "failed", event.failure, dead_letter=True)
             )
+        elif first is not None:
+            self._conclude(record, question, facts.Repeats(record, first))
         elif event.expires_at is not None and event.expires_at <= now:
             self._conclude(record, question, self._expiry(record, "waiting"))
         else:
@@ -205,27 +211,35 @@ class Engine:
         question = self.questions.pop(record, None)
         if question is None:
             return
-        self.ledgers[record.partition].resolve(record.offset)
+        self.partitions[record.partition].resolve(record.offset, event.position)
         self.intake.shrank(record.partition)
         self._cadence.resolved(now)
         if question.attempt:
             self.admission.open(question.lane)
 
     def _publish_failed(self, event: facts.PublishFailed, now: float) -> None:
-        if event.record in self.questions:
+        if (question := self.questions.get(event.record)) is not None:
+            question.refused = True
             self._republish.arm(event.record, now + self.policy.republish)
 
     def _commit_acknowledged(self, _: facts.Committed, __: float) -> None:
         self._cadence.acknowledged()
-        self._committed.update(self._committing)
+        opened = set()
+        for number, partition, head in self._committing:
+            partition.committed = head
+            if not partition.open and self.partitions.get(number) is partition:
+                partition.open = True
+                opened.add(number)
+        if opened := opened - self._releasing.keys():
+            self._commands.append(facts.Resume(frozenset(opened)))
 
     def _commit_failed(self, _: facts.CommitFailed, now: float) -> None:
         self._cadence.failed(now)
 
     def _revoking(self, event: facts.Revoking, _: float) -> None:
         self._release_due = True
-        for partition in event.partitions & self._epochs.keys():
-            self._releasing.setdefault(partition, event.until)
+        for number in event.partitions & self.partitions.keys():
+            self._releasing.setdefault(number, event.until)
         for record, question in list(self.questions.items()):
             if record.partition in event.partitions and question.phase is Phase.WAITING:
                 self.admission.drop(record, question.lane)
@@ -234,8 +248,9 @@ class Engine:
     def _draining(self, event: facts.Draining, now: float) -> None:
         if not self._stopping:
             self._stopping = True
-            self._commands.append(facts.Pause(frozenset(self._epochs)))
-            self._revoking(facts.Revoking(frozenset(self._epochs), event.until), now)
+            assigned = frozenset(self.partitions)
+            self._commands.append(facts.Pause(assigned))
+            self._revoking(facts.Revoking(assigned, event.until), now)
 
     # --- what is due --------------------------------------------------------------------------
 
@@ -250,11 +265,15 @@ class Engine:
             else:
                 self._abandon(record, question, now)
         for record in self._republish.expired(now):
-            if (conclusion := self.questions[record].conclusion) is not None:
-                self._commands.append(conclusion)
+            question = self.questions[record]
+            if self._out_of_time_to_release(record, now):
+                self._forget(record, question)
+            elif question.conclusion is not None:
+                question.refused = False
+                self._commands.append(question.conclusion)
 
     def _start(self, now: float) -> None:
-        while (record := self.admission.take()) is not None:
+        while (record := self.admission.take(self._ceiling)) is not None:
             question = self.questions[record]
             question.phase = Phase.RUNNING
             question.attempt += 1
@@ -273,29 +292,47 @@ class Engine:
         if resume:
             self._commands.append(facts.Resume(resume))
 
+    def _ceiling(self, number: int) -> int | None:
+        return self.partitions[number].ceiling
+
     def _commit(self, now: float) -> None:
-        if not self._cadence.due(now):
+        if not self.partitions or not self._cadence.due(now):
             return
-        heads = self._uncommitted(self.ledgers.keys() - self._releasing.keys())
-        self._cadence.sent(in_flight=bool(heads))
-        if heads:
-            self._committing = heads
-            self._commands.append(facts.Commit(*_split(heads)))
+        repeats = self._cadence.repeats(now)
+        self._committing = [
+            (number, partition, head)
+            for number, partition in self.partitions.items()
+            if number not in self._releasing
+            and ((head := partition.head()) != partition.committed or repeats)
+        ]
+        self._cadence.sent(now, in_flight=bool(self._committing))
+        if self._committing:
+            heads = {number: head for number, _, head in self._committing}
+            self._commands.append(facts.Commit(heads))
+        for number, partition in self.partitions.items():
+            if held := partition.held_back(now, self.policy.held_back):
+                record = RecordId(number, partition.epoch, held.offset)
+                outstanding = len(partition.ledger)
+                self._commands.append(facts.HeldBack(record, now - held.since, outstanding))
 
     def _release(self, now: float) -> None:
         if self._release_due and not self._finish_running(now):
             self._release_due = False
-            partitions = frozenset(self._releasing)
+            released = frozenset(self._releasing)
             for record, question in list(self.questions.items()):
-                if record.partition in partitions:
+                if record.partition in released:
                     # Its acknowledgement did not come in time.
                     self._forget(record, question)
-            heads = self._uncommitted(partitions)
-            self._commands.append(facts.Release(partitions, *_split(heads)))
-            for partition in partitions:
-                del self._releasing[partition], self._epochs[partition], self.ledgers[partition]
-                self.intake.forget(partition)
-        if self._stopping and not self._epochs:
+            heads = {
+                number: partition.last_head()
+                for number in released
+                if (partition := self.partitions[number]).open
+            }
+            self._commands.append(facts.Release(released, heads))
+            for number in released:
+                del self._releasing[number], self.partitions[number]
+                self.intake.forget(number)
+        if self._stopping and not self.partitions:
             self._commands.append(facts.Stop(self._stopped_by))
 
     def _finish_running(self, now: float) -> bool:
@@ -306,9 +343,15 @@ class Engine:
                 continue
             if not self._out_of_time_to_release(record, now):
                 busy = True
+            elif question.phase is Phase.PUBLISHING:
+                if question.refused:
+                    self._forget(record, question)
+                elif not self._out_of_time_to_release(record, now - self.policy.flight):
+                    # It may be in its topic, and our last commit ought to know.
+                    busy = True
             elif self._out_of_time_to_release(record, now - self.policy.cancel_grace):
                 self._abandon(record, question, now)
-            elif question.phase is not Phase.PUBLISHING:
+            else:
                 busy = True
                 if question.phase is Phase.RUNNING:
                     self._cancel(record, question, now)
@@ -326,7 +369,8 @@ class Engine:
         self.intake.grew(record.partition)
         return question
 
-    def _conclude(self, record: RecordId, question: Question, conclusion: Command) -> None:
+    def _conclude(self, record: RecordId, question: Question, conclusion: Conclusion) -> None:
+        self.partitions[record.partition].completions.sent(record.offset)
         question.phase = Phase.PUBLISHING
         question.conclusion = conclusion
         self._deadlines.disarm(record)
@@ -345,12 +389,12 @@ class Engine:
         self.intake.shrank(record.partition)
         if question.attempt:
             self.admission.open(question.lane)
+            self.partitions[record.partition].cut_off(record.offset)
 
     def _abandon(self, record: RecordId, question: Question, now: float) -> None:
         """Go on although it runs: its slot goes to others, and whatever it says is stale."""
-        if question.phase is not Phase.PUBLISHING:
-            self._commands.append(facts.Cancel(record))
-            self._ended(record)
+        self._commands.append(facts.Cancel(record))
+        self._ended(record)
         if self._out_of_time_to_release(record, now):
             self._forget(record, question)
         else:
@@ -367,22 +411,7 @@ class Engine:
         moments = (
             moment
             for until in self._releasing.values()
-            for moment in (until, until + self.policy.cancel_grace)
+            for moment in (until, until + self.policy.flight, until + self.policy.cancel_grace)
             if moment > now
         )
         return min(moments, default=None)
-
-    def _uncommitted(self, partitions: Iterable[int]) -> dict[int, Head]:
-        heads = {}
-        for partition in partitions:
-            ledger = self.ledgers[partition]
-            if (offset := ledger.committable()) is not None:
-                head = Head(offset, offset_map.encode(ledger.done_beyond()))
-                if head != self._committed.get(partition):
-                    heads[partition] = head
-        return heads
-
-
-def _split(heads: Mapping[int, Head]) -> tuple[dict[int, int], dict[int, str]]:
-    offsets = {partition: head.offset for partition, head in heads.items()}
-    return offsets, {partition: head.done for partition, head in heads.items() if head.done}

@@ -3,10 +3,13 @@
 The loop tells the engine events; the engine answers with commands. Times are monotonic seconds.
 """
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from penstock.core.bookmark import Bookmark
+from penstock.core.claims import Claims
+from penstock.core.duplicates import Asked
 from penstock.core.failure import Failure
 from penstock.core.offset_map import DoneBeyond
 
@@ -24,20 +27,57 @@ class RecordId(NamedTuple):
     offset: int
 
 
+class Head(NamedTuple):
+    """What a commit says of one partition.
+
+    Args:
+        offset: the lowest that is not done.
+        done: the offset map of what is done beyond it.
+        bookmark: every completion that neither of them covers is there or behind.
+        clean: whether no run of the partition was cut off that somebody has to start again.
+    """
+
+    offset: int
+    done: str
+    bookmark: Bookmark
+    clean: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was found out about a partition when it arrived.
+
+    Args:
+        done: what its last commit says is done.
+        claims: what the completions behind the bookmark say is done.
+        bookmark: that of the last commit.
+        end: where the completions ended when they were read, and that is their end.
+        unclean_below: offsets below may have been started by a process that died.
+        asked: the ids of before, oldest first.
+    """
+
+    done: DoneBeyond
+    claims: Claims
+    bookmark: Bookmark
+    end: Bookmark
+    unclean_below: int = 0
+    asked: Sequence[tuple[str, Asked]] = ()
+
+
 # --- events -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The group gave us these partitions.
+    """The group gave us these partitions. They are paused until we say `Resume`.
 
     Args:
         epochs: partition to epoch.
-        recovered: partition to what its last commit says is done beyond it.
+        recovered: the same partitions to what is known of them.
     """
 
     epochs: Mapping[int, int]
-    recovered: Mapping[int, DoneBeyond] = field(default_factory=dict)
+    recovered: Mapping[int, Recovered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +89,9 @@ class Fetched:
         budget: seconds it may run from its first start, where the record names no deadline.
         expires_at: when it runs out of time, waiting or running; None if the record names nothing.
         failure: why it can never be answered; it then takes no slot.
+        timestamp: of the record, in Unix milliseconds.
+        question_id: None where nobody else can have the same, or where it does not matter.
+        asked_at: the timestamp, in Unix milliseconds too, but never in the future.
     """
 
     record: RecordId
@@ -56,6 +99,9 @@ class Fetched:
     budget: float
     expires_at: float | None = None
     failure: Failure | None = None
+    timestamp: int = 0
+    question_id: str | None = None
+    asked_at: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +128,15 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The completion (and the dead letter before it) is acknowledged."""
+    """The completion (and the dead letter before it) is acknowledged.
+
+    Args:
+        record: the question.
+        position: of its completion, or None where the broker did not tell.
+    """
 
     record: RecordId
+    position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +222,14 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeats:
+    """Publish a completion as `duplicate` of the one asked first."""
+
+    record: RecordId
+    first: Asked
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     partitions: frozenset[int]
 
@@ -181,24 +241,35 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """`Committed` or `CommitFailed` comes back.
+    """`Committed` or `CommitFailed` comes back. Partition to what is said of it."""
 
-    Args:
-        offsets: partition to the next offset to read.
-        done: partition to the offset map of what is done beyond, where anything is.
-    """
-
-    offsets: Mapping[int, int]
-    done: Mapping[int, str] = field(default_factory=dict)
+    heads: Mapping[int, Head]
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Nothing of these partitions runs any more: commit once and let the group go on."""
+    """Nothing of these partitions runs any more: commit once and let the group go on.
+
+    A partition without a head is not committed: what its last commit says stands.
+    """
 
     partitions: frozenset[int]
-    offsets: Mapping[int, int]
-    done: Mapping[int, str] = field(default_factory=dict)
+    heads: Mapping[int, Head]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """One record has held back the commits of its partition for a long time. For the log.
+
+    Args:
+        record: the lowest that is not done.
+        seconds: since it was fetched.
+        outstanding: records fetched and not done, this one among them.
+    """
+
+    record: RecordId
+    seconds: float
+    outstanding: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,4 +279,5 @@ class Stop:
     failure: Failure | None = None
 
 
-Command = Start | Cancel | PublishCompletion | GiveUp | Pause | Resume | Commit | Release | Stop
+Conclusion = PublishCompletion | GiveUp | Repeats
+Command = Start | Cancel | Conclusion | Pause | Resume | Commit | Release | HeldBack | Stop

@@ -1,28 +1,37 @@
 """Which offsets of one partition are done, and how far is it safe to commit?"""
 
 from collections import OrderedDict
+from typing import NamedTuple
 
+from penstock.core.claims import Claims
 from penstock.core.offset_map import DoneBeyond, gaps
 
-NOTHING = DoneBeyond()
+
+class Outstanding(NamedTuple):
+    """`since`: monotonic seconds."""
+
+    offset: int
+    since: float
 
 
 class Ledger:
     """Offsets go in ascending and are resolved in any order.
 
-    An offset that was never tracked (compacted away, a transaction's marker) counts as done: only
-    outstanding offsets hold the commit back.
+    An offset that was never tracked (compacted away, a transaction's marker, aborted, taken by
+    the retention) counts as done: only outstanding offsets hold the commit back.
 
     Args:
-        recovered: what the commit before this assignment says is done beyond it.
+        recovered: what the commit before this assignment says is done.
+        claims: what completions say is done beside that.
     """
 
-    def __init__(self, recovered: DoneBeyond = NOTHING) -> None:
+    def __init__(self, recovered: DoneBeyond, claims: Claims) -> None:
         # An OrderedDict finds its first key in constant time however many were removed before it;
         # a dict would walk over the holes.
-        self._outstanding: OrderedDict[int, None] = OrderedDict()
-        self._end: int | None = None
+        self._outstanding: OrderedDict[int, float] = OrderedDict()
+        self._end = recovered.committed
         self._recovered = recovered
+        self._claims = claims
 
     def __len__(self) -> int:
         return len(self._outstanding)
@@ -30,36 +39,50 @@ class Ledger:
     def __contains__(self, offset: int) -> bool:
         return offset in self._outstanding
 
-    def skip(self, offset: int) -> bool:
-        """True if the offset was done before this assignment; it counts as done."""
-        if self._end is None and offset < self._recovered.committed:
-            # The log begins anew before the commit: its offsets are other records by now.
-            self._recovered = NOTHING
-        if offset not in self._recovered or (self._end is not None and offset < self._end):
-            return False
-        self._end = offset + 1
-        return True
+    @property
+    def claimed(self) -> bool:
+        """Whether completions claim records that have not turned up yet."""
+        return self._end < self._claims.end
 
-    def track(self, offset: int) -> bool:
-        """False if the offset was tracked before: the broker may deliver a record twice."""
-        if self._end is not None and offset < self._end:
+    def skip(self, offset: int, timestamp: int) -> bool:
+        """True if the record was done before this assignment; it counts as done.
+
+        `timestamp` of the record in Unix milliseconds.
+        """
+        if offset < self._end:
             return False
-        self._outstanding[offset] = None
+        if offset in self._recovered or self._claims.hold(offset, timestamp):
+            self._end = offset + 1
+            return True
+        return False
+
+    def track(self, offset: int, now: float) -> bool:
+        """False if the offset was tracked before: the broker may deliver a record twice."""
+        if offset < self._end:
+            return False
+        self._outstanding[offset] = now
         self._end = offset + 1
         return True
 
     def resolve(self, offset: int) -> None:
         del self._outstanding[offset]
 
-    def committable(self) -> int | None:
-        """The lowest offset not done, or None before the first record."""
+    def oldest(self) -> Outstanding | None:
+        """Which record holds the commit back, and since when."""
+        for offset, since in self._outstanding.items():
+            return Outstanding(offset, since)
+        return None
+
+    def committable(self) -> int:
+        """The lowest offset not done."""
         return next(iter(self._outstanding), self._end)
 
     def done_beyond(self) -> DoneBeyond:
-        """What is done beyond `committable()`, seen in this assignment or not yet seen again."""
+        """What is done beyond `committable()`, seen in this assignment or not yet seen again.
+
+        Without what is claimed and has not turned up.
+        """
         committed, end = self.committable(), self._end
-        if committed is None or end is None:
-            return self._recovered
         seen = list(gaps(committed, self._outstanding, end))
         unseen = [(max(a, end), b) for a, b in self._recovered.ranges if b > end]
         if seen and unseen and seen[-1][1] == unseen[0][0]:

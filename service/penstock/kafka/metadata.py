@@ -3,29 +3,77 @@
 JSON with a version, so that a later release can say more.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from penstock.core.bookmark import Bookmark
+from penstock.core.facts import Head
 from penstock.core.offset_map import DoneBeyond, decode
 
 VERSION = 1
-LIMIT = 4096
-"""Bytes; a broker's default `offset.metadata.max.bytes`."""
+
+OVERHEAD = 136
+"""Bytes around the offset map at most, however high its offsets."""
 
 
-def write(done: str) -> str:
-    """Empty where nothing is done beyond the offset, or more than a broker takes."""
-    text = orjson.dumps({"v": VERSION, "done": done}).decode() if done else ""
-    return text if len(text) <= LIMIT else ""
+@dataclass(frozen=True, slots=True)
+class LastCommit:
+    """What the owner before wrote.
+
+    Args:
+        done: the offsets that are done.
+        writer: the process that wrote it.
+        bookmark: every completion that `done` does not cover is there or behind.
+        clean: whether no run was cut off.
+    """
+
+    done: DoneBeyond
+    writer: str
+    bookmark: Bookmark
+    clean: bool
 
 
-def read(offset: int, text: str) -> DoneBeyond:
-    """Raises ValueError for what is not ours, or of a version of ours that is not known here."""
-    if not text:
-        return DoneBeyond(offset)
-    body: Any = orjson.loads(text)
-    done = body.get("done") if isinstance(body, dict) and body.get("v") == VERSION else None
-    if not isinstance(done, str):
-        raise ValueError("not of a version that is known here")  # noqa: TRY004 - data, not a call
-    return decode(offset, done)
+class ForeignError(ValueError):
+    """Another program wrote it, or an operator who resets offsets."""
+
+
+class LaterVersionError(ValueError):
+    """A release of ours wrote it that says what this one cannot read."""
+
+
+def write(head: Head, writer: str) -> str:
+    """`writer`: a random name of the process."""
+    said = {
+        "penstock": VERSION,
+        "writer": writer,
+        "done": head.done,
+        "bookmark": list(head.bookmark),
+        "clean": head.clean,
+        "runs": [],
+    }
+    return orjson.dumps(said).decode()
+
+
+def read(offset: int, text: str) -> LastCommit:
+    """What a commit of this offset says.
+
+    Raises:
+        ForeignError: it is empty or not ours.
+        LaterVersionError: it is ours, but not of a version that is known here.
+    """
+    try:
+        body: Any = orjson.loads(text)
+        version = body["penstock"]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ForeignError("empty" if not text else "not of ours") from error
+    if version != VERSION:
+        raise LaterVersionError(f"version {version!r}")
+    try:
+        position, partitions = body["bookmark"]
+        bookmark = Bookmark(int(position), int(partitions))
+        done = decode(offset, body["done"])
+        return LastCommit(done, str(body["writer"]), bookmark, body["clean"] is True)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ForeignError(f"looks like ours and is not: {error}") from error
