@@ -78,6 +78,7 @@ LAW: dict[str, set[str]] = {
         "structlog",
     },
     "penstock.telemetry": {
+        "penstock.clock",
         "penstock.core",
         "penstock.errors",
         "penstock.job",

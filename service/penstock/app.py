@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import structlog
 
@@ -21,13 +22,16 @@ from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Engine, Policy
 from penstock.core.failure import Failure
+from penstock.core.partition import Limits
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.job import Job
-from penstock.kafka.admin import prepare
+from penstock.kafka import metadata
+from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.recovery import Recovery, Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
-from penstock.kafka.source import KafkaSource
+from penstock.kafka.source import FLIGHT, SESSION_TIMEOUT_MS, KafkaSource
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
@@ -162,16 +166,27 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     clock = Clock()
     drain = settings.drain_ms / 1000
     group = settings.kafka.group_id
+    writer = uuid4().hex[:12]
     engine = Engine(_policy(settings))
-    source = KafkaSource(client, topics.questions, group, _codec(settings, programs), clock, drain)
-    sink = KafkaSink(client, group, topics.tokens, topics.completions, topics.dead_letters, clock)
-    metrics = Metrics(engine, source.lag)
+    recovery = Recovery(client, _scope(settings, topics), clock)
+    codec = _codec(settings, programs)
+    source = KafkaSource(client, topics.questions, group, codec, clock, drain, recovery, writer)
+    sink = KafkaSink(
+        client, group, topics.tokens, topics.completions, topics.dead_letters, clock, writer
+    )
+    metrics = Metrics(engine, source.lag, recovery.resets, clock)
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
         journal.observe(fact, job)
 
-    begin = _begin(Runner(programs, clock), sink, clock, settings)
+    runner = Runner(programs, clock)
+    interval = settings.tokens.min_interval_ms / 1000
+
+    def begin(delivery: Delivery) -> Job:
+        before = source.said_before(delivery)
+        return Job(delivery, runner, sink, recovery, clock, interval, before)
+
     loop = Loop(engine, source, begin, clock, observe)
     built = Service(loop, engine, source, sink, clock, drain)
     async with AsyncExitStack() as stack:
@@ -214,21 +229,37 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
         return await running.run()
 
 
-def _begin(
-    runner: Runner, sink: KafkaSink, clock: Clock, settings: Settings
-) -> Callable[[Delivery], Job]:
-    interval = settings.tokens.min_interval_ms / 1000
-    return lambda delivery: Job(delivery, runner, sink, clock, interval)
-
-
 def _policy(settings: Settings) -> Policy:
     return Policy(
         slots=settings.pool.slots,
         high=settings.intake.high,
         low=settings.intake.low,
         drain=settings.drain_ms / 1000,
+        flight=FLIGHT,
+        held_back=settings.commit.held_back_ms / 1000,
         dead_letter_expired=settings.deadline.dead_letter,
-        cadence=CadencePolicy(settings.commit.records, settings.commit.interval_ms / 1000),
+        cadence=CadencePolicy(
+            settings.commit.records,
+            settings.commit.interval_ms / 1000,
+            at_least=SESSION_TIMEOUT_MS / 3000,
+        ),
+        limits=Limits(
+            settings.commit.metadata_bytes - metadata.OVERHEAD, settings.duplicates.window_ms
+        ),
+    )
+
+
+def _scope(settings: Settings, topics: Topics) -> Scope:
+    drain = settings.drain_ms / 1000
+    timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
+    return Scope(
+        questions=topics.questions,
+        group=settings.kafka.group_id,
+        completions=topics.completions,
+        tokens=topics.tokens,
+        window_ms=settings.duplicates.window_ms,
+        longest_run=max(settings.deadline.max_ms, *timeouts) / 1000 + drain,
+        hold=drain,
     )
 
 

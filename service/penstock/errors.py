@@ -5,6 +5,7 @@ PenstockError
 ├── RecordError           these bytes are not a question: dead letter, the service goes on
 └── KafkaError
     ├── CommitError       the offsets were not committed; they will be tried again
+    │   └── LostPartitionsError  the group gave the partitions to others: nothing is wrong
     └── PublishError      a record was not acknowledged
         └── TooLargeError the topic does not take a record of this size; trying again is useless
 
@@ -41,7 +42,11 @@ class KafkaError(PenstockError):
 
 
 class CommitError(KafkaError):
-    """A commit failed, or its group generation is gone."""
+    """A commit failed, or nobody knows whether it did."""
+
+
+class LostPartitionsError(CommitError):
+    """The group's generation is over; who has the partitions now commits for them."""
 
 
 class PublishError(KafkaError):

@@ -3,13 +3,16 @@
 import structlog
 
 from penstock.clock import Clock
+from penstock.core.duplicates import Asked
 from penstock.core.facts import Status
 from penstock.core.failure import Failure, Kind
 from penstock.errors import PublishError, TooLargeError
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
+from penstock.kafka.recovery import Recovery
 from penstock.kafka.sink import KafkaSink
+from penstock.kafka.token_tail import Said
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 
@@ -17,15 +20,27 @@ log = structlog.get_logger("penstock")
 
 
 class Job:
-    """Knows the payload, so that the loop and the core need not."""
+    """Knows the payload, so that the loop and the core need not.
+
+    Args:
+        delivery: the question.
+        runner: of its program.
+        sink: where it is answered.
+        recovery: to look up a completion that may or may not have arrived.
+        clock: of the service.
+        min_interval: seconds between two of its token records at least.
+        before: what a run of it had said that a crash has cut off.
+    """
 
     def __init__(
         self,
         delivery: Delivery,
         runner: Runner,
         sink: KafkaSink,
+        recovery: Recovery,
         clock: Clock,
         min_interval: float,
+        before: Said | None,
     ) -> None:
         self.delivery = delivery
         self.report = Report()
@@ -34,15 +49,24 @@ class Job:
         self.attempts = 0
         self.status: Status | None = None
         self.failure: Failure | None = None
-        self.stream = TokenStream(delivery.question_id, sink.token_sender(delivery), min_interval)
+        self.stream = TokenStream(
+            delivery.question_id,
+            sink.token_sender(delivery),
+            min_interval,
+            0 if before is None else before.sequence + 1,
+        )
         self._runner = runner
         self._sink = sink
+        self._recovery = recovery
         self._clock = clock
+        self._before = before
         self._queued = 0.0
         self._dead_lettered = False
         self._kept = False
         """Whether the dead letter is in its topic."""
         self._token_stream_ended = False
+        self._sent_at: float | None = None
+        """When the completion was sent first, which nobody has acknowledged yet."""
 
     async def run(self, attempt: int) -> Failure | None:
         """None when the program answered. Cancelling it closes the connection to the model."""
@@ -52,12 +76,23 @@ class Job:
         self.attempts = self.stream.attempt = attempt
         stream = self.stream if self.delivery.streams else None
         try:
+            if self._before is not None:
+                self.stream.attempt += self._before.attempt
+                if attempt == 1 and stream is not None:
+                    await stream.restart("the process that said this has ended")
             return await self._run_program(stream)
         finally:
             self.ended_at = self._clock.monotonic()
 
-    async def conclude(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
-        """Dead letter, `end` and completion; returns when all are acknowledged.
+    async def conclude(
+        self,
+        status: Status,
+        failure: Failure | None = None,
+        *,
+        dead_letter: bool = False,
+        first: Asked | None = None,
+    ) -> int | None:
+        """Dead letter, `end` and completion; when all are acknowledged, its position, if known.
 
         Raises:
             KafkaError: call it again; what was acknowledged is not sent twice.
@@ -71,14 +106,31 @@ class Job:
         if dead_letter and failure is not None and not self._dead_lettered:
             await self._dead_letter(failure)
             self._dead_lettered = True
-        if self.delivery.streams and not self._token_stream_ended:
+        # A duplicate has nothing to say: what its id says is said by the first.
+        if self.delivery.streams and first is None and not self._token_stream_ended:
             # Whoever reads the completion finds all tokens there.
             await self._end_token_stream(status)
             self._token_stream_ended = True
-        completion = self._completion(status, failure, dead_letter=self._kept)
+        completion = self._completion(status, failure, dead_letter=self._kept, first=first)
         if not self._sink.fits(self.delivery, completion):
             completion = completion.model_copy(update={"metadata": None})
-        await self._sink.completion(self.delivery, completion)
+        return await self._publish(completion)
+
+    async def _publish(self, completion: Completion) -> int | None:
+        if self._sent_at is None:
+            self._sent_at = self._clock.wall()
+        elif (position := await self._found(self._sent_at)) is not None:
+            return position
+        return await self._sink.completion(self.delivery, completion)
+
+    async def _found(self, sent_at: float) -> int | None:
+        """A send that failed may have arrived all the same: only the topic knows."""
+        try:
+            return await self._recovery.find(self.delivery.raw, sent_at)
+        except Exception as error:
+            raise PublishError(
+                f"whether the completion has arrived is not known: {error}"
+            ) from error
 
     async def _end_token_stream(self, status: Status) -> None:
         acknowledged = await self.stream.end(status)
@@ -111,13 +163,25 @@ class Job:
 
     def _too_large(self) -> bool:
         return not self._sink.fits(
-            self.delivery, self._completion("completed", None, dead_letter=False)
+            self.delivery, self._completion("completed", None, dead_letter=False, first=None)
         )
 
     def _completion(
-        self, status: Status, failure: Failure | None, *, dead_letter: bool
+        self,
+        status: Status,
+        failure: Failure | None,
+        *,
+        dead_letter: bool,
+        first: Asked | None,
     ) -> Completion:
         raw, report = self.delivery.raw, self.report
+        source = Source(
+            topic=raw.topic,
+            partition=raw.partition,
+            offset=raw.offset,
+            timestamp=raw.timestamp_ms,
+            group=self._sink.group_id,
+        )
         answered = status == "completed"
         question = self.delivery.question
         return Completion(
@@ -132,13 +196,9 @@ class Job:
             attempts=self.attempts,
             timing=self._timing(),
             last_sequence=self.stream.last_sequence,
-            source=Source(
-                topic=raw.topic,
-                partition=raw.partition,
-                offset=raw.offset,
-                timestamp=raw.timestamp_ms,
-                group=self._sink.group_id,
-            ),
+            source=source,
+            duplicate_of=first
+            and source.model_copy(update={"offset": first.offset, "timestamp": first.timestamp}),
             dead_letter=DeadLetterRef(topic=self._sink.dead_letters.topic) if dead_letter else None,
             metadata=question and question.metadata,
         )

@@ -8,14 +8,18 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.core import facts
+from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine
-from penstock.core.facts import RecordId, Status
+from penstock.core.facts import Head, RecordId, Status
 from penstock.core.failure import Failure, Kind
-from penstock.errors import CommitError, KafkaError
+from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.inbox import Inbox
 
 IDLE = 1.0
 """Seconds after which the loop turns although nothing happened: the liveness probe watches it."""
+
+LAST_TRIES = 2
+"""Of the last commit, with the same bytes."""
 
 log = structlog.get_logger("penstock.loop")
 
@@ -33,6 +37,12 @@ class Delivery(Protocol):
     def expires_at(self) -> float | None: ...
     @property
     def failure(self) -> Failure | None: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def asked_as(self) -> str | None: ...
+    @property
+    def asked_at(self) -> int: ...
 
 
 D = TypeVar("D", bound=Delivery)
@@ -45,7 +55,7 @@ class Source(Protocol[D_co]):
     async def fetch(self) -> Sequence[D_co]: ...
     def pause(self, partitions: Iterable[int]) -> None: ...
     def resume(self, partitions: Iterable[int]) -> None: ...
-    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None: ...
+    async def commit(self, heads: Mapping[int, Head]) -> None: ...
 
 
 class Job(Protocol):
@@ -53,8 +63,13 @@ class Job(Protocol):
 
     async def run(self, attempt: int) -> Failure | None: ...
     async def conclude(
-        self, status: Status, failure: Failure | None, *, dead_letter: bool
-    ) -> None: ...
+        self,
+        status: Status,
+        failure: Failure | None = None,
+        *,
+        dead_letter: bool = False,
+        first: Asked | None = None,
+    ) -> int | None: ...
     def drop(self) -> None: ...
 
 
@@ -82,7 +97,7 @@ class Loop(Generic[D, J]):
         self._observe = observe
         self._inbox = Inbox()
         self._runs: dict[RecordId, asyncio.Task[Failure | None]] = {}
-        self._conclusions: dict[RecordId, asyncio.Task[None]] = {}
+        self._conclusions: dict[RecordId, asyncio.Task[int | None]] = {}
         self._commits: set[asyncio.Task[None]] = set()
         self._awaiting_release: list[asyncio.Future[None]] = []
         self._stop: facts.Stop | None = None
@@ -92,10 +107,12 @@ class Loop(Generic[D, J]):
             facts.Cancel: self._cancel,
             facts.PublishCompletion: self._publish_completion,
             facts.GiveUp: self._give_up,
+            facts.Repeats: self._repeats,
             facts.Pause: lambda command: source.pause(command.partitions),
             facts.Resume: lambda command: source.resume(command.partitions),
             facts.Commit: self._commit_soon,
             facts.Release: self._begin_release,
+            facts.HeldBack: lambda _: None,
             facts.Stop: self._stopping,
         }
 
@@ -175,7 +192,14 @@ class Loop(Generic[D, J]):
         for delivery in batch.deliveries:
             record = delivery.record
             fetched = facts.Fetched(
-                record, delivery.lane, delivery.budget, delivery.expires_at, delivery.failure
+                record,
+                delivery.lane,
+                delivery.budget,
+                delivery.expires_at,
+                delivery.failure,
+                delivery.timestamp,
+                delivery.asked_as,
+                delivery.asked_at,
             )
             self._engine.handle(fetched, now)
             # A record may be delivered twice; its first job is at work.
@@ -206,30 +230,31 @@ class Loop(Generic[D, J]):
             run.cancel()
 
     def _publish_completion(self, command: facts.PublishCompletion) -> None:
-        self._conclude(command.record, "completed", None, dead_letter=False)
+        self._conclude(command.record, self.jobs[command.record].conclude("completed"))
 
     def _give_up(self, command: facts.GiveUp) -> None:
-        self._conclude(
-            command.record, command.status, command.failure, dead_letter=command.dead_letter
+        conclusion = self.jobs[command.record].conclude(
+            command.status, command.failure, dead_letter=command.dead_letter
         )
+        self._conclude(command.record, conclusion)
 
-    def _conclude(
-        self, record: RecordId, status: Status, failure: Failure | None, *, dead_letter: bool
-    ) -> None:
-        job = self.jobs[record]
-        concluding = job.conclude(status, failure, dead_letter=dead_letter)
+    def _repeats(self, command: facts.Repeats) -> None:
+        job = self.jobs[command.record]
+        self._conclude(command.record, job.conclude("duplicate", first=command.first))
+
+    def _conclude(self, record: RecordId, concluding: Coroutine[Any, Any, int | None]) -> None:
         conclusion = asyncio.get_running_loop().create_task(concluding)
         self._conclusions[record] = conclusion
         conclusion.add_done_callback(lambda conclusion: self._concluded(record, conclusion))
 
-    def _concluded(self, record: RecordId, conclusion: "asyncio.Task[None]") -> None:
+    def _concluded(self, record: RecordId, conclusion: "asyncio.Task[int | None]") -> None:
         del self._conclusions[record]
         if conclusion.cancelled():
             # By a release, to which this says nothing new; or by the client, which gave it up.
             self.tell(facts.PublishFailed(record))
             return
         if (error := conclusion.exception()) is None:
-            self.tell(facts.Published(record))
+            self.tell(facts.Published(record, conclusion.result()))
             return
         # Its offset stays uncommitted: the partition stops here, and nothing is lost.
         unforeseen = None if isinstance(error, KafkaError) else error
@@ -257,9 +282,12 @@ class Loop(Generic[D, J]):
 
     async def _commit(self, command: facts.Commit) -> None:
         try:
-            await self._source.commit(command.offsets, command.done)
+            await self._source.commit(command.heads)
+        except LostPartitionsError as error:
+            log.info("not committed: the partitions are with others now", reason=str(error))
+            self.tell(facts.CommitFailed())
         except CommitError as error:
-            log.warning("offsets not committed; they will be again", error=str(error))
+            log.warning("not committed; it will be tried again", error=str(error))
             self.tell(facts.CommitFailed())
         else:
             self.tell(facts.Committed())
@@ -274,11 +302,20 @@ class Loop(Generic[D, J]):
             self.jobs.pop(record).drop()
             if (conclusion := self._conclusions.get(record)) is not None:
                 conclusion.cancel()
-        try:
-            if command.offsets:
-                await self._source.commit(command.offsets, command.done)
-        except CommitError as error:
-            log.warning("the last commit of these partitions failed", error=str(error))
+        if command.heads:
+            await self._commit_for_the_last_time(command.heads)
+
+    async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> None:
+        for _ in range(LAST_TRIES):
+            try:
+                return await self._source.commit(heads)
+            except LostPartitionsError as error:
+                log.info("not committed: the partitions are with others", reason=str(error))
+                return None
+            except CommitError as error:
+                # What it would have said the next owner finds in the completions.
+                log.warning("the last commit of these partitions failed", error=str(error))
+        return None
 
     def _stopping(self, command: facts.Stop) -> None:
         self._stop = command

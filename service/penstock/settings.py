@@ -93,6 +93,23 @@ class DeadlineSettings(_Part):
 class CommitSettings(_Part):
     interval_ms: Positive = Field(1_000, description="Offsets are committed this often ...")
     records: Positive = Field(500, description="... or after so many records, if that is sooner.")
+    metadata_bytes: Annotated[int, Field(ge=256)] = Field(
+        4_096,
+        description="What a commit may say beside the offset: the brokers' "
+        "`offset.metadata.max.bytes`.",
+    )
+    held_back_ms: Positive = Field(
+        60_000,
+        description="A question that holds back its partition's commits for longer is logged.",
+    )
+
+
+class DuplicateSettings(_Part):
+    window_ms: Milliseconds = Field(
+        600_000,
+        description="The same id again in the same partition within this time is not asked again. "
+        "0: it is.",
+    )
 
 
 class TokenSettings(_Part):
@@ -170,6 +187,7 @@ class Settings(BaseSettings):
     intake: IntakeSettings = IntakeSettings()
     deadline: DeadlineSettings = DeadlineSettings()
     commit: CommitSettings = CommitSettings()
+    duplicates: DuplicateSettings = DuplicateSettings()
     tokens: TokenSettings = TokenSettings()
     bounds: BoundSettings = BoundSettings()
     headers: HeaderSettings = HeaderSettings()

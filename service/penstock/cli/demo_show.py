@@ -75,7 +75,7 @@ class _Watch:
             running=engine.admission.in_flight,
             slots=engine.policy.slots,
             paused=len(engine.intake.paused),
-            partitions=len(engine.ledgers),
+            partitions=len(engine.partitions),
             tokens_per_second=len(self._tokens) / RATE_SECONDS,
         )
 

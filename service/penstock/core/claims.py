@@ -32,6 +32,10 @@ class Claims:
             self._timestamps.extend([_NOTHING] * (at + 1 - len(self._timestamps)))
         self._timestamps[at] = timestamp
 
+    def cut(self, end: int) -> None:
+        """Nothing at or above this offset can be: the log has not come so far."""
+        del self._timestamps[max(0, end - self._start) :]
+
     def hold(self, offset: int, timestamp: int) -> bool:
         """Whether this very record is done."""
         at = offset - self._start

@@ -33,6 +33,10 @@ class DoneBeyond:
         at = bisect_right(self._starts, offset) - 1
         return at >= 0 and offset < self.ranges[at][1]
 
+    def after(self, offset: int) -> "DoneBeyond":
+        """The same, with the commit further on."""
+        return DoneBeyond(offset, tuple((max(a, offset), b) for a, b in self.ranges if b > offset))
+
 
 def encode(done: DoneBeyond) -> str:
     if not done.ranges:

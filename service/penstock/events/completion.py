@@ -75,6 +75,9 @@ class Completion(_Part):
         None, description="The sequence of the token event `end`; null where none was wanted."
     )
     source: Source
+    duplicate_of: Source | None = Field(
+        None, description="Of a `duplicate`: the question that was asked first under this id."
+    )
     dead_letter: DeadLetterRef | None = None
     replay: dict[str, Any] | None = None
     redrive: dict[str, Any] | None = None

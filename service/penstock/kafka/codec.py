@@ -55,6 +55,22 @@ class Delivery:
     forwarded: Headers = ()
 
     @property
+    def timestamp(self) -> int:
+        """Of the record, in Unix milliseconds; -1 where it has none."""
+        return self.raw.timestamp_ms
+
+    @property
+    def asked_as(self) -> str | None:
+        """The id that its author chose; the one we give nobody else has."""
+        return None if self.question is None else self.question.id
+
+    @property
+    def asked_at(self) -> int:
+        """The timestamp, but never in the future; Unix milliseconds."""
+        now = int(self.received_at * 1000)
+        return min(self.raw.timestamp_ms, now) if self.raw.timestamp_ms >= 0 else now
+
+    @property
     def streams(self) -> bool:
         return self.question is None or self.question.stream
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as ClientError
@@ -52,6 +51,7 @@ class KafkaSink:
         completions: Target,
         dead_letters: Target,
         clock: Clock,
+        writer: str,
     ) -> None:
         self.group_id = group_id
         self.tokens = tokens
@@ -61,7 +61,7 @@ class KafkaSink:
         self._source = f"/penstock/{group_id}"
         # A rerun of a question after a crash says other things under the same sequence numbers;
         # CloudEvents wants every event's id to be its own.
-        self._nonce = uuid4().hex[:12]
+        self._writer = writer
         self._producer = AIOKafkaProducer(
             **client,
             client_id="penstock",
@@ -102,7 +102,7 @@ class KafkaSink:
         raw, target = delivery.raw, self.tokens
         partition = raw.partition % target.partitions
         key = _key(delivery)
-        prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/"
+        prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/"
         producer, clock, source = self._producer, self._clock, self._source
 
         async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
@@ -126,14 +126,14 @@ class KafkaSink:
         # The last sequence, which is not known yet, may have as many digits as it likes.
         return _size(key, value, headers) + _SEQUENCE_DIGITS <= self.completions.limit
 
-    async def completion(self, delivery: Delivery, completion: Completion) -> None:
-        """Returns when it is acknowledged.
+    async def completion(self, delivery: Delivery, completion: Completion) -> int | None:
+        """Its position in its partition when it is acknowledged, or None: the broker knew it.
 
         Raises:
             TooLargeError: the topic does not take a completion of this size.
             PublishError: the broker refused it.
         """
-        await self._publish(self.completions, *self._completion(delivery, completion))
+        return await self._publish(self.completions, *self._completion(delivery, completion))
 
     def _completion(
         self, delivery: Delivery, completion: Completion
@@ -141,7 +141,7 @@ class KafkaSink:
         raw = delivery.raw
         headers = envelope.headers(
             envelope.COMPLETION,
-            f"{raw.topic}/{raw.partition}/{raw.offset}/{self._nonce}/completion",
+            f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/completion",
             self._source,
             self._clock.wall(),
             delivery.forwarded,
@@ -174,16 +174,17 @@ class KafkaSink:
         key: bytes | None,
         value: bytes | None,
         headers: list[tuple[str, bytes]],
-    ) -> None:
+    ) -> int | None:
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if key is None and value is None else key
         _check_size(target, key, value, headers)
         try:
-            await self._producer.send_and_wait(
+            sent = await self._producer.send_and_wait(
                 target.topic, value, key, partition % target.partitions, headers=headers
             )
         except ClientError as error:
             raise _translated(target, error) from error
+        return sent.offset if sent.offset >= 0 else None
 
 
 def _translated(target: Target, error: BaseException) -> PublishError:

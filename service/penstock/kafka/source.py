@@ -1,4 +1,8 @@
-"""Fetch, pause, resume, commit, and what the group says about partitions."""
+"""Fetch, pause, resume, commit, and what the group says about partitions.
+
+A partition that arrives stays paused: first what is done of it is found out, beside the heartbeats
+and the other partitions, and then whoever listens has to say `resume`.
+"""
 
 import asyncio
 import contextlib
@@ -8,37 +12,41 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
-    CommitFailedError,
     IllegalStateError,
-    OffsetMetadataTooLargeError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
-from penstock.core.facts import RecordId
-from penstock.core.offset_map import DoneBeyond
+from penstock.core.facts import Head, RecordId, Recovered
 from penstock.errors import CommitError, KafkaError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.codec import Codec, Delivery, Raw
+from penstock.kafka.commit import Membership, commit, membership
+from penstock.kafka.recovery import Recovery
+from penstock.kafka.token_tail import Said, TokenTail
 
 MAX_BATCH = 100
 """Records decoded in one go: decoding more would hold up the token streams of others."""
 
-COMMIT_TIMEOUT = 10.0
+FLIGHT = 2.0
+"""Seconds a request of ours may stay on its way; then a commit without an answer is over."""
+
 LEAVE_TIMEOUT = 5.0
 RETRY_SECONDS = 1.0
-ANSWER_SECONDS = 2.0
-RECOVERY_SECONDS = 7.0
 RECOVERY_BACKOFF = 0.2
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
+NOTICE_MS = 1_000
+"""How soon a recovery that cannot work is noticed by who fetches."""
 
 log = structlog.get_logger("penstock.kafka")
 
-OnAssigned = Callable[[Mapping[int, int], Mapping[int, DoneBeyond]], None]
+OnAssigned = Callable[[Mapping[int, int], Mapping[int, Recovered]], None]
 OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
 
 
@@ -53,18 +61,25 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         codec: Codec,
         clock: Clock,
         drain: float,
+        recovery: Recovery,
+        writer: str,
     ) -> None:
         self._topic = topic
         self._group_id = group_id
-        self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
+        self._recovery = recovery
+        self._writer = writer
         self._codec = codec
         self._clock = clock
         self._epochs: dict[int, int] = {}
         self._epoch = 0
         self._committed: dict[int, int] = {}
         self._next: dict[int, int] = {}
+        self._tails: dict[int, TokenTail] = {}
         self._committing = asyncio.Lock()
-        self._stopping = False
+        self._member = Membership(-1, "")
+        self._arrivals: set[asyncio.Task[None]] = set()
+        self._failure: KafkaError | None = None
+        self._undecodable = 0
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
         self._on_assigned: OnAssigned | None = None
@@ -74,7 +89,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             group_id=group_id,
             client_id="penstock",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            # A log that does not have our offset any more is looked into; see `_out_of_range`.
+            auto_offset_reset="none",
             isolation_level="read_committed",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
@@ -88,15 +104,15 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None:
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
-        await self._admin.start()
+        await self._recovery.start()
         await self._consumer.start()
         self._consumer.subscribe([self._topic], listener=self)
 
     async def stop(self) -> None:
         """Leaves the group. Everything is released before."""
-        self._stopping = True
+        await self._stop_arriving()
         await _ended(self._consumer.stop())
-        await _ended(self._admin.close())
+        await _ended(self._recovery.stop())
 
     async def fetch(self) -> list[Delivery]:
         """Waits for records, for ever.
@@ -118,44 +134,78 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             for record in records
         ]
 
-    async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        undecodable = 0
-        rewind = False
-        while True:
-            try:
-                if rewind:
-                    await self._rewind()
-                    rewind = False
-                found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                    timeout_ms=60_000, max_records=MAX_BATCH
-                )
-            except UnicodeDecodeError as error:
-                undecodable += 1
-                # Each partition may hold a batch that the fast parser has begun already.
-                if undecodable > len(self._epochs) + 1:
-                    raise KafkaError(f"{self._topic}: cannot be decoded: {error}") from error
-                log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
-                tolerant.install()
-            except ClientError as error:
-                if not error.retriable:
-                    raise KafkaError(f"{self._topic}: {error}") from error
-                log.warning("fetching failed and goes on", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                for tp, records in found.items():
-                    self._next[tp.partition] = records[-1].offset + 1
-                return found
-            rewind = True
+    def said_before(self, delivery: Delivery) -> Said | None:
+        """What a run of the question, which a crash has cut off, had said."""
+        tail = self._tails.get(delivery.record.partition)
+        return None if tail is None else tail.before(delivery.record.offset, delivery.question_id)
 
-    async def _rewind(self) -> None:
+    async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            try:
+                found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                    timeout_ms=NOTICE_MS, max_records=MAX_BATCH
+                )
+            except (ClientError, UnicodeDecodeError) as error:
+                await self._survive(error)
+                continue
+            self._undecodable = 0
+            for tp, records in found.items():
+                self._next[tp.partition] = records[-1].offset + 1
+            if found:
+                return found
+
+    async def _survive(self, error: ClientError | UnicodeDecodeError) -> None:
+        """Returns when fetching may be tried again."""
+        if isinstance(error, NoOffsetForPartitionError):
+            # A partition arrives just now, and where it begins is being found out.
+            await asyncio.sleep(RECOVERY_BACKOFF)
+            return
+        if isinstance(error, OffsetOutOfRangeError):
+            for tp, offset in error.args[0].items():
+                await self._out_of_range(tp, offset)
+            return
+        if isinstance(error, UnicodeDecodeError):
+            self._undecodable += 1
+            # Each partition may hold a batch that the fast parser has begun already.
+            if self._undecodable > len(self._epochs) + 1:
+                raise KafkaError(f"{self._topic}: cannot be decoded: {error}") from error
+            log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
+            tolerant.install()
+        elif error.retriable:
+            log.warning("fetching failed and goes on", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            raise KafkaError(f"{self._topic}: {error}") from error
+        self._rewind()
+
+    def _rewind(self) -> None:
         """A failed fetch has moved on past records of other partitions that nobody was given."""
-        for tp in self._consumer.assignment():
+        for partition, offset in self._next.items():
             # The partition may leave meanwhile.
             with contextlib.suppress(IllegalStateError):
-                if (offset := self._next.get(tp.partition)) is not None:
-                    self._consumer.seek(tp, offset)
-                else:
-                    await self._consumer.seek_to_beginning(tp)
+                self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    async def _out_of_range(self, tp: TopicPartition, offset: int) -> None:
+        """The log does not have the offset where we are, of a partition that is ours."""
+        if self._next.get(tp.partition) != offset:
+            # Not where we are any more: it is arriving, or has left.
+            return
+        try:
+            begin = (await self._consumer.beginning_offsets([tp]))[tp]
+        except ClientError as error:
+            log.warning("fetching failed and goes on", error=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        if offset < begin:
+            self._recovery.retention_took(tp.partition, begin - offset)
+            self._next[tp.partition] = begin
+            self._rewind()
+        else:
+            # Its end is before us: it was truncated, or is another topic by the same name.
+            self._consumer.pause(tp)
+            self._arrive(frozenset({tp.partition}), anew=True)
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause(*self._mine(partitions))
@@ -163,47 +213,37 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     def resume(self, partitions: Iterable[int]) -> None:
         self._consumer.resume(*self._mine(partitions))
 
-    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
-        """One at a time, in the order asked for.
-
-        Args:
-            offsets: partition to the next offset to read.
-            done: partition to the offset map of what is done beyond.
+    async def commit(self, heads: Mapping[int, Head]) -> None:
+        """One at a time, in the order asked for, under the generation that gave the partitions.
 
         Raises:
-            CommitError: nothing, or not everything, was committed.
+            LostPartitionsError: the group has given them to others.
+            CommitError: nothing, or not everything, was committed, or nobody knows.
         """
-        heads = {
-            TopicPartition(self._topic, p): self._head(p, offset, done.get(p, ""))
-            for p, offset in offsets.items()
-        }
         async with self._committing:
+            member = self._member
+            said = {
+                TopicPartition(self._topic, partition): OffsetAndMetadata(
+                    await self._committable(partition, head), metadata.write(head, self._writer)
+                )
+                for partition, head in heads.items()
+            }
             try:
-                async with asyncio.timeout(COMMIT_TIMEOUT):
-                    await self._commit(heads)
-                    self._committed.update(offsets)
-            except (CommitFailedError, IllegalStateError) as error:
-                raise CommitError(f"the partitions went to another member: {error}") from error
-            except (ClientError, TimeoutError) as error:
-                raise CommitError(str(error) or type(error).__name__) from error
+                async with asyncio.timeout(FLIGHT):
+                    await commit(self._consumer, self._group_id, member, said)
+            except TimeoutError as error:
+                raise CommitError(f"no answer within {FLIGHT:g} s") from error
+            self._committed.update({tp.partition: head.offset for tp, head in said.items()})
 
-    async def _commit(self, heads: dict[TopicPartition, OffsetAndMetadata]) -> None:
-        try:
-            await self._consumer.commit(heads)
-        except OffsetMetadataTooLargeError:
-            log.warning("the brokers take less metadata with a commit; offsets alone are committed")
-            alone = {tp: OffsetAndMetadata(head.offset, "") for tp, head in heads.items()}
-            await self._consumer.commit(alone)
-
-    def _head(self, partition: int, offset: int, done: str) -> OffsetAndMetadata:
-        written = metadata.write(done)
-        if done and not written:
-            log.warning(
-                "too much is done beyond the commit to be noted in it; a restart would repeat it",
-                partition=partition,
-                offset=offset,
-            )
-        return OffsetAndMetadata(offset, written)
+    async def _committable(self, partition: int, head: Head) -> int:
+        """The offset, or where all is done that was read, the end: behind the last record there
+        may be a transaction's marker, which nobody is ever given.
+        """
+        tp = TopicPartition(self._topic, partition)
+        if head.done or head.offset != self._next.get(partition) or not self._mine([partition]):
+            return head.offset
+        end: int = await self._consumer.position(tp)
+        return max(head.offset, end)
 
     def lag(self) -> dict[int, int]:
         """Records between our last commit and the end of the log as last seen, per partition."""
@@ -215,59 +255,61 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         }
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        partitions = frozenset(tp.partition for tp in revoked)
+        await self._stop_arriving()
+        # What has not arrived nobody was told of, and its last commit stands.
+        await self._take(frozenset(tp.partition for tp in revoked) & self._epochs.keys())
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._member = membership(self._consumer)
+        self._consumer.pause(*assigned)
+        self._arrive(frozenset(tp.partition for tp in assigned))
+
+    async def _take(self, partitions: frozenset[int]) -> None:
+        """From who has them now."""
         if partitions and self._on_revoked is not None:
             await self._on_revoked(partitions)
         for partition in partitions:
-            self._epochs.pop(partition, None)
+            del self._epochs[partition], self._next[partition], self._tails[partition]
             self._committed.pop(partition, None)
-            self._next.pop(partition, None)
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        partitions = frozenset(assigned)
-        # Nothing is fetched before the engine knows what of it is done.
-        self._consumer.pause(*partitions)
-        recovered = await self._recovered(partitions)
-        if recovered is None:
-            # Without a heartbeat there is no more time; the group may ask somebody else.
-            self._consumer._coordinator.request_rejoin()  # noqa: SLF001 - it has no other door
-            return
-        for tp in partitions:
-            # The client takes some errors for "nothing committed" and would begin anew.
-            if (offset := recovered[tp.partition].committed) >= 0:
-                self._consumer.seek(tp, offset)
-                self._next[tp.partition] = offset
-        self.joined = True
-        self._epoch += 1
-        self._epochs = {tp.partition: self._epoch for tp in partitions}
-        if self._on_assigned is not None:
-            self._on_assigned(self._epochs, recovered)
-        self.resume(self._epochs)
+    def _arrive(self, partitions: frozenset[int], *, anew: bool = False) -> None:
+        # Beside the callback: nobody sends heartbeats while that runs.
+        arriving = asyncio.ensure_future(self._arriving(partitions, anew=anew))
+        self._arrivals.add(arriving)
+        arriving.add_done_callback(self._arrivals.discard)
 
-    async def _recovered(
-        self, partitions: frozenset[TopicPartition]
-    ) -> dict[int, DoneBeyond] | None:
-        """What the last commits say is done beyond them; read after the generation began.
+    async def _stop_arriving(self) -> None:
+        arrivals = list(self._arrivals)
+        for arriving in arrivals:
+            arriving.cancel()
+        await asyncio.gather(*arrivals, return_exceptions=True)
 
-        Not to know is not to have nothing: what is done must not be done again. None when it
-        cannot be read within the session timeout: nobody sends heartbeats meanwhile.
-        """
-        until = self._clock.monotonic() + RECOVERY_SECONDS
-        while not self._stopping and self._clock.monotonic() < until:
+    async def _arriving(self, partitions: frozenset[int], *, anew: bool) -> None:
+        await self._take(partitions & self._epochs.keys())
+        while True:
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    found = await self._admin.list_consumer_group_offsets(
-                        self._group_id, partitions=list(partitions)
-                    )
-                # The client is silent about some errors; a partition without a commit is named.
-                if partitions <= found.keys():
-                    return {tp.partition: _done_beyond(tp, found[tp]) for tp in partitions}
-                reason = "the answer names not every partition"
-            except Exception as error:  # noqa: BLE001 - the client would swallow it, and we stall
+                found = await self._recovery.recover(
+                    partitions, partitions if anew else frozenset()
+                )
+                break
+            except TopicAuthorizationFailedError as error:
+                self._failure = KafkaError(f"what is done cannot be read: {error}")
+                return
+            except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
                 reason = str(error) or type(error).__name__
-            log.warning("the last commits cannot be read yet", reason=reason)
-            await asyncio.sleep(RECOVERY_BACKOFF)
-        return None
+                log.warning("what is done cannot be read yet", reason=reason)
+                await asyncio.sleep(RECOVERY_BACKOFF)
+        self._epoch += 1
+        for partition, arrival in found.items():
+            offset = arrival.recovered.done.committed
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+            self._next[partition] = offset
+            self._epochs[partition] = self._epoch
+            self._tails[partition] = arrival.tail
+        self.joined = True
+        if self._on_assigned is not None:
+            epochs = dict.fromkeys(found, self._epoch)
+            self._on_assigned(epochs, {p: arrival.recovered for p, arrival in found.items()})
 
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}
@@ -282,18 +324,6 @@ async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
         log.warning("leaving Kafka", error=str(error))
-
-
-def _done_beyond(tp: TopicPartition, head: OffsetAndMetadata) -> DoneBeyond:
-    try:
-        return metadata.read(head.offset, head.metadata)
-    except ValueError as error:
-        log.warning(
-            "the last commit's metadata is not ours: nothing beyond its offset counts as done",
-            partition=tp.partition,
-            reason=str(error),
-        )
-        return DoneBeyond(head.offset)
 
 
 def _raw(record: ConsumerRecord) -> Raw:

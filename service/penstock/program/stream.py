@@ -39,7 +39,9 @@ class TokenStream:
     Belongs to one event loop. Calls may overlap: a program may ask several predictors at once.
     """
 
-    def __init__(self, question_id: str, send: Send, min_interval: float = 0.0) -> None:
+    def __init__(
+        self, question_id: str, send: Send, min_interval: float = 0.0, sequence: int = 0
+    ) -> None:
         self.question_id = question_id
         self.attempt = 0
         self.tokens = 0
@@ -48,7 +50,7 @@ class TokenStream:
         """The sequence of the `end` event."""
         self._send = send
         self._min_interval = min_interval
-        self._next = 0
+        self._next = sequence
         self._pending: deque[tuple[Part, list[str]]] = deque()
         self._pending_size = 0
         self._in_flight = 0

@@ -17,8 +17,18 @@ def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
             log.info("partitions assigned", partitions=sorted(epochs))
         case facts.Revoking(partitions):
             log.info("partitions revoked; running questions finish", partitions=sorted(partitions))
-        case facts.Release(partitions, offsets):
-            log.info("partitions released", partitions=sorted(partitions), offsets=dict(offsets))
+        case facts.Release(partitions, heads):
+            offsets = {partition: head.offset for partition, head in heads.items()}
+            log.info("partitions released", partitions=sorted(partitions), offsets=offsets)
+        case facts.HeldBack(record, seconds, outstanding):
+            log.warning(
+                "a question holds back the commits of its partition",
+                partition=record.partition,
+                offset=record.offset,
+                question_id=None if job is None else job.delivery.question_id,
+                seconds=round(seconds),
+                outstanding=outstanding,
+            )
         case facts.Pause(partitions):
             log.debug("partitions paused", partitions=sorted(partitions))
         case facts.Resume(partitions):

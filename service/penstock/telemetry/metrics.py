@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.engine import Engine, Phase
 from penstock.job import Job
@@ -17,9 +18,15 @@ _DURATION = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 
 class Metrics:
     """Watches the events and commands that pass through the loop."""
 
-    def __init__(self, engine: Engine, lag: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        lag: Callable[[], Mapping[int, int]],
+        resets: Mapping[str, int],
+        clock: Clock,
+    ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_State(engine, lag))
+        self.registry.register(_State(engine, lag, resets, clock))
         self._received = Counter(
             "penstock_questions_received",
             "Questions fetched, decodable or not.",
@@ -73,11 +80,19 @@ class Metrics:
 
 
 class _State(Collector):
-    """Read from the engine when somebody asks."""
+    """Read from the engine and the source when somebody asks."""
 
-    def __init__(self, engine: Engine, lag: Callable[[], Mapping[int, int]]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        lag: Callable[[], Mapping[int, int]],
+        resets: Mapping[str, int],
+        clock: Clock,
+    ) -> None:
         self._engine = engine
         self._lag = lag
+        self._resets = resets
+        self._clock = clock
 
     def collect(self) -> Iterator[Metric]:
         engine = self._engine
@@ -90,15 +105,40 @@ class _State(Collector):
             "Partitions paused above the high mark.",
             len(engine.intake.paused),
         )
-        yield _gauge("penstock_assigned_partitions", "Partitions of ours.", len(engine.ledgers))
-        lag = GaugeMetricFamily(
+        assigned = len(engine.partitions)
+        yield _gauge("penstock_assigned_partitions", "Partitions of ours.", assigned)
+        yield _per_partition(
             "penstock_commit_lag",
             "Records between the last commit and the end of the log.",
-            labels=["partition"],
+            self._lag(),
         )
-        for partition, records in self._lag().items():
-            lag.add_metric([str(partition)], records)
-        yield lag
+        yield _per_partition(
+            "penstock_oldest_unresolved_seconds",
+            "Since the record was fetched that holds back the commits; 0: none does.",
+            self._oldest(),
+        )
+        resets = CounterMetricFamily(
+            "penstock_log_resets",
+            "Times a partition's log had lost what was next: retention, or another log.",
+            labels=["cause"],
+        )
+        for cause in ("retention", "truncated"):
+            resets.add_metric([cause], self._resets.get(cause, 0))
+        yield resets
+
+    def _oldest(self) -> dict[int, float]:
+        now = self._clock.monotonic()
+        return {
+            number: 0.0 if (oldest := partition.ledger.oldest()) is None else now - oldest.since
+            for number, partition in self._engine.partitions.items()
+        }
+
+
+def _per_partition(name: str, documentation: str, values: Mapping[int, float]) -> Metric:
+    metric = GaugeMetricFamily(name, documentation, labels=["partition"])
+    for partition, value in values.items():
+        metric.add_metric([str(partition)], value)
+    return metric
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

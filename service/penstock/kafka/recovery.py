@@ -1,0 +1,372 @@
+"""What was already done when a partition arrived?
+
+The last commit says it, and the completions behind its bookmark: they are the log of what is done.
+An error is never "nothing there".
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import orjson
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
+
+from penstock.clock import Clock
+from penstock.core.bookmark import Bookmark
+from penstock.core.claims import Claims
+from penstock.core.duplicates import Asked
+from penstock.core.facts import Recovered
+from penstock.core.offset_map import DoneBeyond
+from penstock.errors import KafkaError
+from penstock.kafka import metadata
+from penstock.kafka.codec import Raw
+from penstock.kafka.sink import Target
+from penstock.kafka.stretch import Reader, Stretch, in_time, reader
+from penstock.kafka.token_tail import TokenTail
+
+MARGIN = 3.0
+"""Seconds; more than a request of ours may stay on its way."""
+
+TAIL = 20_000
+"""Token events of a partition that are read back at most."""
+
+CLOCK_SKEW = 60.0
+"""Seconds by which the clocks of brokers and members may differ."""
+
+log = structlog.get_logger("penstock.kafka")
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where to look, and how far back.
+
+    Args:
+        questions: the topic.
+        group: its consumer group.
+        completions: the topic that says what is done.
+        tokens: the topic that says how far a cut off run had come.
+        window_ms: how long an id is not asked again.
+        longest_run: seconds a run takes at most.
+        hold: seconds after which runs that we cannot know of have ended.
+    """
+
+    questions: str
+    group: str
+    completions: Target
+    tokens: Target
+    window_ms: int
+    longest_run: float
+    hold: float
+
+
+class Arrival(NamedTuple):
+    """What is known of a partition before anything of it is fetched."""
+
+    recovered: Recovered
+    tail: TokenTail
+
+
+@dataclass(slots=True)
+class _Search:
+    """What is found out about one partition.
+
+    Args:
+        done: where to begin, and what the last commit says is done beyond.
+        bookmark: of the last commit; None: every completion counts.
+        again: an operator wants everything to be done again from here on.
+        clean: whether no run was cut off.
+        claimed_from: by partition of the completions, the position from which they claim.
+    """
+
+    done: DoneBeyond
+    bookmark: Bookmark | None = None
+    again: bool = False
+    clean: bool = False
+    later: bool = False
+    claims: Claims = field(default_factory=Claims)
+    claimed_from: dict[int, int] = field(default_factory=dict)
+    asked: list[tuple[str, Asked]] = field(default_factory=list)
+
+
+class _Source(NamedTuple):
+    partition: int
+    offset: int
+    timestamp: int
+
+
+class Recovery:
+    """Reads the group with an admin client, and topics with a consumer for as long as it takes.
+
+    Whatever a method raises, nothing is known: call it again.
+    """
+
+    def __init__(self, client: Mapping[str, Any], scope: Scope, clock: Clock) -> None:
+        self.resets: Counter[str] = Counter()
+        """How often a log did not begin or end where the last commit expects it, by the cause."""
+        self._client = client
+        self._scope = scope
+        self._clock = clock
+        self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
+
+    async def start(self) -> None:
+        await self._admin.start()
+
+    async def stop(self) -> None:
+        await self._admin.close()
+
+    async def recover(
+        self, partitions: Iterable[int], anew: frozenset[int] = frozenset()
+    ) -> dict[int, Arrival]:
+        """Not before the new generation exists: a commit of the old one could still follow.
+
+        Args:
+            partitions: of the questions.
+            anew: those whose log was seen to be another one than the last commit knew.
+        """
+        places = {p: TopicPartition(self._scope.questions, p) for p in sorted(partitions)}
+        async with reader(self._client, self._clock) as topics:
+            commits = await self._commits(places.values())
+            logs = await topics.whole(places.values())
+            searches = {
+                partition: self._search(place, commits[place], logs[place], partition in anew)
+                for partition, place in places.items()
+            }
+            if any(search.later for search in searches.values()):
+                seconds = self._scope.hold + MARGIN
+                log.warning("a later release wrote the last commit; it may end", seconds=seconds)
+                await asyncio.sleep(seconds)
+            ends = await self._read_completions(topics, searches)
+            # Looked at only now: no completion that was read is about a record behind it.
+            logs = await topics.whole(places.values())
+            tails = {
+                partition: await self._read_tokens(topics, partition, logs[place].end)
+                for partition, place in places.items()
+                if not searches[partition].clean
+            }
+        for partition, place in places.items():
+            searches[partition].claims.cut(logs[place].end)
+        return {
+            partition: _arrival(
+                partition, search, ends[partition], tails.get(partition, TokenTail())
+            )
+            for partition, search in searches.items()
+        }
+
+    async def find(self, question: Raw, since: float) -> int | None:
+        """Where a question's completion is that was sent at that time, in Unix seconds."""
+        wanted = _Source(question.partition, question.offset, question.timestamp_ms)
+        place = self._completions(question.partition % self._scope.completions.partitions)
+        async with reader(self._client, self._clock) as topics:
+            whole = await topics.whole([place])
+            start = (await topics.since(whole, since - CLOCK_SKEW))[place]
+            found = None
+            async for record in topics.read(
+                "completions", {place: Stretch(start, whole[place].end)}
+            ):
+                if self._source(_json(record.value)) == wanted:
+                    found = int(record.offset)
+        return found
+
+    async def _commits(
+        self, places: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        wanted = list(places)
+        found: dict[TopicPartition, OffsetAndMetadata] = await in_time(
+            self._admin.list_consumer_group_offsets(self._scope.group, partitions=wanted)
+        )
+        # The client is silent about some errors; a partition without a commit is named.
+        if missing := set(wanted) - found.keys():
+            raise KafkaError(f"the last commit of {min(missing)} cannot be read")
+        return found
+
+    def _search(
+        self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, anew: bool
+    ) -> _Search:
+        partition = place.partition
+        search = _search(place, commit)
+        committed = search.done.committed
+        highest = search.done.ranges[-1][1] if search.done.ranges else committed
+        if anew or highest > log_.end:
+            self.resets["truncated"] += 1
+            log.warning(
+                "the log is another one than the last commit knew: it is read from its start",
+                partition=partition,
+                committed=committed,
+                start=log_.start,
+                end=log_.end,
+            )
+            search = _Search(DoneBeyond(log_.start))
+        elif committed < log_.start:
+            if committed >= 0:
+                self.retention_took(partition, log_.start - committed)
+            search.done = search.done.after(log_.start)
+        search.claims = Claims(search.done.committed)
+        return search
+
+    def retention_took(self, partition: int, records: int) -> None:
+        """Says so; there is nothing else to be done."""
+        self.resets["retention"] += 1
+        log.warning(
+            "the retention took questions that nobody has read",
+            partition=partition,
+            offsets=records,
+        )
+
+    # --- completions --------------------------------------------------------------------------
+
+    async def _read_completions(
+        self, topics: Reader, searches: Mapping[int, _Search]
+    ) -> dict[int, Bookmark]:
+        """Fills the claims and what was asked; gives where the completions end."""
+        ours = self._scope.completions.partitions
+        counts = {ours, await self._partitions_now()}
+        places = {
+            partition: {
+                self._completions(partition % count)
+                for count in counts | ({search.bookmark.partitions} if search.bookmark else set())
+            }
+            for partition, search in searches.items()
+        }
+        whole = await topics.whole(sorted(set().union(*places.values())))
+        recent = await topics.since(whole, self._clock.wall() - self._scope.window_ms / 1000)
+        starts = dict(recent)
+        for partition, search in searches.items():
+            for place in places[partition]:
+                start = _claims_begin(partition, search, place.partition, whole[place])
+                search.claimed_from[place.partition] = start
+                starts[place] = min(starts[place], start)
+        stretches = {place: Stretch(starts[place], whole[place].end) for place in whole}
+        async for record in topics.read("completions", stretches):
+            self._note(searches, record.partition, record.offset, _json(record.value))
+        return {
+            partition: Bookmark(whole[self._completions(partition % ours)].end, ours)
+            for partition in searches
+        }
+
+    def _note(
+        self, searches: Mapping[int, _Search], partition: int, position: int, said: dict[str, Any]
+    ) -> None:
+        source = self._source(said)
+        search = searches.get(source.partition) if source is not None else None
+        if source is None or search is None:
+            return
+        if source.offset >= search.done.committed:
+            # The record itself comes, and brings its id along.
+            if position >= search.claimed_from.get(partition, position):
+                search.claims.add(source.offset, source.timestamp)
+        elif said["status"] != "duplicate" and not said.get("redrive"):
+            at = min(source.timestamp, int(self._clock.wall() * 1000))
+            if at >= self._clock.wall() * 1000 - self._scope.window_ms:
+                asked = Asked(source.offset, source.timestamp, at)
+                search.asked.append((str(said["question_id"]), asked))
+
+    async def _partitions_now(self) -> int:
+        [topic] = await in_time(self._admin.describe_topics([self._scope.completions.topic]))
+        return len(topic["partitions"]) or self._scope.completions.partitions
+
+    def _completions(self, partition: int) -> TopicPartition:
+        return TopicPartition(self._scope.completions.topic, partition)
+
+    def _source(self, said: dict[str, Any]) -> _Source | None:
+        """Which question of ours a completion ends; not that of a replay, which asks again."""
+        try:
+            source = said["source"]
+            ours = source["topic"] == self._scope.questions and source["group"] == self._scope.group
+            if said["type"] != "completion" or not ours or said.get("replay"):
+                return None
+            return _Source(
+                int(source["partition"]), int(source["offset"]), int(source["timestamp"])
+            )
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    # --- tokens -------------------------------------------------------------------------------
+
+    async def _read_tokens(self, topics: Reader, partition: int, below: int) -> TokenTail:
+        tokens = self._scope.tokens
+        place = TopicPartition(tokens.topic, partition % tokens.partitions)
+        tail = TokenTail(below)
+        whole = await topics.whole([place])
+        begin, end = whole[place]
+        longest = self._scope.longest_run + CLOCK_SKEW
+        since = (await topics.since(whole, self._clock.wall() - longest))[place]
+        start = max(begin, since, end - TAIL)
+        tail.cut_short = start > max(begin, since)
+        async for record in topics.read("tokens", {place: Stretch(start, end)}):
+            said = _json(record.value)
+            try:
+                tail.saw(said["question_id"], int(said["sequence"]), int(said["attempt"]))
+            except (KeyError, TypeError, ValueError):
+                continue
+        return tail
+
+
+def _search(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
+    """What the last commit says."""
+    offset, text = commit.offset, commit.metadata or ""
+    if offset < 0:
+        # Before the first commit nothing is started.
+        return _Search(DoneBeyond(-1), clean=True)
+    try:
+        last = metadata.read(offset, text)
+    except metadata.ForeignError as error:
+        log.warning(
+            "the last commit's metadata is not ours: everything from its offset on is done again",
+            partition=place.partition,
+            offset=offset,
+            reason=str(error),
+        )
+        return _Search(DoneBeyond(offset), again=True)
+    except metadata.LaterVersionError as error:
+        log.warning(
+            "a later release wrote the last commit", partition=place.partition, reason=str(error)
+        )
+        return _Search(DoneBeyond(offset), later=True)
+    return _Search(last.done, last.bookmark, clean=last.clean)
+
+
+def _claims_begin(partition: int, search: _Search, place: int, whole: Stretch) -> int:
+    if search.again:
+        return whole.end
+    if search.bookmark is None or search.bookmark.partitions <= 0:
+        return whole.start
+    if place != partition % search.bookmark.partitions:
+        # The topic had or has another number of partitions.
+        return whole.start
+    position = search.bookmark.position
+    if whole.start <= position <= whole.end:
+        return position
+    log.warning(
+        "completions behind the last commit are gone; what they ended may be answered again",
+        partition=partition,
+        bookmark=position,
+        start=whole.start,
+        end=whole.end,
+    )
+    return whole.start
+
+
+def _arrival(partition: int, search: _Search, end: Bookmark, tail: TokenTail) -> Arrival:
+    begin = search.claimed_from[partition % end.partitions]
+    recovered = Recovered(
+        done=search.done,
+        claims=search.claims,
+        bookmark=search.bookmark or Bookmark(begin, end.partitions),
+        end=end,
+        unclean_below=tail.below,
+        asked=search.asked,
+    )
+    return Arrival(recovered, tail)
+
+
+def _json(value: bytes | None) -> dict[str, Any]:
+    try:
+        said = orjson.loads(value or b"")
+    except orjson.JSONDecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
