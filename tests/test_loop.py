@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import pytest
 
 from penstock.clock import Clock
-from penstock.core import facts
+from penstock.core import duplicates, facts
+from penstock.core.bookmark import Bookmark
+from penstock.core.claims import Claims
 from penstock.core.engine import Engine, Policy
-from penstock.core.facts import RecordId, Status
+from penstock.core.facts import Head, RecordId, Recovered, Status
 from penstock.core.failure import Failure
+from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
 from penstock.loop import Loop
 
@@ -22,6 +25,9 @@ class Asked:
     budget: float = 60.0
     expires_at: float | None = None
     failure: Failure | None = None
+    timestamp: int = 0
+    asked_as: str | None = None
+    asked_at: int = 0
 
 
 class Questions:
@@ -44,11 +50,11 @@ class Questions:
 
     def resume(self, partitions: Iterable[int]) -> None: ...
 
-    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
-        assert not done
+    async def commit(self, heads: Mapping[int, Head]) -> None:
+        assert not any(head.done for head in heads.values())
         self.committing.set()
         await self.may_commit.wait()
-        self.commits.append(offsets)
+        self.commits.append({partition: head.offset for partition, head in heads.items()})
 
 
 class Work:
@@ -68,13 +74,22 @@ class Work:
         await self.may_end.wait()
         return None
 
-    async def conclude(self, status: Status, failure: Failure | None, *, dead_letter: bool) -> None:
+    async def conclude(
+        self,
+        status: Status,
+        failure: Failure | None = None,
+        *,
+        dead_letter: bool = False,
+        first: duplicates.Asked | None = None,
+    ) -> int | None:
         assert failure is None
         assert not dead_letter
+        assert first is None
         if self.troubles:
             raise self.troubles.pop(0)
         self.concluded.append(status)
         self.done.set()
+        return None
 
     def drop(self) -> None: ...
 
@@ -86,7 +101,9 @@ class World:
         self.begin_called = asyncio.Event()
         policy = Policy(republish=republish)
         self.loop = Loop(Engine(policy), self.source, self._begin, Clock(), lambda *_: None)
-        self.loop.tell(facts.Assigned({0: 1}))
+        begin = Bookmark(0, 1)
+        nothing = Recovered(DoneBeyond(), Claims(), begin, begin)
+        self.loop.tell(facts.Assigned({0: 1}, {0: nothing}))
         self.running = asyncio.ensure_future(self.loop.run())
 
     def _begin(self, asked: Asked) -> Work:
@@ -112,7 +129,7 @@ async def test_a_question_is_run_concluded_and_committed_at_the_end() -> None:
     work.may_end.set()
     assert await world.stop() is None
     assert work.concluded == ["completed"]
-    assert world.source.commits == [{0: 6}]
+    assert world.source.commits[-1] == {0: 6}
 
 
 async def test_a_record_delivered_twice_keeps_the_job_that_works_on_it() -> None:
@@ -135,6 +152,7 @@ async def test_a_revoked_partition_is_not_let_go_before_its_commit() -> None:
     work.may_end.set()
     await work.done.wait()
     world.source.may_commit.clear()
+    world.source.committing.clear()
     revoked = asyncio.ensure_future(world.loop.revoke(frozenset({0}), Clock().monotonic() + 10))
     await world.source.committing.wait()
     stopped = asyncio.ensure_future(world.stop())
@@ -143,7 +161,7 @@ async def test_a_revoked_partition_is_not_let_go_before_its_commit() -> None:
     assert not revoked.done(), "the group went on while the last commit was under way"
     world.source.may_commit.set()
     await asyncio.gather(revoked, stopped)
-    assert world.source.commits == [{0: 6}]
+    assert world.source.commits[-1] == {0: 6}
 
 
 async def test_a_completion_that_cannot_be_published_is_tried_again_whatever_it_raises() -> None:

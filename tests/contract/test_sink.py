@@ -33,7 +33,7 @@ class Sink(Protocol):
     dead_letters: Target
 
     def token_sender(self, delivery: Delivery) -> TokenSender: ...
-    async def completion(self, delivery: Delivery, completion: Completion) -> None: ...
+    async def completion(self, delivery: Delivery, completion: Completion) -> int | None: ...
     async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None: ...
 
 
@@ -66,7 +66,7 @@ async def _kafka(servers: str, topics: Topics) -> AsyncIterator[World]:
         topics.create(topic, count, {"max.message.bytes": str(LIMIT)})
     tokens, completions, dead_letters = _targets(topics.name)
     client = client_arguments(servers, {})
-    sink = KafkaSink(client, "group", tokens, completions, dead_letters, Clock())
+    sink = KafkaSink(client, "group", tokens, completions, dead_letters, Clock(), "writer")
     await sink.start()
     try:
         async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
@@ -136,8 +136,10 @@ async def test_an_acknowledged_completion_can_be_read(worlds: Worlds) -> None:
     delivery = question(headers=(("ce_correlationid", b"7"), ("other", b"1")))
     async with worlds() as world:
         wanted = completion(delivery)
-        await world.sink.completion(delivery, wanted)
+        position = await world.sink.completion(delivery, wanted)
         [record] = await world.read(world.sink.completions, 0, 1)
+
+        assert position == record.offset
 
         assert record.value is not None
         assert Completion.model_validate_json(record.value) == wanted

@@ -11,10 +11,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from penstock.clock import Clock
+from penstock.core.bookmark import Bookmark
+from penstock.core.facts import Head, Recovered
 from penstock.core.offset_map import DoneBeyond, encode
-from penstock.errors import CommitError
+from penstock.errors import LostPartitionsError
 from penstock.kafka.codec import Delivery
+from penstock.kafka.recovery import Recovery, Scope
 from penstock.kafka.security import client_arguments
+from penstock.kafka.sink import Target
 from penstock.kafka.source import MAX_BATCH, KafkaSource, OnAssigned, OnRevoked
 from penstock.loop import Source
 from tests.support.decoding import codec
@@ -24,6 +28,10 @@ from tests.support.simulated import SimulatedGroup, SimulatedLog, SimulatedSourc
 PATIENCE_S = 20.0
 QUESTION = b'{"question": "?"}'
 PARTITIONS = 2
+
+
+def head(offset: int, done: str = "") -> Head:
+    return Head(offset, done, Bookmark(0, PARTITIONS))
 
 
 class Member(Source[Delivery], Protocol):
@@ -57,11 +65,17 @@ class SimulatedWorld:
 class KafkaWorld:
     servers: str
     topic: str
+    completions: str
+    tokens: str
     producer: AIOKafkaProducer
 
     def member(self) -> Member:
-        client = client_arguments(self.servers, {})
-        return KafkaSource(client, self.topic, f"{self.topic}-group", codec(), Clock(), 5.0)
+        client, group, clock = client_arguments(self.servers, {}), f"{self.topic}-group", Clock()
+        completions = Target(self.completions, PARTITIONS, 2**20)
+        tokens = Target(self.tokens, PARTITIONS, 2**20)
+        scope = Scope(self.topic, group, completions, tokens, 0, 10.0, 5.0)
+        recovery = Recovery(client, scope, clock)
+        return KafkaSource(client, self.topic, group, codec(), clock, 5.0, recovery, "writer")
 
     async def ask(self, partition: int, count: int) -> None:
         sent = [
@@ -79,7 +93,10 @@ async def _simulated() -> AsyncIterator[World]:
 @asynccontextmanager
 async def _kafka(servers: str, topics: Topics) -> AsyncIterator[World]:
     async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        yield KafkaWorld(servers, topics.create("questions", PARTITIONS), producer)
+        questions, completions, tokens = (
+            topics.create(name, PARTITIONS) for name in ("questions", "completions", "tokens")
+        )
+        yield KafkaWorld(servers, questions, completions, tokens, producer)
 
 
 Worlds = Callable[[], AbstractAsyncContextManager[World]]
@@ -103,10 +120,10 @@ class Reader:
     name: str = "reader"
     hold: asyncio.Event | None = None
     """Revoking waits for it."""
-    at_revoke: dict[int, int] | None = None
+    at_revoke: dict[int, Head] | None = None
     """Committed while the partitions are revoked."""
     assignments: list[Mapping[int, int]] = field(default_factory=list)
-    recovered: dict[int, DoneBeyond] = field(default_factory=dict)
+    recovered: dict[int, Recovered] = field(default_factory=dict)
     fetched: list[Delivery] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -133,7 +150,12 @@ class Reader:
         async with self.news:
             self.news.notify_all()
 
-    def assigned(self, epochs: Mapping[int, int], recovered: Mapping[int, DoneBeyond]) -> None:
+    resumes: bool = True
+    """What arrives, as the loop does after its first commit."""
+
+    def assigned(self, epochs: Mapping[int, int], recovered: Mapping[int, Recovered]) -> None:
+        if self.resumes:
+            self.source.resume(epochs)
         self.recovered = dict(recovered)
         self.story.append(f"{self.name} assigned")
         self.assignments.append(dict(epochs))
@@ -145,7 +167,7 @@ class Reader:
         if self.hold is not None:
             await self.hold.wait()
         if self.at_revoke is not None:
-            await self.source.commit(self.at_revoke, {})
+            await self.source.commit(self.at_revoke)
         self.story.append(f"{self.name} revoked")
 
 
@@ -183,7 +205,7 @@ async def test_one_fetch_gives_no_more_than_a_batch(worlds: Worlds) -> None:
     async with worlds() as world:
         await world.ask(0, 3 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda _, __: None, _agree)
+        await member.start(lambda epochs, _: member.resume(epochs), _agree)
         try:
             first, second = await member.fetch(), await member.fetch()
         finally:
@@ -213,7 +235,7 @@ async def test_a_pause_in_the_middle_of_a_backlog_loses_nothing(worlds: Worlds) 
     async with worlds() as world:
         await world.ask(0, 5 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda _, __: None, _agree)
+        await member.start(lambda epochs, _: member.resume(epochs), _agree)
         try:
             offsets: list[int] = []
             for _ in range(3):
@@ -247,15 +269,15 @@ async def test_a_restart_begins_after_the_commit(worlds: Worlds) -> None:
             await world.ask(1, 10)
             await first.has(0, 10)
             await first.has(1, 10)
-            await first.source.commit({0: 4}, {0: encode(beyond)})
+            await first.source.commit({0: head(4, encode(beyond))})
 
         async with reading(world) as second:
             await second.has(0, 6)
             await second.has(1, 10)
 
             assert second.offsets(0) == list(range(4, 10))
-            assert second.recovered[0] == beyond
-            assert not second.recovered[1].ranges
+            assert second.recovered[0].done == beyond
+            assert not second.recovered[1].done.ranges
             # Nothing was committed here: from the beginning, not from the end.
             assert second.offsets(1) == list(range(10))
 
@@ -268,7 +290,7 @@ async def test_partitions_move_after_the_callback_has_returned(worlds: Worlds) -
         await world.ask(1, 4)
         await first.has(0, 4)
         await first.has(1, 4)
-        first.hold, first.at_revoke = hold, {0: 3, 1: 2}
+        first.hold, first.at_revoke = hold, {0: head(3), 1: head(2)}
         async with reading(world, name="second", story=story, hold=hold) as second:
             await first.until(lambda: "first revoking" in story)
             assert not second.assignments
@@ -281,8 +303,8 @@ async def test_partitions_move_after_the_callback_has_returned(worlds: Worlds) -
             assert not first.partitions & second.partitions
             # What was committed in the callback counts.
             [moved], committed = second.partitions, first.at_revoke
-            await second.has(moved, 4 - committed[moved])
-            assert second.offsets(moved) == list(range(committed[moved], 4))
+            await second.has(moved, 4 - committed[moved].offset)
+            assert second.offsets(moved) == list(range(committed[moved].offset, 4))
 
 
 async def test_nobody_commits_for_a_partition_that_went_to_another(worlds: Worlds) -> None:
@@ -295,9 +317,9 @@ async def test_nobody_commits_for_a_partition_that_went_to_another(worlds: World
             await first.until(lambda: len(first.assignments) == 2)
             [lost], [kept] = second.partitions, first.partitions
 
-            with pytest.raises(CommitError):
-                await first.source.commit({lost: 4}, {})
-            await first.source.commit({kept: 4}, {})
+            with pytest.raises(LostPartitionsError):
+                await first.source.commit({lost: head(4)})
+            await first.source.commit({kept: head(4)})
 
             await second.has(lost, 4)
             assert second.offsets(lost) == list(range(4))

@@ -119,7 +119,7 @@ async def test_a_second_member_joins_under_load(bootstrap_servers: str, topics: 
             bootstrap_servers, topics, model, models.api_base, **flags
         ) as second:
             await talk.completions(60)
-            assert len(first.engine.ledgers) == len(second.engine.ledgers) == 2
+            assert len(first.engine.partitions) == len(second.engine.partitions) == 2
         completions = await talk.completions(len(ids))
         await talk.to_the_end()
 

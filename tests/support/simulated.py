@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 
 from penstock.clock import Clock
-from penstock.core.facts import RecordId
+from penstock.core.bookmark import Bookmark
+from penstock.core.claims import Claims
+from penstock.core.facts import Head, RecordId, Recovered
 from penstock.core.failure import Failure
 from penstock.core.offset_map import decode
-from penstock.errors import CommitError, TooLargeError
+from penstock.errors import LostPartitionsError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
@@ -62,8 +64,7 @@ class SimulatedGroup:
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
         self.generation = 0
-        self.committed: dict[int, int] = {}
-        self.done: dict[int, str] = {}
+        self.heads: dict[int, Head] = {}
         self._members: list[SimulatedSource] = []
         self._rebalancing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,13 +77,10 @@ class SimulatedGroup:
         self._members.remove(member)
         self._spawn(self._rebalance())
 
-    def commit(
-        self, member: "SimulatedSource", offsets: Mapping[int, int], done: Mapping[int, str]
-    ) -> None:
-        if member.generation != self.generation or not offsets.keys() <= member.positions.keys():
-            raise CommitError("the partitions went to another member")
-        self.committed.update(offsets)
-        self.done.update({partition: done.get(partition, "") for partition in offsets})
+    def commit(self, member: "SimulatedSource", heads: Mapping[int, Head]) -> None:
+        if member.generation != self.generation or not heads.keys() <= member.positions.keys():
+            raise LostPartitionsError("the partitions went to another member")
+        self.heads.update(heads)
 
     async def _rebalance(self) -> None:
         async with self._rebalancing:
@@ -142,8 +140,8 @@ class SimulatedSource:
         self._paused -= set(partitions)
         self._log.stir()
 
-    async def commit(self, offsets: Mapping[int, int], done: Mapping[int, str]) -> None:
-        self._group.commit(self, offsets, done)
+    async def commit(self, heads: Mapping[int, Head]) -> None:
+        self._group.commit(self, heads)
 
     async def revoke(self) -> None:
         if self.positions and self._on_revoked is not None:
@@ -153,11 +151,19 @@ class SimulatedSource:
 
     def assign(self, partitions: Iterable[int]) -> None:
         self.generation = self._group.generation
-        self.positions = {p: self._group.committed.get(p, 0) for p in partitions}
+        nothing = Head(0, "", Bookmark(0, self._group.partitions))
+        heads = {partition: self._group.heads.get(partition, nothing) for partition in partitions}
+        self.positions = {partition: head.offset for partition, head in heads.items()}
+        self._paused = set(self.positions)
         if self._on_assigned is not None:
             recovered = {
-                p: decode(offset, self._group.done.get(p, ""))
-                for p, offset in self.positions.items()
+                partition: Recovered(
+                    decode(head.offset, head.done),
+                    Claims(head.offset),
+                    head.bookmark,
+                    head.bookmark,
+                )
+                for partition, head in heads.items()
             }
             self._on_assigned(dict.fromkeys(self.positions, self.generation), recovered)
         self._log.stir()
@@ -193,10 +199,10 @@ class SimulatedSink:
 
         return send
 
-    async def completion(self, delivery: Delivery, completion: Completion) -> None:
+    async def completion(self, delivery: Delivery, completion: Completion) -> int | None:
         value = completion.model_dump_json().encode()
         headers = self._headers(envelope.COMPLETION, "completion", delivery)
-        self._put(self.completions, delivery, _key(delivery), value, headers)
+        return self._put(self.completions, delivery, _key(delivery), value, headers).offset
 
     async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
         raw = delivery.raw

@@ -23,7 +23,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.facts import Head, RecordId, Recovered
-from penstock.errors import CommitError, KafkaError
+from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.commit import Membership, commit, membership
@@ -221,6 +221,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             CommitError: nothing, or not everything, was committed, or nobody knows.
         """
         async with self._committing:
+            if lost := heads.keys() - self._epochs.keys():
+                # The group itself would take it from any of its members.
+                raise LostPartitionsError(f"{self._topic}/{min(lost)} went to another member")
             member = self._member
             said = {
                 TopicPartition(self._topic, partition): OffsetAndMetadata(

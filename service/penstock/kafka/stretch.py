@@ -65,37 +65,52 @@ class Reader:
             KafkaError: nothing more comes.
             aiokafka.errors.KafkaError: reading failed; what was read may not be all.
         """
-        left = {
-            place: stretch for place, stretch in stretches.items() if stretch.start < stretch.end
-        }
-        of = sum(stretch.end - stretch.start for stretch in left.values())
-        read, began = 0, self._clock.monotonic()
-        said = moved = began
+        left = {place: found for place, found in stretches.items() if found.start < found.end}
+        progress = _Progress(what, sum(found.end - found.start for found in left.values()))
         self._consumer.assign(list(left))
-        for place, stretch in left.items():
-            self._consumer.seek(place, stretch.start)
+        for place, found in left.items():
+            self._consumer.seek(place, found.start)
+        moved = self._clock.monotonic()
         while left:
             batches = await self._consumer.getmany(timeout_ms=200, max_records=500)
             now = self._clock.monotonic()
-            for place, records in batches.items():
-                for record in records:
-                    if record.offset < stretches[place].end:
-                        read += 1
-                        yield record
-            # Not the last record but the position: what ends a log may be a transaction's marker.
-            for place in list(left):
-                if await self._consumer.position(place) >= left[place].end:
-                    del left[place]
-                    self._consumer.pause(place)
             moved = now if batches else moved
             if now - moved > STALLED_SECONDS:
                 raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
-            if of > LONG and now - said > PROGRESS_SECONDS:
-                said = now
-                log.info(f"reading {what}", records=read, of=of)
-        if of > LONG:
-            seconds = round(self._clock.monotonic() - began, 1)
-            log.info(f"{what} are read", records=read, seconds=seconds)
+            for place, records in batches.items():
+                progress.more(len(records), now)
+                for record in records:
+                    if record.offset < stretches[place].end:
+                        yield record
+            await self._leave_what_is_read(left)
+        progress.over()
+
+    async def _leave_what_is_read(self, left: dict[TopicPartition, Stretch]) -> None:
+        for place, stretch in list(left.items()):
+            # Not the last record but the position: a transaction's marker may end a log.
+            if await self._consumer.position(place) >= stretch.end:
+                del left[place]
+                self._consumer.pause(place)
+
+
+class _Progress:
+    """Says how far a long reading has come."""
+
+    def __init__(self, what: str, of: int) -> None:
+        self._log = log.bind(topic=what, of=of)
+        self._long = of > LONG
+        self._read = 0
+        self._said: float | None = None
+
+    def more(self, records: int, now: float) -> None:
+        self._read += records
+        if self._long and (self._said is None or now - self._said > PROGRESS_SECONDS):
+            self._said = now
+            self._log.info("finding out what is done", read=self._read)
+
+    def over(self) -> None:
+        if self._long:
+            self._log.info("found out what is done", read=self._read)
 
 
 @asynccontextmanager
