@@ -168,7 +168,9 @@ def outcome(
     bootstrap_servers: str, kafka_admin: AIOKafkaAdminClient, session_loop: Call
 ) -> Iterator[Outcome]:
     topics = Topics(f"bad-input-{secrets.token_hex(4)}-", kafka_admin, session_loop)
-    yield asyncio.run(_ask(bootstrap_servers, topics, BAD | EXPIRED | GOOD))
+    yield asyncio.run(
+        _ask(bootstrap_servers, topics, BAD | EXPIRED | GOOD, duplicates={"window_ms": 0})
+    )
     session_loop(kafka_admin.delete_topics(topics.created))
 
 
