@@ -11,11 +11,13 @@ class Claims:
 
     Args:
         start: offsets below are of no interest; the last commit covers them.
+        end: of the log; at or above it there is no record that could be done.
     """
 
-    def __init__(self, start: int = 0) -> None:
+    def __init__(self, start: int = 0, end: int = 0) -> None:
         # Eight bytes an offset, for after a lost commit it may be every record of the partition.
         self._start = start
+        self._end = end
         self._timestamps = array("q")
 
     @property
@@ -25,16 +27,12 @@ class Claims:
 
     def add(self, offset: int, timestamp: int) -> None:
         """The later one in the log wins. `timestamp` in Unix milliseconds."""
-        at = offset - self._start
-        if at < 0:
+        if not self._start <= offset < self._end:
             return
+        at = offset - self._start
         if at >= len(self._timestamps):
             self._timestamps.extend([_NOTHING] * (at + 1 - len(self._timestamps)))
         self._timestamps[at] = timestamp
-
-    def cut(self, end: int) -> None:
-        """Nothing at or above this offset can be: the log has not come so far."""
-        del self._timestamps[max(0, end - self._start) :]
 
     def hold(self, offset: int, timestamp: int) -> bool:
         """Whether this very record is done."""

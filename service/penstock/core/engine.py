@@ -187,6 +187,8 @@ class Engine:
             self._forget(record, question)
             self._stopped_by = self._stopped_by or failure
             self._draining(facts.Draining(now + self.policy.drain), now)
+        elif self._out_of_time_to_release(record, now):
+            self._forget(record, question)
         else:
             self._conclude(
                 record, question, facts.GiveUp(record, "failed", failure, dead_letter=True)
@@ -196,13 +198,13 @@ class Engine:
         record = event.record
         if (question := self._ended(record)) is None:
             return
-        if question.phase is Phase.RUNNING:
+        if self._out_of_time_to_release(record, now):
+            self._forget(record, question)
+        elif question.phase is Phase.RUNNING:
             # Nobody asked for it: the program cancelled itself.
             self._conclude(
                 record, question, facts.GiveUp(record, "failed", _SELF_CANCELLED, dead_letter=True)
             )
-        elif self._out_of_time_to_release(record, now):
-            self._forget(record, question)
         else:
             self._conclude(record, question, self._expiry(record, "running"))
 

@@ -80,6 +80,7 @@ class _Search:
         bookmark: of the last commit; None: every completion counts.
         again: an operator wants everything to be done again from here on.
         clean: whether no run was cut off.
+        end: of the partition's log; nothing of it can have been started behind.
         claimed_from: by partition of the completions, the position from which they claim.
     """
 
@@ -88,6 +89,7 @@ class _Search:
     again: bool = False
     clean: bool = False
     later: bool = False
+    end: int = 0
     claims: Claims = field(default_factory=Claims)
     claimed_from: dict[int, int] = field(default_factory=dict)
     asked: list[tuple[str, Asked]] = field(default_factory=list)
@@ -133,7 +135,7 @@ class Recovery:
             commits = await self._commits(places.values())
             logs = await topics.whole(places.values())
             searches = {
-                partition: self._search(place, commits[place], logs[place], partition in anew)
+                partition: self._begin(place, commits[place], logs[place], anew=partition in anew)
                 for partition, place in places.items()
             }
             if any(search.later for search in searches.values()):
@@ -141,21 +143,13 @@ class Recovery:
                 log.warning("a later release wrote the last commit; it may end", seconds=seconds)
                 await asyncio.sleep(seconds)
             ends = await self._read_completions(topics, searches)
-            # Looked at only now: no completion that was read is about a record behind it.
-            logs = await topics.whole(places.values())
-            tails = {
-                partition: await self._read_tokens(topics, partition, logs[place].end)
-                for partition, place in places.items()
-                if not searches[partition].clean
-            }
-        for partition, place in places.items():
-            searches[partition].claims.cut(logs[place].end)
-        return {
-            partition: _arrival(
-                partition, search, ends[partition], tails.get(partition, TokenTail())
-            )
-            for partition, search in searches.items()
-        }
+            arrivals = {}
+            for partition, search in searches.items():
+                tail = TokenTail()
+                if not search.clean:
+                    tail = await self._read_tokens(topics, partition, search.end)
+                arrivals[partition] = _arrival(partition, search, ends[partition], tail)
+        return arrivals
 
     async def find(self, question: Raw, since: float) -> int | None:
         """Where a question's completion is that was sent at that time, in Unix seconds."""
@@ -184,11 +178,11 @@ class Recovery:
             raise KafkaError(f"the last commit of {min(missing)} cannot be read")
         return found
 
-    def _search(
-        self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, anew: bool
+    def _begin(
+        self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, *, anew: bool
     ) -> _Search:
         partition = place.partition
-        search = _search(place, commit)
+        search = _as_committed(place, commit)
         committed = search.done.committed
         highest = search.done.ranges[-1][1] if search.done.ranges else committed
         if anew or highest > log_.end:
@@ -205,7 +199,6 @@ class Recovery:
             if committed >= 0:
                 self.retention_took(partition, log_.start - committed)
             search.done = search.done.after(log_.start)
-        search.claims = Claims(search.done.committed)
         return search
 
     def retention_took(self, partition: int, records: int) -> None:
@@ -224,15 +217,14 @@ class Recovery:
     ) -> dict[int, Bookmark]:
         """Fills the claims and what was asked; gives where the completions end."""
         ours = self._scope.completions.partitions
-        counts = {ours, await self._partitions_now()}
-        places = {
-            partition: {
-                self._completions(partition % count)
-                for count in counts | ({search.bookmark.partitions} if search.bookmark else set())
-            }
-            for partition, search in searches.items()
-        }
+        places = await self._places(searches)
         whole = await topics.whole(sorted(set().union(*places.values())))
+        # Only now: no completion up to these ends is about a record behind the log's.
+        questions = {TopicPartition(self._scope.questions, p): s for p, s in searches.items()}
+        for place, log_ in (await topics.whole(questions)).items():
+            search = questions[place]
+            search.end = log_.end
+            search.claims = Claims(search.done.committed, log_.end)
         recent = await topics.since(whole, self._clock.wall() - self._scope.window_ms / 1000)
         starts = dict(recent)
         for partition, search in searches.items():
@@ -259,15 +251,27 @@ class Recovery:
             # The record itself comes, and brings its id along.
             if position >= search.claimed_from.get(partition, position):
                 search.claims.add(source.offset, source.timestamp)
-        elif said["status"] != "duplicate" and not said.get("redrive"):
+        elif said.get("status") != "duplicate" and not said.get("redrive"):
             at = min(source.timestamp, int(self._clock.wall() * 1000))
             if at >= self._clock.wall() * 1000 - self._scope.window_ms:
                 asked = Asked(source.offset, source.timestamp, at)
-                search.asked.append((str(said["question_id"]), asked))
+                search.asked.append((str(said.get("question_id")), asked))
 
-    async def _partitions_now(self) -> int:
+    async def _places(self, searches: Mapping[int, _Search]) -> dict[int, set[TopicPartition]]:
+        """Where each partition's completions are, or were: the topic may have been given more
+        partitions since the last commit, and since we looked at it.
+        """
         [topic] = await in_time(self._admin.describe_topics([self._scope.completions.topic]))
-        return len(topic["partitions"]) or self._scope.completions.partitions
+        now = len(topic["partitions"])
+        ours = self._scope.completions.partitions
+        return {
+            partition: {
+                self._completions(partition % count)
+                for count in (ours, now, search.bookmark.partitions if search.bookmark else ours)
+                if 0 < count <= max(now, ours)
+            }
+            for partition, search in searches.items()
+        }
 
     def _completions(self, partition: int) -> TopicPartition:
         return TopicPartition(self._scope.completions.topic, partition)
@@ -306,8 +310,7 @@ class Recovery:
         return tail
 
 
-def _search(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
-    """What the last commit says."""
+def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
     offset, text = commit.offset, commit.metadata or ""
     if offset < 0:
         # Before the first commit nothing is started.

@@ -265,6 +265,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
         self._consumer.pause(*assigned)
+        self.joined = self.joined or not assigned
         self._arrive(frozenset(tp.partition for tp in assigned))
 
     async def _take(self, partitions: frozenset[int]) -> None:
@@ -276,6 +277,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             self._committed.pop(partition, None)
 
     def _arrive(self, partitions: frozenset[int], *, anew: bool = False) -> None:
+        if not partitions:
+            return
         # Beside the callback: nobody sends heartbeats while that runs.
         arriving = asyncio.ensure_future(self._arriving(partitions, anew=anew))
         self._arrivals.add(arriving)
@@ -303,13 +306,13 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 log.warning("what is done cannot be read yet", reason=reason)
                 await asyncio.sleep(RECOVERY_BACKOFF)
         self._epoch += 1
+        self.joined = True
         for partition, arrival in found.items():
             offset = arrival.recovered.done.committed
             self._consumer.seek(TopicPartition(self._topic, partition), offset)
             self._next[partition] = offset
             self._epochs[partition] = self._epoch
             self._tails[partition] = arrival.tail
-        self.joined = True
         if self._on_assigned is not None:
             epochs = dict.fromkeys(found, self._epoch)
             self._on_assigned(epochs, {p: arrival.recovered for p, arrival in found.items()})
