@@ -77,7 +77,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._tails: dict[int, TokenTail] = {}
         self._committing = asyncio.Lock()
         self._member = Membership(-1, "")
-        self._arrivals: set[asyncio.Task[None]] = set()
+        self._arrivals: dict[asyncio.Task[None], frozenset[int]] = {}
         self._failure: KafkaError | None = None
         self._undecodable = 0
         self.joined = False
@@ -136,8 +136,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     def said_before(self, delivery: Delivery) -> Said | None:
         """What a run of the question, which a crash has cut off, had said."""
-        tail = self._tails.get(delivery.record.partition)
-        return None if tail is None else tail.before(delivery.record.offset, delivery.question_id)
+        record = delivery.record
+        tail = self._tails.get(record.partition)
+        if tail is None:
+            return None
+        if record.offset >= tail.below:
+            # Whoever has come so far needs it no more.
+            del self._tails[record.partition]
+        return tail.before(record.offset, delivery.question_id)
 
     async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         while True:
@@ -188,24 +194,27 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 self._consumer.seek(TopicPartition(self._topic, partition), offset)
 
     async def _out_of_range(self, tp: TopicPartition, offset: int) -> None:
-        """The log does not have the offset where we are, of a partition that is ours."""
-        if self._next.get(tp.partition) != offset:
-            # Not where we are any more: it is arriving, or has left.
+        """The log does not have the offset where we are."""
+        arriving = frozenset[int]().union(*self._arrivals.values())
+        if not self._mine([tp.partition]) or tp.partition in arriving:
             return
         try:
+            if await self._consumer.position(tp) != offset:
+                return
             begin = (await self._consumer.beginning_offsets([tp]))[tp]
+            end = (await self._consumer.end_offsets([tp]))[tp]
         except ClientError as error:
             log.warning("fetching failed and goes on", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             return
-        if offset < begin:
+        if offset > end:
+            # It was truncated, or is another topic by the same name.
+            self._consumer.pause(tp)
+            self._arrive(frozenset({tp.partition}), anew=True)
+        elif offset < begin:
             self._recovery.retention_took(tp.partition, begin - offset)
             self._next[tp.partition] = begin
             self._rewind()
-        else:
-            # Its end is before us: it was truncated, or is another topic by the same name.
-            self._consumer.pause(tp)
-            self._arrive(frozenset({tp.partition}), anew=True)
 
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause(*self._mine(partitions))
@@ -273,16 +282,17 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         if partitions and self._on_revoked is not None:
             await self._on_revoked(partitions)
         for partition in partitions:
-            del self._epochs[partition], self._next[partition], self._tails[partition]
+            del self._epochs[partition], self._next[partition]
             self._committed.pop(partition, None)
+            self._tails.pop(partition, None)
 
     def _arrive(self, partitions: frozenset[int], *, anew: bool = False) -> None:
         if not partitions:
             return
         # Beside the callback: nobody sends heartbeats while that runs.
         arriving = asyncio.ensure_future(self._arriving(partitions, anew=anew))
-        self._arrivals.add(arriving)
-        arriving.add_done_callback(self._arrivals.discard)
+        self._arrivals[arriving] = partitions
+        arriving.add_done_callback(self._arrivals.pop)
 
     async def _stop_arriving(self) -> None:
         arrivals = list(self._arrivals)
