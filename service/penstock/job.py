@@ -55,11 +55,14 @@ class Job:
             min_interval,
             0 if before is None else before.sequence + 1,
         )
+        if before is not None:
+            self.stream.attempt = before.attempt + 1
         self._runner = runner
         self._sink = sink
         self._recovery = recovery
         self._clock = clock
         self._before = before
+        self._restarts = before is not None
         self._queued = 0.0
         self._dead_lettered = False
         self._kept = False
@@ -78,8 +81,8 @@ class Job:
         try:
             if self._before is not None:
                 self.stream.attempt += self._before.attempt
-                if attempt == 1 and stream is not None:
-                    await stream.restart("the process that said this has ended")
+            if stream is not None:
+                await self._go_on_from_before()
             return await self._run_program(stream)
         finally:
             self.ended_at = self._clock.monotonic()
@@ -132,7 +135,14 @@ class Job:
                 f"whether the completion has arrived is not known: {error}"
             ) from error
 
+    async def _go_on_from_before(self) -> None:
+        """Before anything else is said, if it is only the end."""
+        if self._restarts:
+            await self.stream.restart("the process that said this has ended")
+            self._restarts = False
+
     async def _end_token_stream(self, status: Status) -> None:
+        await self._go_on_from_before()
         acknowledged = await self.stream.end(status)
         try:
             await acknowledged

@@ -391,6 +391,8 @@ class Engine:
         self.intake.shrank(record.partition)
         if question.attempt:
             self.admission.open(question.lane)
+        if question.attempt or question.conclusion is not None:
+            # Without a run, too, the end of its token stream may be in its topic.
             self.partitions[record.partition].cut_off(record.offset)
 
     def _abandon(self, record: RecordId, question: Question, now: float) -> None:

@@ -35,6 +35,9 @@ MARGIN = 3.0
 TAIL = 20_000
 """Token events of a partition that are read back at most."""
 
+ASKED = 100_000
+"""Completions of a partition that are read back at most for the ids that were asked before."""
+
 CLOCK_SKEW = 60.0
 """Seconds by which the clocks of brokers and members may differ."""
 
@@ -81,6 +84,7 @@ class _Search:
         again: an operator wants everything to be done again from here on.
         clean: whether no run was cut off.
         end: of the partition's log; nothing of it can have been started behind.
+        since: Unix milliseconds; what was asked earlier, nobody can repeat any more.
         claimed_from: by partition of the completions, the position from which they claim.
     """
 
@@ -90,9 +94,14 @@ class _Search:
     clean: bool = False
     later: bool = False
     end: int = 0
+    since: int = 0
     claims: Claims = field(default_factory=Claims)
     claimed_from: dict[int, int] = field(default_factory=dict)
     asked: list[tuple[str, Asked]] = field(default_factory=list)
+
+
+_LARGEST = 2**63 - 1
+"""Of Kafka's numbers."""
 
 
 class _Source(NamedTuple):
@@ -225,8 +234,10 @@ class Recovery:
             search = questions[place]
             search.end = log_.end
             search.claims = Claims(search.done.committed, log_.end)
-        recent = await topics.since(whole, self._clock.wall() - self._scope.window_ms / 1000)
-        starts = dict(recent)
+        await self._open_windows(topics, searches)
+        since = min(search.since for search in searches.values()) / 1000
+        recent = await topics.since(whole, since)
+        starts = {place: max(recent[place], whole[place].end - ASKED) for place in whole}
         for partition, search in searches.items():
             for place in places[partition]:
                 start = _claims_begin(partition, search, place.partition, whole[place])
@@ -240,6 +251,23 @@ class Recovery:
             for partition in searches
         }
 
+    async def _open_windows(self, topics: Reader, searches: Mapping[int, _Search]) -> None:
+        """An id repeats one of before by the timestamps of the records, and the one that comes
+        first may have waited for long.
+        """
+        window = self._scope.window_ms
+        for search in searches.values():
+            search.since = int(self._clock.wall() * 1000) - window
+        unread = {
+            TopicPartition(self._scope.questions, partition): Stretch(at, at + 1)
+            for partition, search in searches.items()
+            if (at := search.done.committed) < search.end and window
+        }
+        async for record in topics.read("questions", unread):
+            if record.timestamp >= 0:
+                search = searches[record.partition]
+                search.since = min(search.since, record.timestamp - window)
+
     def _note(
         self, searches: Mapping[int, _Search], partition: int, position: int, said: dict[str, Any]
     ) -> None:
@@ -251,9 +279,9 @@ class Recovery:
             # The record itself comes, and brings its id along.
             if position >= search.claimed_from.get(partition, position):
                 search.claims.add(source.offset, source.timestamp)
-        elif said.get("status") != "duplicate" and not said.get("redrive"):
+        elif _asks(said):
             at = min(source.timestamp, int(self._clock.wall() * 1000))
-            if at >= self._clock.wall() * 1000 - self._scope.window_ms:
+            if at >= search.since:
                 asked = Asked(source.offset, source.timestamp, at)
                 search.asked.append((str(said.get("question_id")), asked))
 
@@ -283,11 +311,12 @@ class Recovery:
             ours = source["topic"] == self._scope.questions and source["group"] == self._scope.group
             if said["type"] != "completion" or not ours or said.get("replay"):
                 return None
-            return _Source(
+            found = _Source(
                 int(source["partition"]), int(source["offset"]), int(source["timestamp"])
             )
         except (KeyError, TypeError, ValueError):
             return None
+        return found if all(-1 <= number <= _LARGEST for number in found) else None
 
     # --- tokens -------------------------------------------------------------------------------
 
@@ -300,8 +329,12 @@ class Recovery:
         longest = self._scope.longest_run + CLOCK_SKEW
         since = (await topics.since(whole, self._clock.wall() - longest))[place]
         start = max(begin, since, end - TAIL)
-        tail.cut_short = start > max(begin, since)
+        tail.cut_short = start > begin
+        if since == end:
+            # All of it was said long ago.
+            tail.read_from = (self._clock.wall() - self._scope.longest_run) * 1000
         async for record in topics.read("tokens", {place: Stretch(start, end)}):
+            tail.read_from = min(tail.read_from, record.timestamp + CLOCK_SKEW * 1000)
             said = _json(record.value)
             try:
                 tail.saw(said["question_id"], int(said["sequence"]), int(said["attempt"]))
@@ -331,6 +364,12 @@ def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
         )
         return _Search(DoneBeyond(offset), later=True)
     return _Search(last.done, last.bookmark, clean=last.clean)
+
+
+def _asks(said: Mapping[str, Any]) -> bool:
+    """Whether the same id asked once more repeats it: not where there was nothing to be asked."""
+    undecodable = said.get("status") == "failed" and not said.get("attempts")
+    return said.get("status") != "duplicate" and not said.get("redrive") and not undecodable
 
 
 def _claims_begin(partition: int, search: _Search, place: int, whole: Stretch) -> int:

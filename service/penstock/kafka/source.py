@@ -6,7 +6,7 @@ and the other partitions, and then whoever listens has to say `resume`.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -28,6 +28,7 @@ from penstock.kafka import metadata, tolerant
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.commit import Membership, commit, membership
 from penstock.kafka.recovery import Recovery
+from penstock.kafka.stopping import stopped
 from penstock.kafka.token_tail import Said, TokenTail
 
 MAX_BATCH = 100
@@ -36,11 +37,13 @@ MAX_BATCH = 100
 FLIGHT = 2.0
 """Seconds a request of ours may stay on its way; then a commit without an answer is over."""
 
-LEAVE_TIMEOUT = 5.0
 RETRY_SECONDS = 1.0
 RECOVERY_BACKOFF = 0.2
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
+METADATA_MS = 10_000
+"""How soon more partitions are noticed, and a topic that was deleted and is there again."""
+
 NOTICE_MS = 1_000
 """How soon a recovery that cannot work is noticed by who fetches."""
 
@@ -98,6 +101,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             rebalance_timeout_ms=int((drain + 10) * 1000),
             # Records are fetched whether or not questions finish: only a dead loop stops polling.
             max_poll_interval_ms=int((drain + 60) * 1000),
+            metadata_max_age_ms=METADATA_MS,
             fetch_max_wait_ms=250,
         )
 
@@ -111,8 +115,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     async def stop(self) -> None:
         """Leaves the group. Everything is released before."""
         await self._stop_arriving()
-        await _ended(self._consumer.stop())
-        await _ended(self._recovery.stop())
+        await stopped(self._consumer.stop())
+        await stopped(self._recovery.stop())
 
     async def fetch(self) -> list[Delivery]:
         """Waits for records, for ever.
@@ -143,7 +147,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         if record.offset >= tail.below:
             # Whoever has come so far needs it no more.
             del self._tails[record.partition]
-        return tail.before(record.offset, delivery.question_id)
+        return tail.before(record.offset, delivery.question_id, delivery.timestamp)
 
     async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         while True:
@@ -330,16 +334,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}
         return wanted.intersection(self._consumer.assignment())
-
-
-async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
-    """Waits a while, whatever happens in it: the client lets its own cancellations out."""
-    task = asyncio.ensure_future(stopping)
-    await asyncio.wait({task}, timeout=LEAVE_TIMEOUT)
-    if not task.done():
-        task.cancel()
-    elif not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("leaving Kafka", error=str(error))
 
 
 def _raw(record: ConsumerRecord) -> Raw:

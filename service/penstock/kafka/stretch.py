@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from penstock.clock import Clock
 from penstock.errors import KafkaError
+from penstock.kafka.stopping import stopped
 
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reade
         await in_time(consumer.start())
         yield Reader(consumer, clock)
     finally:
-        await consumer.stop()
+        await stopped(consumer.stop())
 
 
 async def in_time(answer: Awaitable[T]) -> T:

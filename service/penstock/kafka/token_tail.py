@@ -1,5 +1,6 @@
 """How far had the token streams come that a crash has cut off?"""
 
+import math
 from typing import NamedTuple
 
 
@@ -25,13 +26,19 @@ class TokenTail:
         self.below = below
         self.cut_short = False
         """Whether streams may have begun before what was read."""
+        self.read_from = math.inf
+        """Unix milliseconds; of what was asked later, everything was read."""
         self._last: dict[str, Said] = {}
 
     def saw(self, question_id: str, sequence: int, attempt: int) -> None:
         self._last[question_id] = Said(sequence, attempt)
 
-    def before(self, offset: int, question_id: str) -> Said | None:
-        """What its stream goes on from, with a `restart`; None: it begins."""
+    def before(self, offset: int, question_id: str, asked_at: float = 0) -> Said | None:
+        """What its stream goes on from, with a `restart`; None: it begins.
+
+        `asked_at`: Unix milliseconds.
+        """
         if offset >= self.below:
             return None
-        return self._last.get(question_id, UNKNOWN if self.cut_short else None)
+        unread = self.cut_short and asked_at <= self.read_from
+        return self._last.get(question_id, UNKNOWN if unread else None)

@@ -1,0 +1,21 @@
+"""How is a client stopped? In a while, whatever happens in it."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+LEAVE_TIMEOUT = 5.0
+
+log = structlog.get_logger("penstock.kafka")
+
+
+async def stopped(stopping: Coroutine[Any, Any, None]) -> None:
+    """The client lets its own cancellations out: they would pass for those of the caller."""
+    task = asyncio.ensure_future(stopping)
+    await asyncio.wait({task}, timeout=LEAVE_TIMEOUT)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        log.warning("leaving Kafka", error=str(error))
