@@ -4,7 +4,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from penstock.kafka.codec import Codec, Delivery, Expectation
 from penstock.kafka.recovery import Recovery, Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
-from penstock.kafka.source import FLIGHT, SESSION_TIMEOUT_MS, KafkaSource
+from penstock.kafka.source import FLIGHT, SESSION_TIMEOUT_MS, KafkaSource, Leaving
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
@@ -187,21 +187,27 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         before = source.said_before(delivery)
         return Job(delivery, runner, sink, recovery, clock, interval, before)
 
+    def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
+        # Another member is at work on them already.
+        until = clock.monotonic() + (0 if why is Leaving.EVICTED else drain)
+        return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
+
     loop = Loop(engine, source, begin, clock, observe)
     built = Service(loop, engine, source, sink, clock, drain)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(served.aclose)
-        # Clients have to be stopped even where they never started.
-        stack.push_async_callback(sink.stop)
+        # Clients have to be stopped even where they never started; the sink before we leave the
+        # group: what it has not sent by then is the next owner's.
         stack.push_async_callback(source.stop)
+        stack.push_async_callback(sink.stop)
         built.port = await stack.enter_async_context(
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         await sink.start()
         await source.start(
             lambda epochs, recovered: loop.tell(facts.Assigned(epochs, recovered)),
-            lambda partitions: loop.revoke(partitions, clock.monotonic() + drain),
+            revoke,
         )
         yield built
 

@@ -7,6 +7,7 @@ PenstockError
     ├── CommitError       the offsets were not committed; they will be tried again
     │   └── LostPartitionsError  the group gave the partitions to others: nothing is wrong
     └── PublishError      a record was not acknowledged
+        ├── UnknownOutcomeError  it may have arrived all the same
         └── TooLargeError the topic does not take a record of this size; trying again is useless
 
 What a program or a model raises is theirs; `penstock.program.classify` turns it into a failure.
@@ -51,6 +52,10 @@ class LostPartitionsError(CommitError):
 
 class PublishError(KafkaError):
     """A record was refused."""
+
+
+class UnknownOutcomeError(PublishError):
+    """The client gave a record up; only its topic knows whether it has arrived."""
 
 
 class TooLargeError(PublishError):

@@ -1,12 +1,14 @@
 """One question from its start to its end: the run, what it says, and how it is concluded."""
 
+import asyncio
+
 import structlog
 
 from penstock.clock import Clock
 from penstock.core.duplicates import Asked
 from penstock.core.facts import Status
 from penstock.core.failure import Failure, Kind
-from penstock.errors import PublishError, TooLargeError
+from penstock.errors import KafkaError, PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
@@ -55,13 +57,12 @@ class Job:
             min_interval,
             0 if before is None else before.sequence + 1,
         )
-        if before is not None:
-            self.stream.attempt = before.attempt + 1
+        self._attempts_before = 0 if before is None else before.attempt
+        self.stream.attempt = self._attempts_before
         self._runner = runner
         self._sink = sink
         self._recovery = recovery
         self._clock = clock
-        self._before = before
         self._restarts = before is not None
         self._queued = 0.0
         self._dead_lettered = False
@@ -69,21 +70,23 @@ class Job:
         """Whether the dead letter is in its topic."""
         self._token_stream_ended = False
         self._sent_at: float | None = None
-        """When the completion was sent first, which nobody has acknowledged yet."""
+        """Since when a completion may be in its topic that nobody has acknowledged."""
 
     async def run(self, attempt: int) -> Failure | None:
         """None when the program answered. Cancelling it closes the connection to the model."""
         if self.started_at is None:
             self.started_at = self._clock.monotonic()
             self._queued = self._waited()
-        self.attempts = self.stream.attempt = attempt
-        stream = self.stream if self.delivery.streams else None
+        self.attempts = attempt
+        self.stream.attempt = self._attempts_before + attempt
         try:
-            if self._before is not None:
-                self.stream.attempt += self._before.attempt
-            if stream is not None:
-                await self._go_on_from_before()
-            return await self._run_program(stream)
+            if not self.delivery.streams:
+                return await self._run_program(None)
+            await self._go_on_from_before()
+            return await self._run_program(self.stream)
+        except KafkaError as error:
+            message = f"token events were refused: {error}"
+            return Failure(Kind.UPSTREAM, "tokens_not_published", message)
         finally:
             self.ended_at = self._clock.monotonic()
 
@@ -120,20 +123,20 @@ class Job:
         return await self._publish(completion)
 
     async def _publish(self, completion: Completion) -> int | None:
-        if self._sent_at is None:
-            self._sent_at = self._clock.wall()
-        elif (position := await self._found(self._sent_at)) is not None:
-            return position
-        return await self._sink.completion(self.delivery, completion)
-
-    async def _found(self, sent_at: float) -> int | None:
         """A send that failed may have arrived all the same: only the topic knows."""
+        if self._sent_at is not None:
+            try:
+                position = await self._recovery.find(self.delivery.raw, self._sent_at)
+            except Exception as error:
+                raise PublishError(f"whether it has arrived is not known: {error}") from error
+            if position is not None:
+                return position
+        sent_at = self._clock.wall()
         try:
-            return await self._recovery.find(self.delivery.raw, sent_at)
-        except Exception as error:
-            raise PublishError(
-                f"whether the completion has arrived is not known: {error}"
-            ) from error
+            return await self._sink.completion(self.delivery, completion)
+        except (UnknownOutcomeError, asyncio.CancelledError):
+            self._sent_at = self._sent_at or sent_at
+            raise
 
     async def _go_on_from_before(self) -> None:
         """Before anything else is said, if it is only the end."""

@@ -107,7 +107,7 @@ class Loop(Generic[D, J]):
             facts.Cancel: self._cancel,
             facts.PublishCompletion: self._publish_completion,
             facts.GiveUp: self._give_up,
-            facts.Repeats: self._repeats,
+            facts.PublishDuplicate: self._repeats,
             facts.Pause: lambda command: source.pause(command.partitions),
             facts.Resume: lambda command: source.resume(command.partitions),
             facts.Commit: self._commit_soon,
@@ -142,13 +142,17 @@ class Loop(Generic[D, J]):
         """Something happened. Never call the engine; tell the loop."""
         self._inbox.put(event)
 
-    async def revoke(self, partitions: frozenset[int], until: float) -> None:
-        """Returns when nothing of these partitions runs any more and what is done is committed."""
+    async def revoke(
+        self, partitions: frozenset[int], until: float, *, commits: bool = True
+    ) -> None:
+        """Returns when nothing of these partitions runs any more and what is done is committed,
+        unless it must not be.
+        """
         if self._ended:
             return
         released = asyncio.get_running_loop().create_future()
         self._awaiting_release.append(released)
-        self.tell(facts.Revoking(partitions, until))
+        self.tell(facts.Revoking(partitions, until, commits))
         await released
 
     def _turn(self) -> float:
@@ -197,9 +201,9 @@ class Loop(Generic[D, J]):
                 delivery.budget,
                 delivery.expires_at,
                 delivery.failure,
-                delivery.timestamp,
-                delivery.asked_as,
-                delivery.asked_at,
+                timestamp=delivery.timestamp,
+                question_id=delivery.asked_as,
+                asked_at=delivery.asked_at,
             )
             self._engine.handle(fetched, now)
             # A record may be delivered twice; its first job is at work.
@@ -238,7 +242,7 @@ class Loop(Generic[D, J]):
         )
         self._conclude(command.record, conclusion)
 
-    def _repeats(self, command: facts.Repeats) -> None:
+    def _repeats(self, command: facts.PublishDuplicate) -> None:
         job = self.jobs[command.record]
         self._conclude(command.record, job.conclude("duplicate", first=command.first))
 

@@ -19,7 +19,7 @@ from penstock.kafka.codec import Delivery
 from penstock.kafka.recovery import Recovery, Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
-from penstock.kafka.source import MAX_BATCH, KafkaSource, OnAssigned, OnRevoked
+from penstock.kafka.source import MAX_BATCH, KafkaSource, Leaving, OnAssigned, OnRevoked
 from penstock.loop import Source
 from tests.support.decoding import codec
 from tests.support.kafka import Topics
@@ -161,7 +161,8 @@ class Reader:
         self.assignments.append(dict(epochs))
         self._told = asyncio.ensure_future(self._tell())
 
-    async def revoked(self, _: frozenset[int]) -> None:
+    async def revoked(self, _: frozenset[int], why: Leaving) -> None:
+        assert why is Leaving.ASKED
         self.story.append(f"{self.name} revoking")
         await self._tell()
         if self.hold is not None:
@@ -341,5 +342,5 @@ async def test_epochs_grow_and_pauses_end_with_every_assignment(worlds: Worlds) 
         assert {d.record.epoch for d in first.fetched} == epochs[-1]
 
 
-async def _agree(_: frozenset[int]) -> None:
+async def _agree(_: frozenset[int], __: Leaving) -> None:
     """Nothing is running."""

@@ -1,17 +1,30 @@
 """An engine under a test's hand: events in, commands out, time as integers."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 
 from penstock.core import facts
+from penstock.core.bookmark import Bookmark
 from penstock.core.cadence import CadencePolicy
+from penstock.core.claims import Claims
+from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine, Policy
-from penstock.core.facts import Command, Event, RecordId
+from penstock.core.facts import Command, Event, Head, RecordId, Recovered
 from penstock.core.failure import Failure, Kind
 from penstock.core.offset_map import DoneBeyond, encode
+from penstock.core.partition import Limits
 
 BUDGET = 1_000
-NEVER = CadencePolicy(records=10**6, interval=10**6, backoff=10**6)
+LATER = 10**6
+"""When there is nothing to do: the commit of what has not changed."""
+
+NEVER = CadencePolicy(records=LATER, interval=LATER, backoff=LATER, at_least=LATER)
 """Tests that are not about commits do not want to see any."""
+AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250, at_least=LATER)
+
+START = Bookmark(0, 1)
+"""Where the completions begin."""
+ZERO = frozenset({0})
+"""All that it owns."""
 
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
 UPSTREAM = Failure(Kind.UPSTREAM, "server_error", "the model answered 500")
@@ -19,7 +32,7 @@ BAD_KEY = Failure(Kind.OPERATOR, "bad_key", "the key is refused")
 
 
 class Driven:
-    """Owns partition 0 in epoch 1, unless told otherwise."""
+    """Owns partition 0 in epoch 1, and has opened it, unless told otherwise."""
 
     def __init__(
         self,
@@ -30,6 +43,8 @@ class Driven:
         *,
         partitions: tuple[int, ...] = (0,),
         dead_letter_expired: bool = True,
+        held_back: int = LATER,
+        limits: Limits | None = None,
     ) -> None:
         self.engine = Engine(
             Policy(
@@ -39,12 +54,16 @@ class Driven:
                 drain=500,
                 republish=10,
                 cancel_grace=500,
+                flight=20,
+                held_back=held_back,
                 dead_letter_expired=dead_letter_expired,
                 cadence=cadence,
+                limits=limits or Limits(),
             )
         )
         self.wake_at: float | None = None
-        self(0, facts.Assigned(dict.fromkeys(partitions, 1)))
+        if partitions:
+            self.open(0, dict.fromkeys(partitions, 1))
 
     def __call__(self, now: int, *events: Event) -> list[Command]:
         """Handles the events, polls once, and holds the engine to waking up in the future."""
@@ -55,10 +74,18 @@ class Driven:
         self.wake_at = step.wake_at
         return step.commands
 
-    def done(self, now: int, *records: RecordId) -> list[Command]:
+    def open(
+        self, now: int, epochs: Mapping[int, int], known: Recovered | None = None
+    ) -> list[Command]:
+        """Partitions arrive, and their first commit is acknowledged."""
+        (commit,) = self(now, assigned(epochs, known))
+        assert isinstance(commit, facts.Commit)
+        return self(now, facts.Committed())
+
+    def done(self, now: int, *records: RecordId, position: int | None = None) -> list[Command]:
         """The programs answer and the completions are acknowledged."""
         self(now, *(facts.Finished(record) for record in records))
-        return self(now, *(facts.Published(record) for record in records))
+        return self(now, *(facts.Published(record, position) for record in records))
 
 
 def record(offset: int, partition: int = 0, epoch: int = 1) -> RecordId:
@@ -73,14 +100,62 @@ def fetched(
     epoch: int = 1,
     expires_at: int | None = None,
     failure: Failure | None = None,
+    timestamp: int = 0,
+    question_id: str | None = None,
 ) -> facts.Fetched:
-    return facts.Fetched(record(offset, partition, epoch), lane, BUDGET, expires_at, failure)
+    return facts.Fetched(
+        record(offset, partition, epoch),
+        lane,
+        BUDGET,
+        expires_at,
+        failure,
+        timestamp,
+        question_id,
+        timestamp,
+    )
 
 
-def done_beyond(committed: int, *offsets: int) -> dict[int, str]:
-    """Partition 0's offset map, as a command carries it."""
-    ranges = tuple((offset, offset + 1) for offset in offsets)
-    return {0: encode(DoneBeyond(committed, ranges))}
+def recovered(
+    done: DoneBeyond | None = None,
+    claims: Mapping[int, int] | None = None,
+    *,
+    bookmark: Bookmark = START,
+    end: Bookmark = START,
+    unclean_below: int = 0,
+    asked: Sequence[tuple[str, Asked]] = (),
+) -> Recovered:
+    """`claims`: offset to timestamp."""
+    done = done or DoneBeyond()
+    claimed = Claims(done.committed, done.committed + 1_000)
+    for offset, timestamp in (claims or {}).items():
+        claimed.add(offset, timestamp)
+    return Recovered(done, claimed, bookmark, end, unclean_below, asked)
+
+
+def assigned(epochs: Mapping[int, int], known: Recovered | None = None) -> facts.Assigned:
+    """Nothing was done before, unless told otherwise."""
+    return facts.Assigned(epochs, dict.fromkeys(epochs, known or recovered()))
+
+
+def head(offset: int, *done: int, bookmark: Bookmark = START, clean: bool = False) -> Head:
+    """What is said of a partition: the lowest offset not done, and those done beyond it."""
+    ranges = tuple((beyond, beyond + 1) for beyond in done)
+    return Head(offset, encode(DoneBeyond(offset, ranges)), bookmark, clean)
+
+
+def commit(offset: int, *done: int, bookmark: Bookmark = START) -> facts.Commit:
+    """Of partition 0."""
+    return facts.Commit({0: head(offset, *done, bookmark=bookmark)})
+
+
+def release(offset: int, *done: int, clean: bool = True) -> facts.Release:
+    """Of partition 0."""
+    return facts.Release(frozenset({0}), {0: head(offset, *done, clean=clean)})
+
+
+def starts(commands: list[Command]) -> list[int]:
+    """The offsets that start."""
+    return [command.record.offset for command in commands if isinstance(command, facts.Start)]
 
 
 def start(offset: int, expires_at: int, partition: int = 0) -> facts.Start:

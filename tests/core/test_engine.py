@@ -3,23 +3,21 @@
 import pytest
 
 from penstock.core import facts
-from penstock.core.cadence import CadencePolicy
 from penstock.core.facts import Command
 from penstock.core.failure import Kind, expired
-from penstock.core.offset_map import DoneBeyond, encode
 from tests.core.driven import (
+    AT_ONCE,
+    LATER,
     POISON,
     UPSTREAM,
     Driven,
     answer,
-    done_beyond,
+    commit,
     failed,
     fetched,
     record,
     start,
 )
-
-AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250)
 
 
 def test_one_question_from_fetch_to_commit() -> None:
@@ -27,18 +25,18 @@ def test_one_question_from_fetch_to_commit() -> None:
     assert drive(10, fetched(7)) == [start(7, 1_010)]
     assert drive.wake_at == 1_010
     assert drive(20, facts.Finished(record(7))) == [answer(7)]
-    assert drive.wake_at is None
-    assert drive(30, facts.Published(record(7))) == [facts.Commit({0: 8})]
+    assert drive.wake_at == LATER
+    assert drive(30, facts.Published(record(7))) == [commit(8)]
     assert drive(40, facts.Committed()) == []
     assert not drive.engine.owns(record(7))
-    assert drive.wake_at is None
+    assert drive.wake_at == LATER
 
 
 def test_a_failure_is_dead_lettered_and_then_done() -> None:
     drive = Driven(cadence=AT_ONCE)
     drive(0, fetched(7))
     assert drive(10, facts.Failed(record(7), UPSTREAM)) == [failed(7, UPSTREAM)]
-    assert drive(20, facts.Published(record(7))) == [facts.Commit({0: 8})]
+    assert drive(20, facts.Published(record(7))) == [commit(8)]
 
 
 # --- lanes and slots ----------------------------------------------------------------------------
@@ -198,7 +196,7 @@ def test_an_answer_at_the_last_moment_needs_no_cancellation() -> None:
     drive = Driven()
     drive(0, fetched(0, expires_at=30))
     assert drive(30, facts.Finished(record(0))) == [answer(0)]
-    assert drive.wake_at is None
+    assert drive.wake_at == LATER
 
 
 # --- publishing ---------------------------------------------------------------------------------
@@ -225,81 +223,6 @@ def test_what_was_refused_is_sent_again_after_the_backoff(
     assert drive(60, facts.Published(record(0))) == [start(1, 1_060)]
 
 
-# --- commits ------------------------------------------------------------------------------------
-
-
-def test_only_the_contiguous_prefix_is_committed_and_only_once() -> None:
-    drive = Driven(slots=9, cadence=AT_ONCE)
-    drive(0, *(fetched(offset) for offset in range(4)))
-    assert drive.done(10, record(0)) == [facts.Commit({0: 1})]
-    drive(11, facts.Committed())
-    assert drive.done(20, record(3)) == [facts.Commit({0: 1}, done_beyond(1, 3))]
-    drive(21, facts.Committed())
-    assert drive.wake_at == 1_000
-    drive.done(30, record(1))
-    drive(31, facts.Committed())
-    assert drive.done(40, record(2)) == [facts.Commit({0: 4})]
-    drive(41, facts.Committed())
-    assert drive(999) == []
-
-
-def test_what_was_done_beyond_the_commit_is_not_asked_again() -> None:
-    drive = Driven(slots=9, cadence=AT_ONCE, partitions=())
-    recovered = DoneBeyond(3, ((4, 6), (8, 9)))
-    drive(0, facts.Assigned({0: 1}, {0: recovered}))
-    commands = drive(1, *(fetched(offset) for offset in (3, 4, 5, 6)))
-    assert [c.record.offset for c in commands if isinstance(c, facts.Start)] == [3, 6]
-    drive(1, facts.Committed())
-    # Offset 8 is not fetched again yet, and still not forgotten.
-    beyond = encode(DoneBeyond(3, ((4, 7), (8, 9))))
-    assert drive.done(2, record(6)) == [facts.Commit({0: 3}, {0: beyond})]
-    drive(3, facts.Committed())
-    assert drive.done(4, record(3)) == [facts.Commit({0: 7}, done_beyond(7, 8))]
-
-
-def test_a_log_that_begins_before_the_commit_is_another_log() -> None:
-    drive = Driven(slots=9, partitions=())
-    drive(0, facts.Assigned({0: 1}, {0: DoneBeyond(3, ((4, 6),))}))
-    commands = drive(1, *(fetched(offset) for offset in (0, 4)))
-    assert [c.record.offset for c in commands if isinstance(c, facts.Start)] == [0, 4]
-
-
-def test_what_is_not_acknowledged_is_not_committed() -> None:
-    drive = Driven(cadence=AT_ONCE)
-    drive(0, fetched(0), fetched(1))
-    drive(10, facts.Finished(record(0)), facts.Failed(record(1), UPSTREAM))
-    drive(20, facts.PublishFailed(record(0)))
-    commit = facts.Commit({0: 0}, done_beyond(0, 1))
-    assert drive(21, facts.Published(record(1))) == [commit]
-
-
-def test_one_commit_is_in_flight_and_the_next_says_all_that_happened_meanwhile() -> None:
-    drive = Driven(slots=9, cadence=AT_ONCE, partitions=(0, 1))
-    drive(0, fetched(0), fetched(1), fetched(5, partition=1))
-    assert drive.done(10, record(0)) == [facts.Commit({0: 1, 1: 5})]
-    assert drive.done(20, record(1)) == []
-    assert drive.done(30, record(5, 1)) == []
-    assert drive(40, facts.Committed()) == [facts.Commit({0: 2, 1: 6})]
-
-
-def test_a_failed_commit_is_tried_again_after_the_backoff() -> None:
-    drive = Driven(cadence=AT_ONCE)
-    drive(0, fetched(0), fetched(1))
-    assert drive.done(10, record(0)) == [facts.Commit({0: 1})]
-    assert drive(20, facts.CommitFailed()) == []
-    assert drive.done(30, record(1)) == []
-    assert drive.wake_at == 270
-    assert drive(270) == [facts.Commit({0: 2})]
-
-
-def test_the_interval_commits_what_the_number_does_not() -> None:
-    drive = Driven(cadence=CadencePolicy(records=100, interval=50, backoff=250))
-    drive(0, fetched(0))
-    assert drive.done(10, record(0)) == []
-    assert drive.wake_at == 60
-    assert drive(60) == [facts.Commit({0: 1})]
-
-
 # --- what is stale ------------------------------------------------------------------------------
 
 
@@ -319,7 +242,7 @@ def test_what_belongs_to_an_earlier_assignment_is_ignored(event: facts.Event) ->
     drive(0, fetched(0))
     drive(10, facts.Revoking(frozenset({0}), until=10))
     drive(11, facts.Cancelled(record(0)))
-    drive(12, facts.Assigned({0: 2}))
+    drive.open(12, {0: 2})
     drive(13, fetched(0, epoch=2))
     assert drive(20, event) == []
     assert set(drive.engine.questions) == {record(0, epoch=2)}

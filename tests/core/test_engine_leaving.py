@@ -3,26 +3,22 @@
 import pytest
 
 from penstock.core import facts
-from penstock.core.cadence import CadencePolicy
 from tests.core.driven import (
+    AT_ONCE,
     BAD_KEY,
     UPSTREAM,
+    ZERO,
     Driven,
     answer,
-    done_beyond,
+    assigned,
+    commit,
     failed,
     fetched,
+    head,
     record,
+    release,
     start,
 )
-
-AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250)
-ZERO = frozenset({0})
-
-
-def release(offset: int | None) -> facts.Release:
-    return facts.Release(ZERO, {} if offset is None else {0: offset})
-
 
 # --- rebalance ----------------------------------------------------------------------------------
 
@@ -52,7 +48,7 @@ def test_at_the_end_of_its_time_running_work_is_cancelled_and_dropped() -> None:
     drive(10, facts.Revoking(ZERO, until=100))
     drive.done(20, record(0))
     assert drive(100) == [facts.Cancel(record(1))]
-    assert drive(110, facts.Cancelled(record(1))) == [release(1)]
+    assert drive(110, facts.Cancelled(record(1))) == [release(1, clean=False)]
     assert drive.engine.admission.in_flight == 0
 
 
@@ -61,19 +57,7 @@ def test_an_answer_after_the_end_of_the_time_is_dropped_too() -> None:
     drive(0, fetched(0))
     drive(10, facts.Revoking(ZERO, until=100))
     drive(100)
-    assert drive(110, facts.Finished(record(0))) == [release(0)]
-
-
-def test_an_unacknowledged_completion_is_waited_for_until_the_end_of_the_time() -> None:
-    drive = Driven()
-    drive(0, fetched(0))
-    drive(5, facts.Finished(record(0)))
-    assert drive(10, facts.Revoking(ZERO, until=100)) == []
-    assert drive(20, facts.PublishFailed(record(0))) == []
-    assert drive(30) == [answer(0)]
-    assert drive(99) == []
-    assert drive(100) == [release(0)]
-    assert drive(101, facts.Published(record(0))) == []
+    assert drive(110, facts.Finished(record(0))) == [release(0, clean=False)]
 
 
 def test_a_deadline_still_runs_while_the_partition_goes() -> None:
@@ -89,22 +73,23 @@ def test_a_deadline_still_runs_while_the_partition_goes() -> None:
 
 def test_an_idle_partition_goes_at_once_and_a_group_without_ours_does_not_wait() -> None:
     drive = Driven()
-    assert drive(10, facts.Revoking(ZERO, until=100)) == [release(None)]
+    assert drive(10, facts.Revoking(ZERO, until=100)) == [release(0)]
     assert drive(20, facts.Revoking(frozenset(), until=100)) == [facts.Release(frozenset(), {})]
 
 
-def test_the_release_repeats_nothing_that_is_already_committed() -> None:
+def test_the_release_says_again_what_is_already_committed() -> None:
+    """The last commit is the one that says whether anything was cut off."""
     drive = Driven(cadence=AT_ONCE)
     drive(0, fetched(0))
-    drive.done(10, record(0))
+    assert drive.done(10, record(0)) == [commit(1)]
     drive(20, facts.Committed())
-    assert drive(30, facts.Revoking(ZERO, until=100)) == [release(None)]
+    assert drive(30, facts.Revoking(ZERO, until=100)) == [release(1)]
 
 
 def test_the_release_carries_what_an_unanswered_commit_may_not_have_brought() -> None:
     drive = Driven(cadence=AT_ONCE)
     drive(0, fetched(0))
-    assert drive.done(10, record(0)) == [facts.Commit({0: 1})]
+    assert drive.done(10, record(0)) == [commit(1)]
     assert drive(20, facts.Revoking(ZERO, until=100)) == [release(1)]
 
 
@@ -114,8 +99,21 @@ def test_a_partition_on_its_way_out_is_left_to_its_release() -> None:
     drive(10, facts.Revoking(ZERO, until=100))
     drive.done(20, record(0))
     drive(21, facts.Committed())
-    assert drive.done(30, record(0, 1)) == [facts.Commit({1: 1})]
+    assert drive.done(30, record(0, 1)) == [facts.Commit({1: head(1)})]
     assert drive.done(40, record(1)) == [release(2)]
+
+
+def test_each_partition_has_a_time_of_its_own_and_they_are_released_together() -> None:
+    drive = Driven(partitions=(0, 1))
+    drive(0, fetched(0), fetched(0, partition=1))
+    drive(10, facts.Revoking(ZERO, until=300))
+    drive(20, facts.Revoking(frozenset({1}), until=100))
+    assert drive.wake_at == 100
+    assert drive(100) == [facts.Cancel(record(0, 1))]
+    assert drive(110, facts.Cancelled(record(0, 1))) == []
+    assert drive.done(120, record(0)) == [
+        facts.Release(frozenset({0, 1}), {0: head(1, clean=True), 1: head(0, clean=False)})
+    ]
 
 
 def test_the_lane_of_a_dropped_run_is_open_when_the_partition_comes_back() -> None:
@@ -123,9 +121,8 @@ def test_the_lane_of_a_dropped_run_is_open_when_the_partition_comes_back() -> No
     drive(0, fetched(0, "a"))
     drive(10, facts.Revoking(ZERO, until=10))
     drive(20, facts.Cancelled(record(0)))
-    assert drive(30, facts.Assigned({0: 2}), fetched(0, "a", epoch=2)) == [
-        facts.Start(record(0, epoch=2), 1, 1_030)
-    ]
+    drive.open(30, {0: 2})
+    assert drive(31, fetched(0, "a", epoch=2)) == [facts.Start(record(0, epoch=2), 1, 1_031)]
 
 
 def test_a_partition_that_comes_back_is_not_paused() -> None:
@@ -133,7 +130,7 @@ def test_a_partition_that_comes_back_is_not_paused() -> None:
     assert facts.Pause(ZERO) in drive(0, *(fetched(offset) for offset in range(5)))
     drive(10, facts.Revoking(ZERO, until=10))
     drive(11, facts.Cancelled(record(0)))
-    drive(12, facts.Assigned({0: 2}))
+    drive.open(12, {0: 2})
     assert facts.Pause(ZERO) in drive(13, *(fetched(offset, epoch=2) for offset in range(5)))
 
 
@@ -146,7 +143,7 @@ def test_a_drain_finishes_what_runs_and_stops() -> None:
     assert drive(10, facts.Draining(until=100)) == [facts.Pause(frozenset({0, 1}))]
     assert drive(20, facts.Finished(record(0))) == [answer(0)]
     assert drive(30, facts.Published(record(0))) == [
-        facts.Release(frozenset({0, 1}), {0: 1, 1: 0}),
+        facts.Release(frozenset({0, 1}), {0: head(1, clean=True), 1: head(0, clean=True)}),
         facts.Stop(None),
     ]
 
@@ -156,7 +153,8 @@ def test_a_drain_ends_in_time_whatever_runs() -> None:
     drive(0, fetched(0))
     drive(10, facts.Draining(until=100))
     assert drive(100) == [facts.Cancel(record(0))]
-    assert drive(110, facts.Cancelled(record(0))) == [release(0), facts.Stop(None)]
+    stopped = [release(0, clean=False), facts.Stop(None)]
+    assert drive(110, facts.Cancelled(record(0))) == stopped
 
 
 def test_a_member_without_partitions_stops_at_once() -> None:
@@ -172,10 +170,10 @@ def test_what_is_assigned_during_a_drain_is_given_back_unread() -> None:
     drive = Driven()
     drive(0, fetched(0))
     drive(10, facts.Draining(until=100))
-    drive(20, facts.Assigned({1: 2}))
+    assert drive(20, assigned({1: 2})) == []
     assert drive(21, fetched(0, partition=1, epoch=2)) == []
     assert drive.done(30, record(0)) == [
-        facts.Release(frozenset({0, 1}), {0: 1}),
+        facts.Release(frozenset({0, 1}), {0: head(1, clean=True)}),
         facts.Stop(None),
     ]
 
@@ -200,8 +198,8 @@ def test_an_operators_failure_dead_letters_nothing_commits_nothing_past_it_and_s
     assert drive(20, facts.Failed(record(1), BAD_KEY)) == [facts.Pause(ZERO)]
     assert drive.wake_at == 520
     assert drive(30, facts.Finished(record(2))) == [answer(2)]
-    released = facts.Release(ZERO, {0: 1}, done_beyond(1, 2))
-    assert drive(40, facts.Published(record(2))) == [released, facts.Stop(BAD_KEY)]
+    stopped = [release(1, 2, clean=False), facts.Stop(BAD_KEY)]
+    assert drive(40, facts.Published(record(2))) == stopped
 
 
 def test_the_first_failure_is_the_one_that_is_told() -> None:
@@ -212,7 +210,7 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
     assert drive(20, second) == [failed(1, UPSTREAM)]
     drive(21, facts.Published(record(1)))
     commands = drive(30, facts.Failed(record(2), BAD_KEY))
-    assert commands == [facts.Release(ZERO, {0: 0}, done_beyond(0, 1)), facts.Stop(BAD_KEY)]
+    assert commands == [release(0, 1, clean=False), facts.Stop(BAD_KEY)]
 
 
 @pytest.mark.parametrize("draining_first", [True, False])
@@ -222,7 +220,7 @@ def test_the_next_of_its_lane_does_not_start(*, draining_first: bool) -> None:
     if draining_first:
         drive(5, facts.Draining(until=100))
     commands = drive(10, facts.Failed(record(0), BAD_KEY))
-    assert commands[-2:] == [release(0), facts.Stop(BAD_KEY)]
+    assert commands[-2:] == [release(0, clean=False), facts.Stop(BAD_KEY)]
     assert not any(isinstance(command, facts.Start) for command in commands)
 
 
@@ -231,9 +229,9 @@ def test_a_release_does_not_wait_for_ever_for_a_program_that_does_not_end() -> N
     drive(0, fetched(0))
     drive(10, facts.Revoking(ZERO, until=100))
     assert drive(100) == [facts.Cancel(record(0))]
-    assert drive(600) == [facts.Cancel(record(0)), release(0)]
+    assert drive(600) == [facts.Cancel(record(0)), release(0, clean=False)]
     # Its slot is another question's by now, and what it still says is stale.
-    drive(610, facts.Assigned({1: 2}))
+    drive.open(610, {1: 2})
     assert drive(620, fetched(0, partition=1, epoch=2)) != []
     assert drive(630, facts.Finished(record(0))) == []
 
@@ -243,6 +241,6 @@ def test_a_release_looked_at_too_late_still_cancels_what_runs_and_frees_its_slot
     drive = Driven(slots=1)
     drive(0, fetched(0))
     drive(10, facts.Revoking(ZERO, until=100))
-    assert drive(700) == [facts.Cancel(record(0)), release(0)]
-    drive(710, facts.Assigned({1: 2}))
+    assert drive(700) == [facts.Cancel(record(0)), release(0, clean=False)]
+    drive.open(710, {1: 2})
     assert drive(720, fetched(0, partition=1, epoch=2)) != []

@@ -1,8 +1,6 @@
 """A partition is paused at the high mark and resumed at the low one."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from penstock.core.intake import Intake
 
@@ -70,30 +68,3 @@ def test_a_partition_that_comes_back_comes_back_running_and_empty() -> None:
 def test_marks_that_cannot_work_are_refused(high: int, low: int) -> None:
     with pytest.raises(ValueError, match="low"):
         Intake(high, low)
-
-
-Moves = st.lists(st.tuples(st.sampled_from("+++--?x"), st.integers(0, 1)), max_size=80)
-
-
-@settings(max_examples=150, deadline=None)
-@given(Moves)
-def test_it_agrees_with_plain_counting(moves: list[tuple[str, int]]) -> None:
-    intake = Intake(high=4, low=2)
-    held, paused = {0: 0, 1: 0}, set[int]()
-    for move, partition in moves:
-        if move == "+":
-            held[partition] += 1
-            intake.grew(partition)
-        elif move == "-" and held[partition]:
-            held[partition] -= 1
-            intake.shrank(partition)
-        elif move == "x":
-            held[partition] = 0
-            paused.discard(partition)
-            intake.forget(partition)
-        elif move == "?":
-            pause = {p for p in held if p not in paused and held[p] >= 4}
-            resume = {p for p in paused if held[p] <= 2}
-            paused = (paused | pause) - resume
-            assert intake.changes() == (frozenset(pause), frozenset(resume))
-            assert intake.paused == paused

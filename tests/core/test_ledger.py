@@ -1,19 +1,30 @@
 """Only what is done may be committed, and nothing is done twice."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
-from penstock.core.ledger import Ledger
+from penstock.core.claims import Claims
+from penstock.core.ledger import Ledger, Outstanding
+from penstock.core.offset_map import DoneBeyond
 
 
-def ledger(*offsets: int) -> Ledger:
-    tracked = Ledger()
-    assert all(tracked.track(offset) for offset in offsets)
+def ledger(*offsets: int, recovered: DoneBeyond | None = None) -> Ledger:
+    tracked = Ledger(recovered or DoneBeyond(), Claims())
+    assert all(tracked.track(offset, 0) for offset in offsets)
     return tracked
 
 
-def test_before_the_first_record_there_is_nothing_to_commit() -> None:
-    assert Ledger().committable() is None
+def claims(offsets: dict[int, int]) -> Claims:
+    claimed = Claims(0, 100)
+    for offset, timestamp in offsets.items():
+        claimed.add(offset, timestamp)
+    return claimed
+
+
+def test_before_the_first_record_the_last_commit_stands() -> None:
+    recovered = DoneBeyond(3, ((5, 6),))
+    untouched = ledger(recovered=recovered)
+    assert untouched.committable() == 3
+    assert untouched.done_beyond() == recovered
 
 
 def test_the_lowest_outstanding_offset_holds_the_commit_back() -> None:
@@ -21,12 +32,15 @@ def test_the_lowest_outstanding_offset_holds_the_commit_back() -> None:
     tracked.resolve(5)
     tracked.resolve(6)
     assert tracked.committable() == 4
+    assert tracked.done_beyond() == DoneBeyond(4, ((5, 7),))
     tracked.resolve(4)
     assert tracked.committable() == 7
+    assert tracked.done_beyond() == DoneBeyond(7)
 
 
 def test_offsets_that_never_arrive_count_as_done() -> None:
     tracked = ledger(4, 9)
+    assert tracked.done_beyond() == DoneBeyond(4, ((5, 9),))
     tracked.resolve(4)
     assert tracked.committable() == 9
 
@@ -34,41 +48,89 @@ def test_offsets_that_never_arrive_count_as_done() -> None:
 def test_an_offset_is_tracked_once_even_after_it_is_done() -> None:
     tracked = ledger(4, 5)
     tracked.resolve(4)
-    assert not tracked.track(4)
-    assert not tracked.track(5)
+    assert not tracked.track(4, 9)
+    assert not tracked.track(5, 9)
     assert tracked.committable() == 5
 
 
-def test_it_knows_what_is_outstanding() -> None:
-    tracked = ledger(4, 5, 7)
-    tracked.resolve(5)
+def test_it_knows_what_is_outstanding_and_since_when() -> None:
+    tracked = ledger()
+    assert tracked.oldest() is None
+    for now, offset in enumerate((4, 5, 7)):
+        tracked.track(offset, now)
+    assert tracked.oldest() == Outstanding(4, 0)
+    tracked.resolve(4)
+    assert tracked.oldest() == Outstanding(5, 1)
     assert len(tracked) == 2
-    assert 4 in tracked
-    assert 5 not in tracked
+    assert 5 in tracked
+    assert 4 not in tracked
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    st.lists(
-        st.one_of(
-            st.tuples(st.just("track"), st.integers(0, 30)),
-            st.tuples(st.just("resolve"), st.integers(0, 30)),
-        ),
-        max_size=60,
-    )
-)
-def test_it_agrees_with_a_set_and_a_minimum(moves: list[tuple[str, int]]) -> None:
-    tracked, outstanding, end = Ledger(), set[int](), None
-    for move, number in moves:
-        if move == "track":
-            fresh = end is None or number >= end
-            assert tracked.track(number) is fresh
-            if fresh:
-                outstanding.add(number)
-                end = number + 1
-        elif outstanding:
-            done = sorted(outstanding)[number % len(outstanding)]
-            outstanding.remove(done)
-            tracked.resolve(done)
-        assert tracked.committable() == min(outstanding, default=end)
-        assert len(tracked) == len(outstanding)
+def test_resolving_what_is_not_outstanding_is_a_mistake_that_shows() -> None:
+    tracked = ledger(4)
+    tracked.resolve(4)
+    with pytest.raises(KeyError):
+        tracked.resolve(4)
+
+
+# --- what was done before -----------------------------------------------------------------------
+
+
+def test_what_was_done_before_is_skipped_and_counts_as_done() -> None:
+    tracked = ledger(3, recovered=DoneBeyond(3, ((4, 6), (7, 8))))
+    assert [tracked.skip(offset, 0) for offset in (4, 5, 6)] == [True, True, False]
+    assert tracked.track(6, 0)
+    assert tracked.skip(7, 0)
+    assert tracked.done_beyond() == DoneBeyond(3, ((4, 6), (7, 8)))
+    tracked.resolve(3)
+    tracked.resolve(6)
+    assert tracked.committable() == 8
+
+
+def test_what_was_done_before_and_has_not_come_again_is_not_forgotten() -> None:
+    tracked = ledger(3, recovered=DoneBeyond(3, ((4, 6), (7, 8))))
+    tracked.resolve(3)
+    # Offset 4 is the next one to come.
+    assert tracked.done_beyond() == DoneBeyond(4, ((4, 6), (7, 8)))
+
+
+def test_ranges_that_touch_are_one() -> None:
+    tracked = ledger(3, 4, recovered=DoneBeyond(3, ((5, 8),)))
+    tracked.resolve(4)
+    assert tracked.done_beyond() == DoneBeyond(3, ((4, 8),))
+
+
+def test_below_the_commit_nothing_is_skipped_or_tracked() -> None:
+    tracked = ledger(recovered=DoneBeyond(3))
+    assert not tracked.skip(2, 0)
+    assert not tracked.track(2, 0)
+    assert tracked.track(3, 0)
+
+
+# --- what completions claim ---------------------------------------------------------------------
+
+
+def test_what_is_claimed_is_skipped_if_it_is_that_record() -> None:
+    tracked = Ledger(DoneBeyond(), claims({0: 70, 1: 70, 3: 70}))
+    assert tracked.skip(0, 70)
+    assert not tracked.skip(1, 71)
+    assert tracked.track(1, 0)
+    assert not tracked.skip(2, 70)
+
+
+def test_what_is_claimed_is_not_said_before_it_turns_up() -> None:
+    tracked = Ledger(DoneBeyond(), claims({1: 70}))
+    assert tracked.claimed
+    tracked.track(0, 0)
+    assert tracked.done_beyond() == DoneBeyond(0)
+    assert tracked.claimed
+    tracked.skip(1, 70)
+    assert tracked.done_beyond() == DoneBeyond(0, ((1, 2),))
+    assert not tracked.claimed
+
+
+def test_a_claim_of_what_the_log_has_passed_by_is_settled() -> None:
+    tracked = Ledger(DoneBeyond(), claims({1: 70}))
+    tracked.track(5, 0)
+    assert not tracked.claimed
+    assert not tracked.skip(1, 70)

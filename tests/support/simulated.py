@@ -21,7 +21,7 @@ from penstock.events.dead_letter import dead_letter_headers
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.sink import Target, TokenSender, _key
-from penstock.kafka.source import MAX_BATCH, OnAssigned, OnRevoked
+from penstock.kafka.source import MAX_BATCH, Leaving, OnAssigned, OnRevoked
 
 
 class SimulatedLog:
@@ -145,7 +145,7 @@ class SimulatedSource:
 
     async def revoke(self) -> None:
         if self.positions and self._on_revoked is not None:
-            await self._on_revoked(frozenset(self.positions))
+            await self._on_revoked(frozenset(self.positions), Leaving.ASKED)
         self.positions = {}
         self._paused = set()
 

@@ -59,14 +59,13 @@ class Cadence:
 
     def failed(self, now: float) -> None:
         self.in_flight = False
-        self._since = now - self._policy.interval
         self._not_before = now + self._policy.backoff
         self._repeat_at = 0.0
 
     def next_at(self) -> float | None:
         if self.in_flight:
             return None
-        at = self._not_before if self._done >= self._policy.records else self._repeat_at
+        at = self._repeat_at
         if self._since is not None:
             at = min(at, self._since + self._policy.interval)
         return max(at, self._not_before)

@@ -31,7 +31,7 @@ class Claims:
             return
         at = offset - self._start
         if at >= len(self._timestamps):
-            self._timestamps.extend([_NOTHING] * (at + 1 - len(self._timestamps)))
+            self._timestamps.extend(array("q", [_NOTHING]) * (at + 1 - len(self._timestamps)))
         self._timestamps[at] = timestamp
 
     def hold(self, offset: int, timestamp: int) -> bool:

@@ -158,7 +158,7 @@ class Engine:
                 record, question, facts.GiveUp(record, "failed", event.failure, dead_letter=True)
             )
         elif first is not None:
-            self._conclude(record, question, facts.Repeats(record, first))
+            self._conclude(record, question, facts.PublishDuplicate(record, first))
         elif event.expires_at is not None and event.expires_at <= now:
             self._conclude(record, question, self._expiry(record, "waiting"))
         else:
@@ -242,6 +242,7 @@ class Engine:
         self._release_due = True
         for number in event.partitions & self.partitions.keys():
             self._releasing.setdefault(number, event.until)
+            self.partitions[number].committable &= event.commits
         for record, question in list(self.questions.items()):
             if record.partition in event.partitions and question.phase is Phase.WAITING:
                 self.admission.drop(record, question.lane)
@@ -287,8 +288,7 @@ class Engine:
 
     def _pause_and_resume(self) -> None:
         pause, resume = self.intake.changes()
-        if self._stopping:
-            return
+        pause, resume = pause - self._releasing.keys(), resume - self._releasing.keys()
         if pause:
             self._commands.append(facts.Pause(pause))
         if resume:
@@ -328,7 +328,7 @@ class Engine:
             heads = {
                 number: partition.last_head()
                 for number in released
-                if (partition := self.partitions[number]).open
+                if (partition := self.partitions[number]).open and partition.committable
             }
             self._commands.append(facts.Release(released, heads))
             for number in released:

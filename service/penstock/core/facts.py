@@ -158,10 +158,14 @@ class CommitFailed:
 
 @dataclass(frozen=True, slots=True)
 class Revoking:
-    """The group takes these partitions; running work has until `until` to finish."""
+    """The group takes these partitions; running work has until `until` to finish.
+
+    Without `commits`, what their last commit says must stand.
+    """
 
     partitions: frozenset[int]
     until: float
+    commits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +226,7 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeats:
+class PublishDuplicate:
     """Publish a completion as `duplicate` of the one asked first."""
 
     record: RecordId
@@ -279,5 +283,5 @@ class Stop:
     failure: Failure | None = None
 
 
-Conclusion = PublishCompletion | GiveUp | Repeats
+Conclusion = PublishCompletion | GiveUp | PublishDuplicate
 Command = Start | Cancel | Conclusion | Pause | Resume | Commit | Release | HeldBack | Stop

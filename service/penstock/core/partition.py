@@ -40,6 +40,8 @@ class Partition:
         self.duplicates = Duplicates(limits.window_ms, recovered.asked)
         self.completions = KnownEnd(recovered.end.position)
         self.open = False
+        self.committable = True
+        """Whether what we know of it is still true of it."""
         self.committed: Head | None = None
         self.ceiling: int | None = None
         """While the offset map is nearly full: nothing at or above this offset starts."""
@@ -47,10 +49,17 @@ class Partition:
         self._found = recovered.bookmark
         self._partitions = recovered.end.partitions
         self._unclean_below = recovered.unclean_below
-        self._said = Head(recovered.done.committed, encode(recovered.done), recovered.bookmark)
+        self._said = self._first_head(recovered)
         """The last head that fits."""
         self._unmeasured = 0
         self._complained = -1
+
+    def _first_head(self, recovered: Recovered) -> Head:
+        text = encode(recovered.done)
+        if len(text) <= self._limits.map_letters:
+            return Head(recovered.done.committed, text, recovered.bookmark)
+        # The limit was lowered. From its start, the log of what is done says it all.
+        return Head(recovered.done.committed, "", Bookmark(0, self._partitions))
 
     def first(self, event: Fetched) -> Asked | None:
         """The record whose id this one has again."""

@@ -31,6 +31,11 @@ def headers(
     ]
 
 
+def source(group: str) -> str:
+    """Of what the members of a group say."""
+    return f"/penstock/{group}"
+
+
 def rfc3339(at: float) -> str:
     """Unix seconds as RFC 3339 in UTC, with milliseconds."""
     seconds, milliseconds = divmod(round(at * 1000), 1000)

@@ -71,9 +71,15 @@ def read(offset: int, text: str) -> LastCommit:
     if version != VERSION:
         raise LaterVersionError(f"version {version!r}")
     try:
-        position, partitions = body["bookmark"]
-        bookmark = Bookmark(int(position), int(partitions))
-        done = decode(offset, body["done"])
-        return LastCommit(done, str(body["writer"]), bookmark, body["clean"] is True)
+        return _parsed(offset, body)
     except (KeyError, TypeError, ValueError) as error:
         raise ForeignError(f"looks like ours and is not: {error}") from error
+
+
+def _parsed(offset: int, body: Any) -> LastCommit:
+    position, partitions = (int(number) for number in body["bookmark"])
+    if position < 0 or partitions < 1 or not isinstance(body["done"], str):
+        raise ValueError("its bookmark or its map cannot be")
+    done = decode(offset, body["done"])
+    bookmark = Bookmark(position, partitions)
+    return LastCommit(done, str(body["writer"]), bookmark, body["clean"] is True)

@@ -23,6 +23,7 @@ from penstock.core.duplicates import Asked
 from penstock.core.facts import Recovered
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
+from penstock.events import envelope
 from penstock.kafka import metadata
 from penstock.kafka.codec import Raw
 from penstock.kafka.sink import Target
@@ -82,6 +83,8 @@ class _Search:
         done: where to begin, and what the last commit says is done beyond.
         bookmark: of the last commit; None: every completion counts.
         again: an operator wants everything to be done again from here on.
+        replaced: the log is another one than the last commit knew.
+        unread: questions that the retention took and nobody has read.
         clean: whether no run was cut off.
         end: of the partition's log; nothing of it can have been started behind.
         since: Unix milliseconds; what was asked earlier, nobody can repeat any more.
@@ -91,6 +94,8 @@ class _Search:
     done: DoneBeyond
     bookmark: Bookmark | None = None
     again: bool = False
+    replaced: bool = False
+    unread: int = 0
     clean: bool = False
     later: bool = False
     end: int = 0
@@ -122,6 +127,7 @@ class Recovery:
         self._client = client
         self._scope = scope
         self._clock = clock
+        self._finding = asyncio.Lock()
         self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
 
     async def start(self) -> None:
@@ -158,20 +164,27 @@ class Recovery:
                 if not search.clean:
                     tail = await self._read_tokens(topics, partition, search.end)
                 arrivals[partition] = _arrival(partition, search, ends[partition], tail)
+        # Only now, for what failed before is tried again.
+        for partition, search in searches.items():
+            self.resets["truncated"] += search.replaced
+            if search.unread:
+                self.retention_took(partition, search.unread)
         return arrivals
 
     async def find(self, question: Raw, since: float) -> int | None:
-        """Where a question's completion is that was sent at that time, in Unix seconds."""
+        """Where the completion of a question is, that was sent at that time, in Unix seconds: the
+        first, if there are more.
+        """
         wanted = _Source(question.partition, question.offset, question.timestamp_ms)
         place = self._completions(question.partition % self._scope.completions.partitions)
-        async with reader(self._client, self._clock) as topics:
+        found = None
+        # One at a time: where one outcome is unknown, so are many.
+        async with self._finding, reader(self._client, self._clock) as topics:
             whole = await topics.whole([place])
             start = (await topics.since(whole, since - CLOCK_SKEW))[place]
-            found = None
-            async for record in topics.read(
-                "completions", {place: Stretch(start, whole[place].end)}
-            ):
-                if self._source(_json(record.value)) == wanted:
+            stretch = {place: Stretch(start, whole[place].end)}
+            async for record in topics.read("completions", stretch):
+                if found is None and self._source(_json(record.value)) == wanted:
                     found = int(record.offset)
         return found
 
@@ -190,24 +203,23 @@ class Recovery:
     def _begin(
         self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, *, anew: bool
     ) -> _Search:
-        partition = place.partition
         search = _as_committed(place, commit)
-        committed = search.done.committed
+        known, committed = search.done, search.done.committed
         highest = search.done.ranges[-1][1] if search.done.ranges else committed
         if anew or highest > log_.end:
-            self.resets["truncated"] += 1
             log.warning(
                 "the log is another one than the last commit knew: it is read from its start",
-                partition=partition,
+                partition=place.partition,
                 committed=committed,
                 start=log_.start,
                 end=log_.end,
             )
-            search = _Search(DoneBeyond(log_.start))
-        elif committed < log_.start:
-            if committed >= 0:
-                self.retention_took(partition, log_.start - committed)
+            return _Search(DoneBeyond(log_.start), replaced=True)
+        if committed < log_.start:
             search.done = search.done.after(log_.start)
+            if committed >= 0:
+                done = sum(max(0, min(b, log_.start) - a) for a, b in known.ranges)
+                search.unread = log_.start - committed - done
         return search
 
     def retention_took(self, partition: int, records: int) -> None:
@@ -277,7 +289,7 @@ class Recovery:
             return
         if source.offset >= search.done.committed:
             # The record itself comes, and brings its id along.
-            if position >= search.claimed_from.get(partition, position):
+            if not search.again and position >= search.claimed_from.get(partition, position):
                 search.claims.add(source.offset, source.timestamp)
         elif _asks(said):
             at = min(source.timestamp, int(self._clock.wall() * 1000))
@@ -289,8 +301,7 @@ class Recovery:
         """Where each partition's completions are, or were: the topic may have been given more
         partitions since the last commit, and since we looked at it.
         """
-        [topic] = await in_time(self._admin.describe_topics([self._scope.completions.topic]))
-        now = len(topic["partitions"])
+        now = await self._partitions_now()
         ours = self._scope.completions.partitions
         return {
             partition: {
@@ -300,6 +311,13 @@ class Recovery:
             }
             for partition, search in searches.items()
         }
+
+    async def _partitions_now(self) -> int:
+        # All topics: to ask for one by its name creates it, where the brokers are set so.
+        for topic in await in_time(self._admin.describe_topics()):
+            if topic["topic"] == self._scope.completions.topic and topic["error_code"] == 0:
+                return len(topic["partitions"])
+        raise KafkaError(f"topic {self._scope.completions.topic} cannot be described")
 
     def _completions(self, partition: int) -> TopicPartition:
         return TopicPartition(self._scope.completions.topic, partition)
@@ -324,6 +342,7 @@ class Recovery:
         tokens = self._scope.tokens
         place = TopicPartition(tokens.topic, partition % tokens.partitions)
         tail = TokenTail(below)
+        ours = envelope.source(self._scope.group)
         whole = await topics.whole([place])
         begin, end = whole[place]
         longest = self._scope.longest_run + CLOCK_SKEW
@@ -335,6 +354,8 @@ class Recovery:
             tail.read_from = (self._clock.wall() - self._scope.longest_run) * 1000
         async for record in topics.read("tokens", {place: Stretch(start, end)}):
             tail.read_from = min(tail.read_from, record.timestamp + CLOCK_SKEW * 1000)
+            if envelope.text_header(record.headers, "ce_source") != ours:
+                continue
             said = _json(record.value)
             try:
                 tail.saw(said["question_id"], int(said["sequence"]), int(said["attempt"]))

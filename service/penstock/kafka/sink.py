@@ -6,21 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.errors import KafkaError as ClientError
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from penstock.clock import Clock
 from penstock.core.failure import Failure
-from penstock.errors import PublishError, TooLargeError
+from penstock.errors import PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
 
 ANSWER_TIMEOUT = 3.0
-FLUSH_TIMEOUT = 5.0
-"""Seconds; the client itself would wait for ever for brokers that are away."""
+STOP_SECONDS = 5.0
+"""The client itself would wait for ever for brokers that are away."""
 
 _BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
@@ -58,7 +63,7 @@ class KafkaSink:
         self.completions = completions
         self.dead_letters = dead_letters
         self._clock = clock
-        self._source = f"/penstock/{group_id}"
+        self._source = envelope.source(group_id)
         # A rerun of a question after a crash says other things under the same sequence numbers;
         # CloudEvents wants every event's id to be its own.
         self._writer = writer
@@ -77,12 +82,16 @@ class KafkaSink:
         await self._producer.start()
 
     async def stop(self) -> None:
-        """Everything that matters is acknowledged before; what is not is sent now, if it can be."""
-        try:
-            async with asyncio.timeout(FLUSH_TIMEOUT):
-                await self._producer.stop()
-        except TimeoutError:
-            await self._producer.client.close()
+        """Everything that matters is acknowledged before. The rest must not arrive any more, when
+        somebody else may answer: the client's own `stop` would send it now.
+        """
+        sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way
+        self._producer._closed = True  # noqa: SLF001
+        if sender is not None:
+            sender.cancel()
+        await self._producer.client.close()
+        if sender is not None:
+            await asyncio.wait({sender}, timeout=STOP_SECONDS)
 
     def healthy(self) -> bool:
         """False when the client's sender has died: nothing will ever be acknowledged again."""
@@ -188,9 +197,11 @@ class KafkaSink:
 
 
 def _translated(target: Target, error: BaseException) -> PublishError:
-    too_large = isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError)
-    kind = TooLargeError if too_large else PublishError
-    return kind(f"{target.topic}: {error or type(error).__name__}")
+    message = f"{target.topic}: {error or type(error).__name__}"
+    if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
+        return TooLargeError(message)
+    refused = isinstance(error, TopicAuthorizationFailedError | ClusterAuthorizationFailedError)
+    return PublishError(message) if refused else UnknownOutcomeError(message)
 
 
 def _key(delivery: Delivery) -> bytes:

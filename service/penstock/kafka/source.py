@@ -7,6 +7,7 @@ and the other partitions, and then whoever listens has to say `resume`.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from enum import Enum, auto
 from typing import Any
 
 import structlog
@@ -16,7 +17,6 @@ from aiokafka.errors import (
     IllegalStateError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
-    TopicAuthorizationFailedError,
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
@@ -25,10 +25,12 @@ from penstock.clock import Clock
 from penstock.core.facts import Head, RecordId, Recovered
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
+from penstock.kafka.arrivals import Arrivals
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.commit import Membership, commit, membership
-from penstock.kafka.recovery import Recovery
+from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.stopping import stopped
+from penstock.kafka.stretch import in_time
 from penstock.kafka.token_tail import Said, TokenTail
 
 MAX_BATCH = 100
@@ -38,7 +40,15 @@ FLIGHT = 2.0
 """Seconds a request of ours may stay on its way; then a commit without an answer is over."""
 
 RETRY_SECONDS = 1.0
-RECOVERY_BACKOFF = 0.2
+"""Between two tries to fetch."""
+
+ARRIVAL_SECONDS = 0.2
+"""Between two looks at whether a partition has arrived that the client wants to fetch from."""
+
+LEAVING_SECONDS = 20.0
+"""What a revocation takes at most, beside the drain: a cancelled run may take 5 s to end, a commit
+in flight and the two tries of the last one 2 s each, a reader 5 s to stop."""
+
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
 METADATA_MS = 10_000
@@ -50,7 +60,20 @@ NOTICE_MS = 1_000
 log = structlog.get_logger("penstock.kafka")
 
 OnAssigned = Callable[[Mapping[int, int], Mapping[int, Recovered]], None]
-OnRevoked = Callable[[frozenset[int]], Awaitable[None]]
+
+
+class Leaving(Enum):
+    """Why partitions are taken from who has them."""
+
+    ASKED = auto()
+    """Another member is to have them, and waits."""
+    EVICTED = auto()
+    """Another member may have had them for long: nothing can be committed."""
+    REPLACED = auto()
+    """Their log is another one: what could be committed is not true of it."""
+
+
+OnRevoked = Callable[[frozenset[int], Leaving], Awaitable[None]]
 
 
 class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped base
@@ -80,7 +103,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._tails: dict[int, TokenTail] = {}
         self._committing = asyncio.Lock()
         self._member = Membership(-1, "")
-        self._arrivals: dict[asyncio.Task[None], frozenset[int]] = {}
+        self._arrivals = Arrivals(recovery, self._arrived, self._broken)
         self._failure: KafkaError | None = None
         self._undecodable = 0
         self.joined = False
@@ -98,7 +121,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             # The revoke callback lets running work finish; the group waits for it that long.
-            rebalance_timeout_ms=int((drain + 10) * 1000),
+            rebalance_timeout_ms=int((drain + LEAVING_SECONDS) * 1000),
             # Records are fetched whether or not questions finish: only a dead loop stops polling.
             max_poll_interval_ms=int((drain + 60) * 1000),
             metadata_max_age_ms=METADATA_MS,
@@ -114,7 +137,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     async def stop(self) -> None:
         """Leaves the group. Everything is released before."""
-        await self._stop_arriving()
+        await self._arrivals.close()
         await stopped(self._consumer.stop())
         await stopped(self._recovery.stop())
 
@@ -170,7 +193,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """Returns when fetching may be tried again."""
         if isinstance(error, NoOffsetForPartitionError):
             # A partition arrives just now, and where it begins is being found out.
-            await asyncio.sleep(RECOVERY_BACKOFF)
+            await asyncio.sleep(ARRIVAL_SECONDS)
             return
         if isinstance(error, OffsetOutOfRangeError):
             for tp, offset in error.args[0].items():
@@ -199,23 +222,28 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     async def _out_of_range(self, tp: TopicPartition, offset: int) -> None:
         """The log does not have the offset where we are."""
-        arriving = frozenset[int]().union(*self._arrivals.values())
-        if not self._mine([tp.partition]) or tp.partition in arriving:
+        epoch = self._epochs.get(tp.partition)
+        if epoch is None or tp.partition in self._arrivals or not self._mine([tp.partition]):
             return
         try:
-            if await self._consumer.position(tp) != offset:
-                return
-            begin = (await self._consumer.beginning_offsets([tp]))[tp]
-            end = (await self._consumer.end_offsets([tp]))[tp]
-        except ClientError as error:
+            position = await in_time(self._consumer.position(tp))
+            begin = (await in_time(self._consumer.beginning_offsets([tp])))[tp]
+            end = (await in_time(self._consumer.end_offsets([tp])))[tp]
+        except (ClientError, TimeoutError) as error:
             log.warning("fetching failed and goes on", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)
             return
-        if offset > end:
+        if self._epochs.get(tp.partition) != epoch or not self._mine([tp.partition]):
+            # It has left meanwhile.
+            return
+        if position != offset or begin <= offset <= end:
+            await asyncio.sleep(RETRY_SECONDS)
+        elif offset > end:
             # It was truncated, or is another topic by the same name.
             self._consumer.pause(tp)
-            self._arrive(frozenset({tp.partition}), anew=True)
-        elif offset < begin:
+            replaced = frozenset({tp.partition})
+            self._arrivals.begin(replaced, after=self._take(replaced, Leaving.REPLACED), anew=True)
+        else:
             self._recovery.retention_took(tp.partition, begin - offset)
             self._next[tp.partition] = begin
             self._rewind()
@@ -257,7 +285,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """
         tp = TopicPartition(self._topic, partition)
         if head.done or head.offset != self._next.get(partition) or not self._mine([partition]):
-            return head.offset
+            # A commit before may have seen the end.
+            return head.offset if head.done else max(head.offset, self._committed.get(partition, 0))
         end: int = await self._consumer.position(tp)
         return max(head.offset, end)
 
@@ -271,54 +300,28 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         }
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._stop_arriving()
+        await self._arrivals.stop()
         # What has not arrived nobody was told of, and its last commit stands.
-        await self._take(frozenset(tp.partition for tp in revoked) & self._epochs.keys())
+        told = frozenset(tp.partition for tp in revoked) & self._epochs.keys()
+        evicted = membership(self._consumer).generation != self._member.generation
+        await self._take(told, Leaving.EVICTED if evicted else Leaving.ASKED)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
         self._consumer.pause(*assigned)
         self.joined = self.joined or not assigned
-        self._arrive(frozenset(tp.partition for tp in assigned))
+        self._arrivals.begin(frozenset(tp.partition for tp in assigned))
 
-    async def _take(self, partitions: frozenset[int]) -> None:
+    async def _take(self, partitions: frozenset[int], why: Leaving) -> None:
         """From who has them now."""
         if partitions and self._on_revoked is not None:
-            await self._on_revoked(partitions)
+            await self._on_revoked(partitions, why)
         for partition in partitions:
             del self._epochs[partition], self._next[partition]
             self._committed.pop(partition, None)
             self._tails.pop(partition, None)
 
-    def _arrive(self, partitions: frozenset[int], *, anew: bool = False) -> None:
-        if not partitions:
-            return
-        # Beside the callback: nobody sends heartbeats while that runs.
-        arriving = asyncio.ensure_future(self._arriving(partitions, anew=anew))
-        self._arrivals[arriving] = partitions
-        arriving.add_done_callback(self._arrivals.pop)
-
-    async def _stop_arriving(self) -> None:
-        arrivals = list(self._arrivals)
-        for arriving in arrivals:
-            arriving.cancel()
-        await asyncio.gather(*arrivals, return_exceptions=True)
-
-    async def _arriving(self, partitions: frozenset[int], *, anew: bool) -> None:
-        await self._take(partitions & self._epochs.keys())
-        while True:
-            try:
-                found = await self._recovery.recover(
-                    partitions, partitions if anew else frozenset()
-                )
-                break
-            except TopicAuthorizationFailedError as error:
-                self._failure = KafkaError(f"what is done cannot be read: {error}")
-                return
-            except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
-                reason = str(error) or type(error).__name__
-                log.warning("what is done cannot be read yet", reason=reason)
-                await asyncio.sleep(RECOVERY_BACKOFF)
+    def _arrived(self, found: dict[int, Arrival]) -> None:
         self._epoch += 1
         self.joined = True
         for partition, arrival in found.items():
@@ -330,6 +333,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         if self._on_assigned is not None:
             epochs = dict.fromkeys(found, self._epoch)
             self._on_assigned(epochs, {p: arrival.recovered for p, arrival in found.items()})
+
+    def _broken(self, failure: KafkaError) -> None:
+        self._failure = failure
 
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}

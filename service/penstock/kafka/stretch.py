@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from penstock.clock import Clock
 from penstock.errors import KafkaError
+from penstock.kafka import tolerant
 from penstock.kafka.stopping import stopped
 
 T = TypeVar("T")
@@ -18,6 +19,9 @@ ANSWER_SECONDS = 5.0
 """A broker that says nothing for so long is asked again, by whoever wanted to know."""
 
 STALLED_SECONDS = 30.0
+AT_ONCE = 100
+"""Records decoded in one go: decoding more would hold up the token streams."""
+
 LONG = 10_000
 """Records above which reading them deserves a line in the log, and one again and again."""
 PROGRESS_SECONDS = 2.0
@@ -73,7 +77,7 @@ class Reader:
             self._consumer.seek(place, found.start)
         moved = self._clock.monotonic()
         while left:
-            batches = await self._consumer.getmany(timeout_ms=200, max_records=500)
+            batches = await self._some()
             now = self._clock.monotonic()
             moved = now if batches else moved
             if now - moved > STALLED_SECONDS:
@@ -85,6 +89,18 @@ class Reader:
                         yield record
             await self._leave_what_is_read(left)
         progress.over()
+
+    async def _some(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        # What is fetched comes without waiting: token streams want a turn in between.
+        await asyncio.sleep(0)
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=200, max_records=AT_ONCE
+            )
+        except UnicodeDecodeError as error:
+            tolerant.install()
+            raise KafkaError("a header's name is not UTF-8; read again, it can be") from error
+        return found
 
     async def _leave_what_is_read(self, left: dict[TopicPartition, Stretch]) -> None:
         for place, stretch in list(left.items()):
