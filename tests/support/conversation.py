@@ -221,10 +221,16 @@ async def conversation(kafka: KafkaSettings, topics: TopicSettings) -> AsyncIter
 async def serving(
     bootstrap_servers: str, topics: Topics, model: str, api_base: str, **flags: Any
 ) -> AsyncIterator[tuple[app.Service, Conversation]]:
-    """A service and somebody to talk to it; after the block the service is drained."""
+    """A service and somebody to talk to it; after the block the service is drained.
+
+    With `drain=False` it is cut off, as `running_service` does it.
+    """
+    drain = flags.pop("drain", True)
     settings = settings_for(bootstrap_servers, topics, model, api_base, **flags)
     async with (
-        running_service(bootstrap_servers, topics, model, api_base, **flags) as service,
+        running_service(
+            bootstrap_servers, topics, model, api_base, drain=drain, **flags
+        ) as service,
         conversation(settings.kafka, settings.topics) as talk,
     ):
         yield service, talk

@@ -101,11 +101,11 @@ async def _create(admin: AIOKafkaAdminClient, new: NewTopic) -> None:
             raise for_code(code)(f"{topic}: {message}")
     async with asyncio.timeout(READY_SECONDS):
         # Polled, as the state waited for is another process's.
-        while not _led(await admin.describe_topics([new.name]), new.num_partitions):  # noqa: ASYNC110
+        while not led(await admin.describe_topics([new.name]), new.num_partitions):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-def _led(described: list[dict[str, Any]], partitions: int) -> bool:
+def led(described: list[dict[str, Any]], partitions: int) -> bool:
     return all(
         topic["error_code"] == 0
         and len(topic["partitions"]) == partitions

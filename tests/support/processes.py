@@ -16,10 +16,10 @@ import signal
 import sys
 import tempfile
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
@@ -32,15 +32,37 @@ START_SECONDS = 60
 LAST_WORDS = 30
 
 
+class Child(Protocol):
+    """A process, as `asyncio.subprocess.Process` is one."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+    async def wait(self) -> int: ...
+    def send_signal(self, signal: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+Start = Callable[[Mapping[str, str], Path], Awaitable[Child]]
+"""Starts a process, given its environment and its folder."""
+
+
 class Running:
     """A process that serves at `address`. It is read all along, or a full pipe would stop it."""
 
     address: str
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Child) -> None:
         self.pid = process.pid
         self._process = process
         self._lines: deque[str] = deque(maxlen=LAST_WORDS)
+
+    @property
+    def alive(self) -> bool:
+        return self._process.returncode is None
 
     async def started(self, says: str) -> None:
         """Until it says something that matches: its address."""
@@ -75,9 +97,19 @@ class Running:
 
     async def terminate(self) -> int:
         """SIGTERM, as an orchestrator would; gives the exit code."""
-        self._process.send_signal(signal.SIGTERM)
+        if self.alive:
+            self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(START_SECONDS):
             return await self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has ended by itself."""
+        if self.alive:
+            self._process.kill()
+
+    async def ended(self) -> int:
+        """Waits for it; gives the exit code, below 0 the number of the signal that ended it."""
+        return await self._process.wait()
 
     async def _output(self) -> AsyncIterator[str]:
         assert self._process.stdout is not None
@@ -90,20 +122,38 @@ class Running:
         return f"the process {what} (exit code {self._process.returncode}); it said\n{said}"
 
 
-@asynccontextmanager
-async def process(
-    *command: str, says: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
-) -> AsyncIterator[Running]:
+def command(*words: str) -> Start:
+    """A program of its own."""
+
+    async def start(environment: Mapping[str, str], folder: Path) -> Child:
+        return await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=2**20,
+            env=environment,
+            cwd=folder,
+        )
+
+    return start
+
+
+PENSTOCK_SERVE = command(str(Path(sys.executable).with_name("penstock")), "serve")
+
+
+def process(
+    *words: str, says: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
+) -> AbstractAsyncContextManager[Running]:
     """From when it has said its address, which `says` matches, to when it is killed."""
-    started = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        limit=2**20,
-        env={**_without_settings(os.environ), **(environment or {})},
-        cwd=folder,
-    )
+    return _running(command(*words), says, environment, folder)
+
+
+@asynccontextmanager
+async def _running(
+    start: Start, says: str, environment: Mapping[str, str] | None, folder: Path
+) -> AsyncIterator[Running]:
+    started = await start({**without_settings(os.environ), **(environment or {})}, folder)
     running = Running(started)
     try:
         await running.started(says)
@@ -117,7 +167,7 @@ async def process(
             await listening
 
 
-def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     # The developer's own settings are none of a scenario's.
     ours = ("PENSTOCK_", "KAFKA_", "OPENAI_")
     return {name: value for name, value in environment.items() if not name.startswith(ours)}
@@ -132,7 +182,10 @@ def models(**paces: float) -> AbstractAsyncContextManager[Running]:
 
 @asynccontextmanager
 async def service(
-    world: World, provider: Running, settings: Mapping[str, Any]
+    world: World,
+    provider: Running,
+    settings: Mapping[str, Any],
+    start: Start = PENSTOCK_SERVE,
 ) -> AsyncIterator[Running]:
     """`penstock serve`; its address is that of its metrics.
 
@@ -140,6 +193,7 @@ async def service(
         world: where it reads and writes.
         provider: the model server.
         settings: by their environment names, without the prefix.
+        start: another process that serves.
     """
     own = {
         "KAFKA__BOOTSTRAP_SERVERS": world.servers,
@@ -153,13 +207,9 @@ async def service(
     }
     with tempfile.TemporaryDirectory(prefix="penstock-") as empty:
         # There, because a .env or a penstock.toml of the developer's must not take part.
-        async with process(
-            str(Path(sys.executable).with_name("penstock")),
-            "serve",
-            says=r"http://localhost:\d+/metrics",
-            environment={f"PENSTOCK_{name}": str(value) for name, value in own.items()},
-            folder=Path(empty),
-        ) as running:
+        environment = {f"PENSTOCK_{name}": str(value) for name, value in own.items()}
+        says = r"http://localhost:\d+/metrics"
+        async with _running(start, says, environment, Path(empty)) as running:
             yield running
 
 

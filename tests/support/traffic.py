@@ -30,15 +30,17 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A record of the tokens or the completions topic."""
+    """A record of the tokens, the completions or the dead letters topic."""
 
     timestamp: int
     partition: int
     body: dict[str, Any]
+    headers: dict[str, bytes]
 
     @property
     def question_id(self) -> str:
-        found: str = self.body["question_id"]
+        # A dead letter is the question itself.
+        found: str = self.body["question_id"] if "question_id" in self.body else self.body["id"]
         return found
 
 
@@ -103,12 +105,19 @@ class Reader:
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self.seen: set[str] = set()
         """The questions that something was read about."""
+        self.ended: set[tuple[int, int]] = set()
+        """Partition and offset of those whose completion was read: two may have one id."""
         self._consumer = consumer
         self._fetched: deque[Event] = deque()
 
     async def until(self, questions: int) -> None:
         """Until something was read about so many questions."""
         while len(self.seen) < questions:
+            await self._next()
+
+    async def until_ended(self, questions: int) -> None:
+        """Until the completions of so many questions were read."""
+        while len(self.ended) < questions:
             await self._next()
 
     async def about(self, *question_ids: str) -> list[Event]:
@@ -138,12 +147,19 @@ class Reader:
             await self._fetch()
         event = self._fetched.popleft()
         self.seen.add(event.question_id)
+        if (source := event.body.get("source")) is not None:
+            self.ended.add((source["partition"], source["offset"]))
         return event
 
     async def _fetch(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=1_000)
         self._fetched += [
-            Event(record.timestamp, record.partition, orjson.loads(record.value))
+            Event(
+                record.timestamp,
+                record.partition,
+                orjson.loads(record.value),
+                dict(record.headers),
+            )
             for records in fetched.values()
             for record in records
         ]

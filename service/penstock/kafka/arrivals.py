@@ -99,7 +99,9 @@ class Arrivals:
         except _FORBIDDEN as error:
             self._failed(KafkaError(f"what is done cannot be read: {error}"))
             raise asyncio.CancelledError from error
-        except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
+        except (Exception, asyncio.CancelledError) as error:  # not to know is not to have nothing
+            if _cancelled():
+                raise
             reason = str(error) or type(error).__name__
             log.warning(
                 "what is done cannot be read yet", partitions=sorted(partitions), reason=reason
@@ -112,3 +114,9 @@ class Arrivals:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(KafkaError(f"a partition cannot arrive: {error!r}"))
+
+
+def _cancelled() -> bool:
+    """By us: the client lets its own cancellations out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,189 @@
+"""A source, while partitions come and go: what it finds out, what it commits, what it refuses."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.structs import OffsetAndMetadata
+
+from penstock.clock import Clock
+from penstock.core.bookmark import Bookmark
+from penstock.core.facts import Head, Recovered
+from penstock.errors import CommitError, KafkaError, LostPartitionsError
+from penstock.kafka import arrivals, source
+from penstock.kafka.recovery import Arrival, Recovery, Scope
+from penstock.kafka.security import client_arguments
+from penstock.kafka.sink import Target
+from penstock.kafka.source import KafkaSource
+from tests.support.decoding import codec
+from tests.support.hearing import hear
+from tests.support.kafka import Topics
+from tests.support.operating import Operator, operating
+
+PATIENCE_S = 15.0
+HEAD = Head(0, "", Bookmark(0, 2))
+
+
+@dataclass
+class Owner:
+    """A source whose partitions somebody wants, and what it was told."""
+
+    source: KafkaSource
+    arrived: list[Mapping[int, Recovered]] = field(default_factory=list)
+    revoked: list[frozenset[int]] = field(default_factory=list)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def on_assigned(self, _: Mapping[int, int], recovered: Mapping[int, Recovered]) -> None:
+        self.arrived.append(recovered)
+        self._told = asyncio.ensure_future(self._tell())
+
+    async def on_revoked(self, partitions: frozenset[int], *_: Any) -> None:
+        self.revoked.append(partitions)
+
+    async def _tell(self) -> None:
+        async with self.news:
+            self.news.notify_all()
+
+    async def has(self, times: int) -> None:
+        """So many times partitions have arrived."""
+        async with asyncio.timeout(PATIENCE_S), self.news:
+            await self.news.wait_for(lambda: len(self.arrived) >= times)
+
+
+@asynccontextmanager
+async def _owner(operator: Operator) -> AsyncIterator[Owner]:
+    """Nobody fetches; partitions come and go all the same."""
+    client, topics, clock = client_arguments(operator.servers, {}), operator.topics, Clock()
+    completions = Target(topics.name("completions"), 2, 2**20)
+    tokens = Target(topics.name("tokens"), 2, 2**20)
+    questions = topics.name("questions")
+    scope = Scope(questions, operator.group, completions, tokens, 0, 10.0, 5.0)
+    recovery = Recovery(client, scope, clock)
+    owner = Owner(
+        KafkaSource(client, questions, operator.group, codec(), clock, 5.0, recovery, "writer")
+    )
+    await owner.source.start(owner.on_assigned, owner.on_revoked)
+    try:
+        yield owner
+    finally:
+        await owner.source.stop()
+
+
+def _topics(topics: Topics) -> None:
+    for name in ("questions", "completions", "tokens"):
+        topics.create(name, 2)
+
+
+async def test_a_partition_revoked_while_recovering_is_not_committed(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty ledger would say that nothing is done."""
+    _topics(topics)
+    reading, recover = asyncio.Event(), Recovery.recover
+    kept = '{"of": "who was here before"}'
+
+    async def hangs(found: Recovery, *arguments: Any) -> dict[int, Arrival]:
+        if not reading.is_set():
+            reading.set()
+            await asyncio.get_running_loop().create_future()
+        return await recover(found, *arguments)
+
+    monkeypatch.setattr(Recovery, "recover", hangs)
+    async with operating(bootstrap_servers, topics) as operator:
+        for partition in range(2):
+            await operator.reset(0, kept, partition)
+        async with _owner(operator) as owner:
+            await reading.wait()
+            for partition in range(2):
+                with pytest.raises(LostPartitionsError):
+                    await owner.source.commit({partition: HEAD})
+            async with _owner(operator) as other:
+                await owner.has(1)
+                await other.has(1)
+                assert sorted([*owner.arrived[0], *other.arrived[0]]) == [0, 1]
+                assert not owner.revoked
+        for partition in range(2):
+            assert await operator.commit(partition) == OffsetAndMetadata(0, kept)
+
+
+async def test_a_member_that_missed_a_generation_keeps_nothing(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    """What it had is taken from who listens, and its commits are refused."""
+    _topics(topics)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
+        await owner.has(1)
+        await owner.source.commit({0: HEAD, 1: HEAD})
+        # As after a session timeout: the group has heard nothing, and went on without it.
+        await owner.source._consumer._coordinator._maybe_leave_group()
+        with pytest.raises(LostPartitionsError):
+            await owner.source.commit({0: HEAD._replace(offset=5)})
+        await owner.has(2)
+        assert owner.revoked == [frozenset({0, 1})]
+        await owner.source.commit({0: HEAD})
+
+
+async def test_one_try_and_no_answer_is_an_error(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.kafka.source.FLIGHT", 0.1)
+    _topics(topics)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
+        await owner.has(1)
+        coordinator = owner.source._consumer._coordinator
+        asked = coordinator._send_req
+
+        async def unheard(request: Any) -> Any:
+            await asked(request)
+            await asyncio.get_running_loop().create_future()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(coordinator, "_send_req", unheard)
+            with pytest.raises(CommitError, match="no answer within"):
+                await owner.source.commit({0: HEAD})
+        # It is in the group all the same; the next says more, and comes after it.
+        assert (await operator.commit()).offset == 0
+
+
+async def test_what_cannot_be_read_is_read_again(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the error is, nobody is told of partitions before."""
+    heard = hear(monkeypatch, arrivals)
+    monkeypatch.setattr(arrivals, "FIRST_BACKOFF", 0.01)
+    _topics(topics)
+    errors = [KafkaError("no"), TimeoutError(), asyncio.CancelledError("of the client's own")]
+    recover = Recovery.recover
+
+    async def fails(found: Recovery, *arguments: Any) -> dict[int, Arrival]:
+        if errors:
+            raise errors.pop()
+        return await recover(found, *arguments)
+
+    monkeypatch.setattr(Recovery, "recover", fails)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
+        await owner.has(2)
+        assert not errors
+        assert len(heard.said("what is done cannot be read yet")) == 3
+        # Together first, then one by one.
+        assert [sorted(recovered) for recovered in owner.arrived] == [[0], [1]]
+
+
+async def test_a_missing_right_ends_the_fetching_and_is_told(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "NOTICE_MS", 10)
+    _topics(topics)
+
+    async def forbidden(_: Recovery, *__: Any) -> dict[int, Arrival]:
+        raise TopicAuthorizationFailedError("penstock.completions")
+
+    monkeypatch.setattr(Recovery, "recover", forbidden)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
+        with pytest.raises(KafkaError, match=r"what is done cannot be read.*penstock\.completions"):
+            async with asyncio.timeout(PATIENCE_S):
+                await owner.source.fetch()

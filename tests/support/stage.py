@@ -1,0 +1,62 @@
+"""A Kafka, a model and an operator, between which services come and go.
+
+async with stage(bootstrap_servers, topics) as on:
+    async with on.serving(drain=False) as (_, talk):
+        ...
+    async with on.serving() as (_, talk):
+        ...
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from penstock import app
+from tests.support.conversation import Conversation, serving
+from tests.support.kafka import Topics
+from tests.support.model_server import ModelServer, model_server
+from tests.support.operating import Operator, operating
+
+
+@dataclass
+class Stage:
+    """The questions have one partition, if nothing else is said."""
+
+    servers: str
+    topics: Topics
+    models: ModelServer
+    operator: Operator
+
+    def serving(
+        self, model: str = "openai/ok", **flags: Any
+    ) -> AbstractAsyncContextManager[tuple[app.Service, Conversation]]:
+        return serving(self.servers, self.topics, model, self.models.api_base, **flags)
+
+
+@asynccontextmanager
+async def stage(
+    bootstrap_servers: str, topics: Topics, partitions: int = 1
+) -> AsyncIterator[Stage]:
+    topics.create("questions", partitions)
+    async with model_server() as models, operating(bootstrap_servers, topics) as operator:
+        yield Stage(bootstrap_servers, topics, models, operator)
+
+
+@pytest.fixture
+def opening_commits_only(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Flags of a service that commits when partitions arrive and leave, and not in between."""
+    monkeypatch.setattr(app, "SESSION_TIMEOUT_MS", 3_600_000)
+    return {"commit": {"interval_ms": 3_600_000, "records": 1_000_000}}
+
+
+async def sample(service: app.Service, name: str) -> float:
+    """Of the service's metrics, as it stands in their text: `penstock_slots`, `..{cause="x"}`."""
+    url = f"http://localhost:{service.port}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        lines = [line.rsplit(" ", 1) for line in (await response.text()).splitlines()]
+    [value] = [line[1] for line in lines if line[0] == name]
+    return float(value)
