@@ -40,9 +40,15 @@ def test_the_lowest_outstanding_offset_holds_the_commit_back() -> None:
 
 def test_offsets_that_never_arrive_count_as_done() -> None:
     tracked = ledger(4, 9)
-    assert tracked.done_beyond() == DoneBeyond(4, ((5, 9),))
     tracked.resolve(4)
     assert tracked.committable() == 9
+
+
+def test_holes_are_said_to_be_done_where_something_behind_them_is() -> None:
+    tracked = ledger(4, 9, 12, 15)
+    assert tracked.done_beyond() == DoneBeyond(4)
+    tracked.resolve(12)
+    assert tracked.done_beyond() == DoneBeyond(4, ((5, 9), (10, 15)))
 
 
 def test_an_offset_is_tracked_once_even_after_it_is_done() -> None:

@@ -31,7 +31,9 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
         """And since when."""
         self.end = committed
         self.done = {committed + offset for offset in done}
-        """At or behind the commit."""
+        """At or behind the commit, holes too."""
+        self.answered = set(self.done)
+        """Without the holes that nobody has said to be done."""
         self.claimed = {committed + offset: timestamp for offset, timestamp in claims.items()}
         self.ledger = self.next_owner(DoneBeyond(committed, ranges_of(self.done)))
 
@@ -52,8 +54,12 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
         was_done = offset in self.done or self.claimed.get(offset) == RIGHT
         assert self.ledger.skip(offset, RIGHT) == was_done
         self.done |= set(range(self.end, offset + 1))
+        # A hole is a hole, whatever was known of it.
+        self.answered -= set(range(self.end, offset))
         self.end = offset + 1
-        if not was_done:
+        if was_done:
+            self.answered.add(offset)
+        else:
             assert self.ledger.track(offset, self.now)
             self.done.discard(offset)
             self.outstanding[offset] = self.now
@@ -72,6 +78,7 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
         self.ledger.resolve(offset)
         del self.outstanding[offset]
         self.done.add(offset)
+        self.answered.add(offset)
 
     @rule()
     def moves_to_the_next_owner(self) -> None:
@@ -79,14 +86,25 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
         committed, said = self.ledger.committable(), encode(self.ledger.done_beyond())
         self.end = self.committed()
         self.outstanding.clear()
-        self.ledger = self.next_owner(decode(committed, said))
+        known = decode(committed, said)
+        self.ledger = self.next_owner(known)
+        self.done = offsets_of(known)
+        self.answered = set(self.done)
 
     @invariant()
     def it_commits_what_is_done(self) -> None:
         committed = self.committed()
-        beyond = {offset for offset in self.done if offset >= committed}
         assert self.ledger.committable() == committed
-        assert self.ledger.done_beyond() == DoneBeyond(committed, ranges_of(beyond))
+        said = self.ledger.done_beyond()
+        assert said == DoneBeyond(committed, ranges_of(offsets_of(said)))
+        assert {offset for offset in self.answered if offset >= committed} <= offsets_of(said)
+        assert offsets_of(said) <= self.done
+
+    @invariant()
+    def it_says_nothing_of_holes_behind_all_that_is_done(self) -> None:
+        highest = max((offset for offset in self.answered if offset < self.end), default=-1)
+        for start, end in self.ledger.done_beyond().ranges:
+            assert start <= highest or self.answered & set(range(start, end))
 
     @invariant()
     def it_knows_what_is_outstanding(self) -> None:
@@ -99,6 +117,10 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
     @invariant()
     def it_knows_whether_claims_are_still_to_turn_up(self) -> None:
         assert self.ledger.claimed == any(offset >= self.end for offset in self.claimed)
+
+
+def offsets_of(known: DoneBeyond) -> set[int]:
+    return {offset for start, end in known.ranges for offset in range(start, end)}
 
 
 TestLedger = LedgerBesideTwoSets.TestCase

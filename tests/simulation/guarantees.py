@@ -5,15 +5,22 @@ Times are milliseconds. A member is named by a string; a record by partition, ep
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from penstock.core.facts import RecordId
-from penstock.core.offset_map import DoneBeyond, decode
+from penstock.core.facts import Head, RecordId
+from penstock.core.offset_map import decode
 
 Place = tuple[int, int]
 """Partition and offset: one question, whoever answers it."""
+
+
+class Identity(NamedTuple):
+    """What a question calls itself, and since when. `timestamp` in Unix milliseconds."""
+
+    question_id: str
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,17 @@ class Bounds:
     """Between the deadline and the end of a run."""
     publishing: int
     """Between the end of a run, or the expiry of a waiting question, and its completion."""
-    questions: Sequence[Place]
+    silence: int
+    """Between two commits of a partition by one owner."""
+    metadata: int
+    """Bytes that a commit may say."""
+    map_letters: int
+    """Letters of them that say what is done beyond it."""
+    window: int
+    """In which an id is not asked again."""
+    tails_cut_short: bool
+    """Whether a member may not find what a question's tokens were before a crash."""
+    questions: Mapping[Place, Identity]
 
 
 class Guarantee:
@@ -35,6 +52,8 @@ class Guarantee:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
+
+    # --- what members do ----------------------------------------------------------------------
 
     def fetched(self, now: float, member: str, record: RecordId, expires_at: int | None) -> None:
         """The member took a record in."""
@@ -44,30 +63,44 @@ class Guarantee:
     ) -> None:
         """A run began."""
 
+    def said(self, now: float, member: str, record: RecordId, sequence: int, kind: str) -> None:
+        """A token event is in its topic: a `token`, a `restart` or the `end`."""
+
     def ended(self, now: float, member: str, record: RecordId) -> None:
         """A run is over, whatever came of it."""
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
-        """A completion is in its topic; late: its member had let go of the record before."""
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        """A completion is in its topic; of a duplicate it names the offset asked first."""
 
-    def committing(
-        self, now: float, member: str, offsets: Mapping[int, int], done: Mapping[int, str]
-    ) -> None:
+    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
         """The member asks for a commit."""
 
-    def committed(self, now: float, member: str, partition: int, offset: int) -> None:
+    def committed(
+        self, now: float, member: str, partition: int, offset: int, metadata: str
+    ) -> None:
         """The group has it."""
 
     def let_go(self, now: float, member: str, partition: int) -> None:
         """Nothing the member held of this partition will go on: released, or the member died."""
 
-    def may_repeat(self, now: float, partition: int, kept: DoneBeyond) -> None:
-        """The owner left without its last commit: of what it did, the group knows what is kept."""
-
     def turned(
         self, now: float, member: str, wake_at: float | None, *, told: bool, commands: int
     ) -> None:
         """The loop turned; told: because something had happened."""
+
+    # --- what others do to the topics ---------------------------------------------------------
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        """An operator wants everything from this offset on to be done again."""
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        """The partition is another one by the same name, with these questions."""
+
+    def taken(self, now: float, partition: int, below: int) -> None:
+        """The retention took the questions below, answered or not."""
+
+    def forgotten(self, now: float, partition: int) -> None:
+        """Nobody was there for so long that the group's commit and the tokens are gone."""
 
     def over(self, now: float, unfinished: Sequence[str]) -> None:
         """All has been calm for long enough."""
@@ -77,14 +110,29 @@ class Guarantee:
 
 
 class NothingLost(Guarantee):
-    """Every question ends with at least one completion."""
+    """Every question is answered; a duplicate by the one that was asked first."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
-        self._open = set(bounds.questions)
+        self._questions = set(bounds.questions)
+        self._open = set(self._questions)
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._open.discard((record.partition, record.offset))
+        if repeats is not None and repeats >= record.offset:
+            self.broken(now, f"{member} says {record} repeats {repeats}, which is not before it")
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._open |= {p for p in self._questions if p[0] == partition and p[1] >= offset}
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self.taken(now, partition, below=2**63)
+        self._questions |= questions.keys()
+        self._open |= questions.keys()
+
+    def taken(self, now: float, partition: int, below: int) -> None:
+        self._questions = _others(self._questions, partition, below)
+        self._open = _others(self._open, partition, below)
 
     def over(self, now: float, unfinished: Sequence[str]) -> None:
         if self._open:
@@ -92,24 +140,82 @@ class NothingLost(Guarantee):
 
 
 class OneCompletion(Guarantee):
-    """Exactly one, unless the owner left before what it had done could be committed."""
+    """Exactly one, whoever dies when; unless an operator wants another."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
-        self._seen: defaultdict[Place, int] = defaultdict(int)
-        self._allowed: defaultdict[Place, int] = defaultdict(lambda: 1)
+        self._done: set[Place] = set()
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         place = (record.partition, record.offset)
-        self._seen[place] += 1
-        self._allowed[place] += late
-        if self._seen[place] > self._allowed[place]:
+        if place in self._done:
             self.broken(now, f"{member} completed {record} again")
+        self._done.add(place)
 
-    def may_repeat(self, now: float, partition: int, kept: DoneBeyond) -> None:
-        for place, seen in self._seen.items():
-            if place[0] == partition and place[1] >= kept.committed and place[1] not in kept:
-                self._allowed[place] = max(self._allowed[place], seen + 1)
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._done = {p for p in self._done if p[0] != partition or p[1] < offset}
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._done = _others(self._done, partition)
+
+
+class PaidWorkNotRepeated(Guarantee):
+    """A question is run again only where its run was cut off, and a duplicate never."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._identities = dict(bounds.questions)
+        self._running: dict[Place, str] = {}
+        self._run: defaultdict[tuple[int, str], set[Place]] = defaultdict(set)
+        """By partition and id, the places that were run."""
+        self._done: set[Place] = set()
+
+    def started(
+        self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
+    ) -> None:
+        place = (record.partition, record.offset)
+        if place in self._done:
+            self.broken(now, f"{member} runs {record}, which is done")
+        if place in self._running:
+            self.broken(now, f"{member} runs {record} beside {self._running[place]}")
+        self._running[place] = member
+        self._same_id(place).add(place)
+        for first in self._same_id(place) & self._done:
+            self._not_repeated(now, first, place)
+
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        place = (record.partition, record.offset)
+        self._done.add(place)
+        if self._running.pop(place, None) is not None:
+            for other in self._same_id(place):
+                self._not_repeated(now, place, other)
+
+    def let_go(self, now: float, member: str, partition: int) -> None:
+        running = self._running.items()
+        self._running = {p: one for p, one in running if (one, p[0]) != (member, partition)}
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._done = {p for p in self._done if p[0] != partition or p[1] < offset}
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._done = _others(self._done, partition)
+        for same in [same for same in self._run if same[0] == partition]:
+            del self._run[same]
+        self._identities |= questions
+
+    def taken(self, now: float, partition: int, below: int) -> None:
+        # Who read an id in a record that is gone may be gone, too.
+        for same in [same for same in self._run if same[0] == partition]:
+            self._run[same] = _others(self._run[same], partition, below)
+
+    def _same_id(self, place: Place) -> set[Place]:
+        return self._run[place[0], self._identities[place].question_id]
+
+    def _not_repeated(self, now: float, first: Place, again: Place) -> None:
+        """Both were run, and the first is done."""
+        apart = self._identities[again].timestamp - self._identities[first].timestamp
+        if first[1] < again[1] and 0 <= apart <= self.bounds.window > 0:
+            self.broken(now, f"{again} is run, which asks what {first} had asked {apart} ms before")
 
 
 class NothingCommittedEarly(Guarantee):
@@ -117,23 +223,45 @@ class NothingCommittedEarly(Guarantee):
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
+        self._questions = set(bounds.questions)
         self._open: defaultdict[int, dict[int, None]] = defaultdict(dict)
-        for partition, offset in sorted(bounds.questions):
-            self._open[partition][offset] = None
+        self._opens(self._questions)
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._open[record.partition].pop(record.offset, None)
 
-    def committing(
-        self, now: float, member: str, offsets: Mapping[int, int], done: Mapping[int, str]
-    ) -> None:
-        for partition, offset in offsets.items():
+    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
+        for partition, head in heads.items():
             lowest = next(iter(self._open[partition]), None)
-            if lowest is not None and lowest < offset:
-                self.broken(now, f"{member} commits {partition}/{offset}, {lowest} is not done")
-            beyond = decode(offset, done.get(partition, ""))
+            if lowest is not None and lowest < head.offset:
+                self.broken(
+                    now, f"{member} commits {partition}/{head.offset}, {lowest} is not done"
+                )
+            if not head.done:
+                continue
+            beyond = decode(head.offset, head.done)
             if early := [one for one in self._open[partition] if one in beyond]:
-                self.broken(now, f"{member} says {partition}/{early[0]} is done beyond {offset}")
+                self.broken(
+                    now, f"{member} says {partition}/{early[0]} is done beyond {head.offset}"
+                )
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._opens(p for p in self._questions if p[0] == partition and p[1] >= offset)
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self.taken(now, partition, below=2**63)
+        self._questions |= questions.keys()
+        self._opens(questions)
+
+    def taken(self, now: float, partition: int, below: int) -> None:
+        self._questions = _others(self._questions, partition, below)
+        self._open[partition] = {o: None for o in self._open[partition] if o >= below}
+
+    def _opens(self, places: Iterable[Place]) -> None:
+        for partition, offset in places:
+            self._open[partition][offset] = None
+        for partition, offsets in self._open.items():
+            self._open[partition] = dict.fromkeys(sorted(offsets))
 
 
 class CommitsNeverGoBack(Guarantee):
@@ -143,10 +271,62 @@ class CommitsNeverGoBack(Guarantee):
         super().__init__(bounds)
         self._highest: dict[int, int] = {}
 
-    def committed(self, now: float, member: str, partition: int, offset: int) -> None:
+    def committed(
+        self, now: float, member: str, partition: int, offset: int, metadata: str
+    ) -> None:
         if offset < (highest := self._highest.get(partition, 0)):
             self.broken(now, f"{member} takes {partition} back from {highest} to {offset}")
         self._highest[partition] = offset
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._highest[partition] = offset
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._highest.pop(partition, None)
+
+    def forgotten(self, now: float, partition: int) -> None:
+        self._highest.pop(partition, None)
+
+
+class CommitsKeptAlive(Guarantee):
+    """An owner commits again and again, even what has not changed: the group forgets the others."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._last: defaultdict[str, dict[int, float]] = defaultdict(dict)
+
+    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
+        self._check(now, member)
+        self._last[member] |= dict.fromkeys(heads, now)
+
+    def let_go(self, now: float, member: str, partition: int) -> None:
+        self._last[member].pop(partition, None)
+
+    def over(self, now: float, unfinished: Sequence[str]) -> None:
+        for member in self._last:
+            self._check(now, member)
+
+    def _check(self, now: float, member: str) -> None:
+        for partition, last in self._last[member].items():
+            if now - last > self.bounds.silence:
+                self.broken(now, f"{member} has not committed {partition} since {last:g}")
+
+
+class CommitsFit(Guarantee):
+    """A broker takes so many bytes with a commit; of one that says more, it takes nothing."""
+
+    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
+        for partition, head in heads.items():
+            if (letters := len(head.done)) > self.bounds.map_letters:
+                self.broken(now, f"{member} needs {letters} letters for the map of {partition}")
+
+    def committed(
+        self, now: float, member: str, partition: int, offset: int, metadata: str
+    ) -> None:
+        if (size := len(metadata.encode())) > self.bounds.metadata:
+            self.broken(
+                now, f"{member} says {size} bytes of {partition}, {self.bounds.metadata} fit"
+            )
 
 
 class KeysInOrder(Guarantee):
@@ -157,8 +337,8 @@ class KeysInOrder(Guarantee):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._running: dict[tuple[int, str], tuple[str, RecordId]] = {}
-        self._last: dict[tuple[int, str], RecordId] = {}
-        self._done: set[RecordId] = set()
+        self._last: dict[tuple[int, str], tuple[str, RecordId]] = {}
+        self._done: set[tuple[str, RecordId]] = set()
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
@@ -168,22 +348,21 @@ class KeysInOrder(Guarantee):
         lane = (record.partition, key)
         if lane in self._running:
             self.broken(now, f"{key}: {member} starts {record} beside {self._running[lane]}")
-        before = self._last.get(lane)
-        if before is not None and before.epoch == record.epoch:
+        who, before = self._last.get(lane, ("", record))
+        if (who, before.epoch) == (member, record.epoch):
             if before.offset >= record.offset:
                 self.broken(now, f"{key}: {record} starts after {before}")
-            if before not in self._done:
+            if (who, before) not in self._done:
                 self.broken(now, f"{key}: {record} starts, but {before} has no completion")
-        self._running[lane] = (member, record)
-        self._last[lane] = record
+        self._running[lane] = self._last[lane] = (member, record)
 
     def ended(self, now: float, member: str, record: RecordId) -> None:
         self._running = {
             lane: run for lane, run in self._running.items() if run != (member, record)
         }
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
-        self._done.add(record)
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        self._done.add((member, record))
 
     def let_go(self, now: float, member: str, partition: int) -> None:
         self._running = {
@@ -191,6 +370,67 @@ class KeysInOrder(Guarantee):
             for lane, run in self._running.items()
             if (run[0], lane[0]) != (member, partition)
         }
+
+
+class TokensInOrder(Guarantee):
+    """What is said about a question is numbered from 0 without a gap. A run that follows one that
+    was cut off goes on one past its last event with a `restart`; or, where nobody can find it,
+    with a `restart` that is 0 again.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._identities = dict(bounds.questions)
+        self._last: dict[Place, tuple[int, str]] = {}
+        self._cut: dict[Place, tuple[int, str]] = {}
+        """Of what was let go of: the next event begins a stream anew."""
+        self._speakers: dict[Place, str] = {}
+        self._said: defaultdict[tuple[int, str], dict[Place, int]] = defaultdict(dict)
+        """By partition and id, the last sequence of each place: two may have one id."""
+
+    def said(self, now: float, member: str, record: RecordId, sequence: int, kind: str) -> None:
+        place = (record.partition, record.offset)
+        if place in self._last:
+            last, what = self._last[place]
+            if what == "end":
+                self.broken(now, f"{member} says {sequence} ({kind}) of {record} after its end")
+            if sequence != last + 1:
+                self.broken(now, f"{member} says {sequence} ({kind}) of {record} after {last}")
+        elif not self._begins(place, sequence, kind):
+            before = self._cut.get(place, "nothing")
+            self.broken(now, f"{member} begins {record} with {sequence} ({kind}) after {before}")
+        self._last[place] = (sequence, kind)
+        self._speakers[place] = member
+        self._cut.pop(place, None)
+        self._same_id(place)[place] = sequence
+
+    def let_go(self, now: float, member: str, partition: int) -> None:
+        for place, speaker in list(self._speakers.items()):
+            if (speaker, place[0]) == (member, partition):
+                self._cut[place] = self._last.pop(place)
+                del self._speakers[place]
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._identities |= questions
+        self.forgotten(now, partition)
+
+    def forgotten(self, now: float, partition: int) -> None:
+        for place in [place for place in self._cut if place[0] == partition]:
+            del self._cut[place]
+
+    def _begins(self, place: Place, sequence: int, kind: str) -> bool:
+        if kind != "restart":
+            return sequence == 0 and place not in self._cut
+        if sequence == 0:
+            return self.bounds.tails_cut_short
+        same_id = self._same_id(place)
+        if same_id.keys() == {place}:
+            return sequence == same_id[place] + 1
+        # Which of them spoke last when the tokens were read is not known here.
+        return bool(same_id) and sequence <= max(same_id.values()) + 1
+
+    def _same_id(self, place: Place) -> dict[Place, int]:
+        return self._said[place[0], self._identities[place].question_id]
 
 
 class SlotsBounded(Guarantee):
@@ -230,7 +470,7 @@ class IntakeBounded(Guarantee):
     def ended(self, now: float, member: str, record: RecordId) -> None:
         self._grew(now, member, record)
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._held[member, record.partition].discard(record)
 
     def let_go(self, now: float, member: str, partition: int) -> None:
@@ -270,9 +510,9 @@ class DeadlinesKept(Guarantee):
         if due is not None and now > due + self.bounds.ending:
             self.broken(now, f"{record} ran on after its deadline {due:g}")
 
-    def completed(self, now: float, member: str, record: RecordId, *, late: bool) -> None:
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         due = self._due.pop((member, record), now)
-        if not late and now > due + self.bounds.ending + self.bounds.publishing:
+        if now > due + self.bounds.ending + self.bounds.publishing:
             self.broken(now, f"the completion of {record} was due at {due:g}")
 
     def let_go(self, now: float, member: str, partition: int) -> None:
@@ -315,12 +555,21 @@ class ProgressWhenCalm(Guarantee):
 GUARANTEES: tuple[type[Guarantee], ...] = (
     NothingLost,
     OneCompletion,
+    PaidWorkNotRepeated,
     NothingCommittedEarly,
     CommitsNeverGoBack,
+    CommitsKeptAlive,
+    CommitsFit,
     KeysInOrder,
+    TokensInOrder,
     SlotsBounded,
     IntakeBounded,
     DeadlinesKept,
     LoopNeverSpins,
     ProgressWhenCalm,
 )
+
+
+def _others(places: Iterable[Place], partition: int, below: int = 2**63) -> set[Place]:
+    """Those of other partitions, and those from this offset on."""
+    return {place for place in places if place[0] != partition or place[1] >= below}

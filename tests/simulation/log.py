@@ -1,146 +1,136 @@
-"""What the broker keeps: the questions, the commits and the completions. And what is drawn at
-random before a world begins.
-"""
+"""What the broker keeps: the questions, the completions, the tokens and the group's commits."""
 
-import random
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from penstock.core.cadence import CadencePolicy
-from penstock.core.engine import Policy
-from penstock.core.failure import Failure, Kind
-from penstock.core.offset_map import DoneBeyond, decode
-
-BUDGET = 300
-POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
+from penstock.core.failure import Failure
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
+    """`explicit`: the asker chose the id, so that another may have the same."""
+
     partition: int
     offset: int
+    question_id: str
+    explicit: bool
     key: str | None
     arrives_at: int
+    """Its timestamp, too: the world began with the Unix epoch."""
     expires_at: int | None
     failure: Failure | None
+    budget: int
 
 
-@dataclass(frozen=True, slots=True)
-class Weather:
-    """How bad things may get, and for how long. Times in milliseconds."""
+class Completion(NamedTuple):
+    """`repeats`: the offset of the question that this one is a duplicate of."""
 
-    disturbed: bool
-    """Whether members crash and restart and the group rebalances."""
-    calm_at: int
-    """From now on nothing is refused and nobody dies."""
-    refused: float
-    commit_fails: float
-    redelivered: float
-    model_fails: float
-    hangs: float
-    stubborn: float
-    """Runs that ignore their cancellation for a while."""
-    operator: float = 0.0
-
-    REFUSALS = 3
-    """A completion is not refused more often than this."""
-    PUBLISH = 60
-    """The longest an acknowledgement takes."""
-    ENDING = 150
-    """The longest a cancelled run goes on."""
-    LAG = 3
-    """The longest an event waits for the loop."""
+    partition: int
+    offset: int
+    timestamp: int
+    question_id: str | None
+    landed_at: float
+    repeats: int | None
 
 
-@dataclass(slots=True)
+class TokenEvent(NamedTuple):
+    question_id: str
+    sequence: int
+    attempt: int
+    landed_at: float
+
+
+class LastCommit(NamedTuple):
+    offset: int
+    metadata: str
+
+
 class Log:
-    """The questions topic, the group's commits, the completions topic."""
+    """Questions of a partition are completed in the partition of that number, modulo the count."""
 
-    questions: Mapping[int, tuple[Question, ...]]
-    committed: dict[int, int] = field(default_factory=dict)
-    done: dict[int, str] = field(default_factory=dict)
-    """What is done beyond the commit, as the commit says it."""
-    completions: dict[tuple[int, int], int] = field(default_factory=dict)
+    def __init__(self, partitions: int, completions: int) -> None:
+        self.partitions = range(partitions)
+        self.starts = dict.fromkeys(self.partitions, 0)
+        self.completions: list[list[Completion]] = [[] for _ in range(completions)]
+        self.tokens: list[list[TokenEvent]] = [[] for _ in range(completions)]
+        self.commits: dict[int, LastCommit] = {}
+        self._questions: dict[int, list[Question]] = {}
+        self._offsets: dict[int, list[int]] = {}
+        self._arrivals: dict[int, list[int]] = {}
+        self._completed: set[tuple[int, int]] = set()
+
+    # --- questions ----------------------------------------------------------------------------
+
+    def create(self, partition: int, questions: list[Question], start: int = 0) -> None:
+        """Another one by the same name is gone, and what the group committed for it."""
+        self._questions[partition] = questions
+        self._offsets[partition] = [question.offset for question in questions]
+        self._arrivals[partition] = [question.arrives_at for question in questions]
+        self.starts[partition] = start
+        self.commits.pop(partition, None)
+        self._completed = {place for place in self._completed if place[0] != partition}
+
+    def retain(self, partition: int, start: int) -> None:
+        """What is below is gone."""
+        at = bisect_left(self._offsets[partition], start)
+        self._questions[partition] = self._questions[partition][at:]
+        self._offsets[partition] = self._offsets[partition][at:]
+        self._arrivals[partition] = self._arrivals[partition][at:]
+        self.starts[partition] = start
+
+    def reset(self, partition: int, offset: int) -> None:
+        """As `kafka-consumer-groups --reset-offsets` does it."""
+        self.commits[partition] = LastCommit(offset, "")
+        self._completed = {p for p in self._completed if p[0] != partition or p[1] < offset}
 
     def all(self) -> list[Question]:
-        return [question for partition in self.questions.values() for question in partition]
+        return [question for partition in self._questions.values() for question in partition]
 
-    def kept(self, partition: int) -> DoneBeyond:
-        """What the group knows is done."""
-        return decode(self.committed.get(partition, 0), self.done.get(partition, ""))
+    def of(self, partition: int) -> list[Question]:
+        return self._questions[partition]
 
-    def completed(self, partition: int, offset: int) -> bool:
-        return (partition, offset) in self.completions
+    def end(self, partition: int, now: float) -> int:
+        """One past the last that has arrived."""
+        arrived = bisect_right(self._arrivals[partition], now)
+        return self._offsets[partition][arrived - 1] + 1 if arrived else self.starts[partition]
+
+    def readable(self, partition: int, position: int, now: float, most: int) -> list[Question]:
+        begin = bisect_left(self._offsets[partition], position)
+        arrived = bisect_right(self._arrivals[partition], now, begin)
+        return self._questions[partition][begin : min(arrived, begin + most)]
+
+    # --- answers ------------------------------------------------------------------------------
+
+    def complete(self, question: Question, now: float, repeats: int | None) -> int:
+        """Its position."""
+        topic = self.completions[question.partition % len(self.completions)]
+        topic.append(
+            Completion(
+                question.partition,
+                question.offset,
+                question.arrives_at,
+                question.question_id if question.explicit else None,
+                now,
+                repeats,
+            )
+        )
+        self._completed.add((question.partition, question.offset))
+        return len(topic) - 1
+
+    def say(self, question: Question, now: float, sequence: int, attempt: int) -> None:
+        topic = self.tokens[question.partition % len(self.tokens)]
+        topic.append(TokenEvent(question.question_id, sequence, attempt, now))
 
     def unfinished(self) -> list[str]:
         """What is not answered or not committed."""
         left = [
             f"{question.partition}/{question.offset} has no completion"
             for question in self.all()
-            if not self.completed(question.partition, question.offset)
+            if (question.partition, question.offset) not in self._completed
         ]
-        for partition, questions in self.questions.items():
-            end = questions[-1].offset + 1 if questions else 0
-            if self.committed.get(partition, 0) != end:
-                at = self.committed.get(partition, 0)
-                left.append(f"partition {partition} is committed up to {at} of {end}")
+        for partition, offsets in self._offsets.items():
+            at = self.commits[partition].offset if partition in self.commits else 0
+            if offsets and at != offsets[-1] + 1:
+                left.append(f"partition {partition} is committed up to {at} of {offsets[-1] + 1}")
         return left
-
-
-def draw_weather(rng: random.Random, *, disturbed: bool) -> Weather:
-    bad = rng.random() < 0.75
-    return Weather(
-        disturbed=disturbed,
-        calm_at=rng.randrange(2_500, 5_000),
-        refused=rng.uniform(0, 0.3) if bad else 0.0,
-        commit_fails=rng.uniform(0, 0.4) if bad else 0.0,
-        redelivered=0.05 if bad else 0.0,
-        model_fails=rng.uniform(0, 0.3),
-        hangs=rng.uniform(0, 0.1),
-        stubborn=rng.uniform(0, 0.5),
-        operator=rng.choice((0.0, 0.01)) if disturbed else 0.0,
-    )
-
-
-def draw_policy(rng: random.Random) -> Policy:
-    high = rng.randrange(2, 12)
-    return Policy(
-        slots=rng.randrange(1, 6),
-        high=high,
-        low=rng.randrange(high),
-        drain=rng.randrange(50, 500),
-        republish=rng.randrange(10, 60),
-        # Longer than the most stubborn run: a slot given away while its run goes on is no slot.
-        cancel_grace=2 * Weather.ENDING,
-        cadence=CadencePolicy(
-            records=rng.randrange(1, 12),
-            interval=rng.randrange(10, 200),
-            backoff=rng.randrange(10, 100),
-        ),
-    )
-
-
-def draw_log(rng: random.Random) -> Log:
-    """Offsets have gaps, keys repeat, records come in bursts; some are poison, some in a hurry."""
-    partitions = rng.randrange(1, 5)
-    keys = [f"key-{number}" for number in range(rng.randrange(1, 13))]
-    keyless = rng.choice((0.0, 0.3, 1.0))
-    hurried = rng.choice((0.0, 0.2))
-    offsets = [rng.randrange(5) for _ in range(partitions)]
-    questions: dict[int, list[Question]] = {partition: [] for partition in range(partitions)}
-    now = 0
-    for _ in range(rng.randrange(60, 151)):
-        now += rng.choice((0, 0, 0, rng.randrange(60)))
-        partition = rng.randrange(partitions)
-        questions[partition].append(
-            Question(
-                partition,
-                offsets[partition],
-                None if rng.random() < keyless else rng.choice(keys),
-                now,
-                now + rng.randrange(-50, 1_500) if rng.random() < hurried else None,
-                POISON if rng.random() < 0.04 else None,
-            )
-        )
-        offsets[partition] += 1 if rng.random() < 0.8 else rng.randrange(2, 6)
-    return Log({partition: tuple(found) for partition, found in questions.items()})

@@ -30,6 +30,9 @@ class Ledger:
         # a dict would walk over the holes.
         self._outstanding: OrderedDict[int, float] = OrderedDict()
         self._end = recovered.committed
+        self._done_end = recovered.committed
+        """One past the highest that is done. Holes behind are not said to be: where only waiting
+        records lie between them, they would fill the map for nothing."""
         self._recovered = recovered
         self._claims = claims
 
@@ -52,7 +55,7 @@ class Ledger:
         if offset < self._end:
             return False
         if offset in self._recovered or self._claims.hold(offset, timestamp):
-            self._end = offset + 1
+            self._end = self._done_end = offset + 1
             return True
         return False
 
@@ -66,6 +69,7 @@ class Ledger:
 
     def resolve(self, offset: int) -> None:
         del self._outstanding[offset]
+        self._done_end = max(self._done_end, offset + 1)
 
     def oldest(self) -> Outstanding | None:
         """Which record holds the commit back, and since when."""
@@ -83,7 +87,8 @@ class Ledger:
         Without what is claimed and has not turned up.
         """
         committed, end = self.committable(), self._end
-        seen = list(gaps(committed, self._outstanding, end))
+        holes = gaps(committed, self._outstanding, end)
+        seen = [hole for hole in holes if hole[0] < self._done_end]
         unseen = [(max(a, end), b) for a, b in self._recovered.ranges if b > end]
         if seen and unseen and seen[-1][1] == unseen[0][0]:
             seen[-1:], unseen[:1] = [(seen[-1][0], unseen[0][1])], []
