@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench acceptance broker serve lock schemas
+.PHONY: help demo test check sim chaos bench acceptance broker serve lock schemas
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -20,6 +20,12 @@ check: $(READY)  ## ruff, mypy strict, the import law
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/test_architecture.py
+
+sim: $(READY)  ## the guarantees in so many simulated worlds: make sim [SEEDS=3000]
+	PENSTOCK_SIM_SEEDS=$(or $(SEEDS),3000) $(BIN)/pytest -q tests/simulation/test_simulation.py
+
+chaos: $(READY)  ## members killed at random on a real Kafka, again and again: make chaos [KILLS=20]
+	PENSTOCK_CHAOS_KILLS=$(or $(KILLS),20) $(BIN)/pytest -q -rP tests/chaos -k random
 
 bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same run
 	$(BIN)/python -m tests.bench $(ARGS)

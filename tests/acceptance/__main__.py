@@ -3,20 +3,30 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import orjson
 
 from penstock.local.broker import broker
 from tests.acceptance.backlog import backlog
+from tests.acceptance.crashes import crashes
 from tests.acceptance.deadline import deadline
+from tests.acceptance.duplicates import duplicates
+from tests.acceptance.fault_points import fault_points
 from tests.acceptance.outcome import Outcome
+from tests.acceptance.recovery import recovery
 from tests.acceptance.restart import restart
+from tests.acceptance.slow_head import slow_head
 
 SCENARIOS: dict[str, Callable[[str], Awaitable[Outcome]]] = {
     "backlog": backlog,
+    "crashes": crashes,
     "deadline": deadline,
+    "duplicates": duplicates,
+    "fault-points": fault_points,
+    "recovery": recovery,
     "restart": restart,
+    "slow-head": slow_head,
 }
 
 
@@ -29,14 +39,23 @@ async def run(names: Iterable[str]) -> bool:
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
                 outcome = await SCENARIOS[name](kafka.bootstrap_servers)
-            except (AssertionError, TimeoutError) as error:
-                outcome = Outcome(wrong=[str(error) or type(error).__name__])
+            except (AssertionError, TimeoutError, ExceptionGroup) as error:
+                outcome = Outcome(wrong=list(_told(error)))
         all_ok = all_ok and outcome.ok
         line = {"name": name, "ok": outcome.ok, "figures": outcome.figures}
         if not outcome.ok:
             line["broken"] = outcome.wrong + outcome.beyond
         print(orjson.dumps(line).decode(), flush=True)
     return all_ok
+
+
+def _told(error: Exception) -> Iterator[str]:
+    """By all that went wrong at once."""
+    if isinstance(error, ExceptionGroup):
+        for one in error.exceptions:
+            yield from _told(one)
+    else:
+        yield str(error) or type(error).__name__
 
 
 if __name__ == "__main__":

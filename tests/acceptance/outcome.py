@@ -1,7 +1,8 @@
 """What a scenario found out."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,14 @@ class Outcome:
     def promise(self, what: str, *, kept: bool) -> None:
         if not kept:
             self.wrong.append(what)
+
+    @contextmanager
+    def promised(self) -> Iterator[None]:
+        """What is asserted in the block is a promise."""
+        try:
+            yield
+        except AssertionError as error:
+            self.wrong.append(str(error))
 
     def bound(self, what: str, *, kept: bool) -> None:
         if not kept:

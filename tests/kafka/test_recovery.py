@@ -46,10 +46,10 @@ class World:
     asked: dict[int, int] = field(default_factory=dict)
     """Offset to timestamp."""
 
-    async def ask(self, count: int, timestamp: int = NOW_MS) -> None:
+    async def ask(self, count: int, timestamp: int = NOW_MS, partition: int = 0) -> None:
         for _ in range(count):
             sent = await self.producer.send_and_wait(
-                self.topics.name("questions"), b"?", partition=0, timestamp_ms=timestamp
+                self.topics.name("questions"), b"?", partition=partition, timestamp_ms=timestamp
             )
             self.asked[sent.offset] = sent.timestamp
 
@@ -70,7 +70,12 @@ class World:
         }
 
     async def say(
-        self, topic: str, *said: Any, timestamp: int | None = None, group: str = "group"
+        self,
+        topic: str,
+        *said: Any,
+        timestamp: int | None = None,
+        group: str = "group",
+        partition: int = 0,
     ) -> None:
         name = self.topics.name(topic)
         headers = [("ce_source", envelope.source(self.topics.name(group)).encode())]
@@ -79,7 +84,7 @@ class World:
                 name,
                 value if isinstance(value, bytes | None) else orjson.dumps(value),
                 key=b"k",
-                partition=0,
+                partition=partition,
                 timestamp_ms=timestamp,
                 headers=headers,
             )
@@ -95,10 +100,16 @@ class World:
         await self.say("tokens", *said, **more)
 
     async def commit(
-        self, offset: int, done: str = "", position: int = 0, *, clean: bool = False
+        self,
+        offset: int,
+        done: str = "",
+        position: int = 0,
+        partition: int = 0,
+        *,
+        clean: bool = False,
     ) -> None:
         head = Head(offset, done, Bookmark(position, 1), clean)
-        await self.operator.reset(offset, metadata.write(head, "somebody"))
+        await self.operator.reset(offset, metadata.write(head, "somebody"), partition)
 
     async def arrival(self) -> Arrival:
         return (await self.recovery.recover([0]))[0]
@@ -203,6 +214,41 @@ async def test_what_lies_before_the_bookmark_is_not_read_again(
         assert await kafka.done() == [2]
 
 
+@pytest.mark.parametrize("ours", [1, 2])
+async def test_completions_count_where_the_topic_had_fewer_partitions_and_where_it_has_more(
+    bootstrap_servers: str, topics: Topics, ours: int
+) -> None:
+    """Whether we have noticed or not: others may have."""
+    completions = Target(topics.name("completions"), ours, 2**20)
+    async with world(bootstrap_servers, topics, completions=completions) as kafka:
+        await kafka.operator.add_partitions("questions", 2)
+        await kafka.ask(3, partition=1)
+        await kafka.commit(0, partition=1)
+        await kafka.say("completions", kafka.completion(0, partition=1))
+        await kafka.operator.add_partitions("completions", 2)
+        await kafka.producer.client.force_metadata_update()
+        await kafka.say("completions", kafka.completion(1, partition=1), partition=1)
+        found = (await kafka.recovery.recover([1]))[1].recovered
+        held = [found.claims.hold(offset, at) for offset, at in kafka.asked.items()]
+        assert held == [True, True, False]
+        assert found.bookmark == Bookmark(0, 1)
+        assert found.end == Bookmark(1, ours)
+
+
+@pytest.mark.parametrize(("offset", "done"), [(3, ""), (0, encode(DoneBeyond(0, ((2, 3),))))])
+async def test_a_commit_that_goes_beyond_the_log_is_about_another(
+    bootstrap_servers: str, topics: Topics, offset: int, done: str
+) -> None:
+    async with world(bootstrap_servers, topics) as kafka:
+        await kafka.ask(2)
+        await kafka.say("completions", kafka.completion(1))
+        await kafka.commit(offset, done, position=1)
+        assert (await kafka.recovered()).done == DoneBeyond(0)
+        assert +kafka.recovery.resets == {"truncated": 1}
+        # What is said of this log counts, wherever it stands.
+        assert await kafka.done() == [1]
+
+
 async def test_only_what_nobody_has_done_was_lost_to_the_retention(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +262,7 @@ async def test_only_what_nobody_has_done_was_lost_to_the_retention(
         assert found.done == DoneBeyond(5, ((5, 6),))
         [line] = heard.said("the retention took questions")
         assert line["offsets"] == len({1, 3})
-        assert kafka.recovery.resets == {"retention": 1, "truncated": 0}
+        assert +kafka.recovery.resets == {"retention": 1}
 
 
 async def test_a_completion_is_found_by_its_question(

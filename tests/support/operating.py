@@ -70,16 +70,22 @@ class Operator:
         await self.admin.create_partitions({name: NewPartitions(total)})
         await self._led(name, total)
 
-    async def recreate(self, topic: str, partitions: int = 1) -> None:
-        """Another topic by the same name."""
+    async def recreate(self, topic: str) -> None:
+        """Another topic of one partition by the same name."""
+        await self.delete(topic)
+        await self.create(topic)
+
+    async def delete(self, topic: str) -> None:
+        await self.admin.delete_topics([self.topics.name(topic)])
+
+    async def create(self, topic: str) -> None:
         name = self.topics.name(topic)
-        await self.admin.delete_topics([name])
-        new = NewTopic(name, partitions, 1)
+        new = NewTopic(name, 1, 1)
         async with asyncio.timeout(READY_SECONDS):
             # The name is free again when all brokers know, and nobody tells when that is.
             while (await self.admin.create_topics([new])).topic_errors[0][1]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        await self._led(name, partitions)
+        await self._led(name, 1)
 
     async def _led(self, name: str, partitions: int) -> None:
         async with asyncio.timeout(READY_SECONDS):
