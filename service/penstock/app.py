@@ -28,7 +28,8 @@ from penstock.job import Job
 from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
-from penstock.kafka.recovery import Recovery, Scope
+from penstock.kafka.recovery import Recovery
+from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import FLIGHT, SESSION_TIMEOUT_MS, KafkaSource, Leaving

@@ -16,7 +16,8 @@ from penstock.core.facts import Head, Recovered
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import LostPartitionsError
 from penstock.kafka.codec import Delivery
-from penstock.kafka.recovery import Recovery, Scope
+from penstock.kafka.recovery import Recovery
+from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
 from penstock.kafka.source import MAX_BATCH, KafkaSource, Leaving, OnAssigned, OnRevoked

@@ -9,7 +9,7 @@ from penstock.core.claims import Claims
 
 def test_nothing_is_claimed_at_first() -> None:
     claims = Claims(7, 100)
-    assert claims.end == 7
+    assert claims.claimed_end == 7
     assert not claims.hold(7, 0)
 
 
@@ -20,7 +20,7 @@ def test_a_claim_holds_for_that_record_only() -> None:
     assert not claims.hold(9, 1_001)
     assert not claims.hold(8, 1_000)
     assert not claims.hold(10, 1_000)
-    assert claims.end == 10
+    assert claims.claimed_end == 10
 
 
 def test_the_later_one_in_the_log_wins() -> None:
@@ -35,7 +35,7 @@ def test_what_the_commit_covers_is_of_no_interest() -> None:
     claims = Claims(7, 100)
     claims.add(6, 1_000)
     claims.add(0, 1_000)
-    assert claims.end == 7
+    assert claims.claimed_end == 7
     assert not claims.hold(6, 1_000)
     assert not claims.hold(0, 1_000)
 
@@ -55,9 +55,9 @@ def test_where_the_log_ends_claims_end() -> None:
     claims = Claims(7, 9)
     for offset in (9, 10, 10**18):
         claims.add(offset, 1_000)
-    assert claims.end == 7
+    assert claims.claimed_end == 7
     claims.add(8, 1_000)
-    assert claims.end == 9
+    assert claims.claimed_end == 9
     assert [claims.hold(offset, 1_000) for offset in (7, 8, 9, 10)] == [False, True, False, False]
 
 
@@ -79,7 +79,7 @@ def test_it_agrees_with_a_dictionary(start: int, said: list[tuple[int, int]], en
         claims.add(offset, timestamp)
         if start <= offset < end:
             naive[offset] = timestamp
-    assert claims.end == max(naive, default=start - 1) + 1
+    assert claims.claimed_end == max(naive, default=start - 1) + 1
     for offset in range(-4, 42):
         for timestamp in range(-1, 4):
             assert claims.hold(offset, timestamp) == (naive.get(offset) == timestamp)

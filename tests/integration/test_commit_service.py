@@ -1,9 +1,11 @@
 """What holds a commit back, and completions of which nobody knows whether they have arrived."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
+from aiokafka.protocol.produce import ProduceRequest
 
 from penstock import loop
 from penstock.errors import KafkaError, PublishError, UnknownOutcomeError
@@ -149,3 +151,25 @@ async def test_as_long_as_nobody_can_look_nothing_is_sent_again(
         await talk.ask_all(IDS, key=b"k")
         await _each_once(talk)
         assert len(heard.said("a completion was refused")) == 2
+
+
+async def test_a_request_without_an_answer_holds_up_no_end(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = asyncio.Event()
+    async with stage(bootstrap_servers, topics) as on:
+        async with on.serving(drain=False) as (service, talk):
+            producer = service.sink._producer
+            send = producer.client.send
+
+            async def unheard(node: int, request: Any, **named: Any) -> Any:
+                if isinstance(request, ProduceRequest):
+                    sent.set()
+                    await asyncio.get_running_loop().create_future()
+                return await send(node, request, **named)
+
+            monkeypatch.setattr(producer.client, "send", unheard)
+            await talk.ask_all(["first"])
+            await sent.wait()
+        # It is not waited for, nor left behind.
+        assert producer._sender.sender_task.done()

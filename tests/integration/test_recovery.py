@@ -228,7 +228,7 @@ async def test_completions_that_the_retention_took_are_said_to_be_lost(
     opening_commits_only: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    heard = hear(monkeypatch, recovery)
+    heard = hear(monkeypatch, completed)
     async with stage(bootstrap_servers, topics) as on:
         async with on.serving(drain=False, **opening_commits_only) as (_, talk):
             await talk.ask_all(IDS, key=b"k")

@@ -20,7 +20,8 @@ from penstock.errors import KafkaError
 from penstock.events import envelope
 from penstock.kafka import metadata, recovery, stretch
 from penstock.kafka.codec import Raw
-from penstock.kafka.recovery import Arrival, Recovery, Scope
+from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
 from penstock.kafka.token_tail import UNKNOWN, Said

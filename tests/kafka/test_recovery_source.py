@@ -15,7 +15,8 @@ from penstock.core.bookmark import Bookmark
 from penstock.core.facts import Head, Recovered
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import arrivals, source
-from penstock.kafka.recovery import Arrival, Recovery, Scope
+from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
 from penstock.kafka.source import KafkaSource

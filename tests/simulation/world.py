@@ -153,7 +153,7 @@ def _arrived(event: Assigned) -> str:
     """What was found out, on one line."""
     return "Assigned " + "; ".join(
         f"{partition} (epoch {event.epochs[partition]}): {found.done.committed} and "
-        f"{found.done.ranges} are done, claims up to {found.claims.end}, completions "
+        f"{found.done.ranges} are done, claims up to {found.claims.claimed_end}, completions "
         f"{found.bookmark.position} to {found.end.position}, unclean below {found.unclean_below}"
         for partition, found in event.recovered.items()
     )

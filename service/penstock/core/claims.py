@@ -11,23 +11,23 @@ class Claims:
 
     Args:
         start: offsets below are of no interest; the last commit covers them.
-        end: of the log; at or above it there is no record that could be done.
+        log_end: of the partition; at or above it there is no record that could be done.
     """
 
-    def __init__(self, start: int = 0, end: int = 0) -> None:
+    def __init__(self, start: int = 0, log_end: int = 0) -> None:
         # Eight bytes an offset, for after a lost commit it may be every record of the partition.
         self._start = start
-        self._end = end
+        self._log_end = log_end
         self._timestamps = array("q")
 
     @property
-    def end(self) -> int:
+    def claimed_end(self) -> int:
         """One past the highest offset that is claimed."""
         return self._start + len(self._timestamps)
 
     def add(self, offset: int, timestamp: int) -> None:
         """The later one in the log wins. `timestamp` in Unix milliseconds."""
-        if not self._start <= offset < self._end:
+        if not self._start <= offset < self._log_end:
             return
         at = offset - self._start
         if at >= len(self._timestamps):

@@ -45,7 +45,7 @@ class Ledger:
     @property
     def claimed(self) -> bool:
         """Whether completions claim records that have not turned up yet."""
-        return self._end < self._claims.end
+        return self._end < self._claims.claimed_end
 
     def skip(self, offset: int, timestamp: int) -> bool:
         """True if the record was done before this assignment; it counts as done.

@@ -7,10 +7,8 @@ An error is never "nothing there".
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import orjson
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,15 +16,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
-from penstock.core.claims import Claims
-from penstock.core.duplicates import Asked
 from penstock.core.facts import Recovered
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
 from penstock.events import envelope
 from penstock.kafka import metadata
 from penstock.kafka.codec import Raw
-from penstock.kafka.sink import Target
+from penstock.kafka.completed import Completions, Search, json_object
+from penstock.kafka.scope import CLOCK_SKEW, Scope
 from penstock.kafka.stretch import Reader, Stretch, in_time, reader
 from penstock.kafka.token_tail import TokenTail
 
@@ -36,36 +33,7 @@ MARGIN = 3.0
 TAIL = 20_000
 """Token events of a partition that are read back at most."""
 
-ASKED = 100_000
-"""Completions of a partition that are read back at most for the ids that were asked before."""
-
-CLOCK_SKEW = 60.0
-"""Seconds by which the clocks of brokers and members may differ."""
-
 log = structlog.get_logger("penstock.kafka")
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Where to look, and how far back.
-
-    Args:
-        questions: the topic.
-        group: its consumer group.
-        completions: the topic that says what is done.
-        tokens: the topic that says how far a cut off run had come.
-        window_ms: how long an id is not asked again.
-        longest_run: seconds a run takes at most.
-        hold: seconds after which runs that we cannot know of have ended.
-    """
-
-    questions: str
-    group: str
-    completions: Target
-    tokens: Target
-    window_ms: int
-    longest_run: float
-    hold: float
 
 
 class Arrival(NamedTuple):
@@ -73,46 +41,6 @@ class Arrival(NamedTuple):
 
     recovered: Recovered
     tail: TokenTail
-
-
-@dataclass(slots=True)
-class _Search:
-    """What is found out about one partition.
-
-    Args:
-        done: where to begin, and what the last commit says is done beyond.
-        bookmark: of the last commit; None: every completion counts.
-        again: an operator wants everything to be done again from here on.
-        replaced: the log is another one than the last commit knew.
-        unread: questions that the retention took and nobody has read.
-        clean: whether no run was cut off.
-        end: of the partition's log; nothing of it can have been started behind.
-        since: Unix milliseconds; what was asked earlier, nobody can repeat any more.
-        claimed_from: by partition of the completions, the position from which they claim.
-    """
-
-    done: DoneBeyond
-    bookmark: Bookmark | None = None
-    again: bool = False
-    replaced: bool = False
-    unread: int = 0
-    clean: bool = False
-    later: bool = False
-    end: int = 0
-    since: int = 0
-    claims: Claims = field(default_factory=Claims)
-    claimed_from: dict[int, int] = field(default_factory=dict)
-    asked: list[tuple[str, Asked]] = field(default_factory=list)
-
-
-_LARGEST = 2**63 - 1
-"""Of Kafka's numbers."""
-
-
-class _Source(NamedTuple):
-    partition: int
-    offset: int
-    timestamp: int
 
 
 class Recovery:
@@ -129,6 +57,7 @@ class Recovery:
         self._clock = clock
         self._finding = asyncio.Lock()
         self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
+        self._completions = Completions(scope, clock, self._admin)
 
     async def start(self) -> None:
         await self._admin.start()
@@ -157,7 +86,7 @@ class Recovery:
                 seconds = self._scope.hold + MARGIN
                 log.warning("a later release wrote the last commit; it may end", seconds=seconds)
                 await asyncio.sleep(seconds)
-            ends = await self._read_completions(topics, searches)
+            ends = await self._completions.read(topics, searches)
             arrivals = {}
             for partition, search in searches.items():
                 tail = TokenTail()
@@ -172,21 +101,10 @@ class Recovery:
         return arrivals
 
     async def find(self, question: Raw, since: float) -> int | None:
-        """Where the completion of a question is, that was sent at that time, in Unix seconds: the
-        first, if there are more.
-        """
-        wanted = _Source(question.partition, question.offset, question.timestamp_ms)
-        place = self._completions(question.partition % self._scope.completions.partitions)
-        found = None
+        """Where the first completion of a question is that was sent then, in Unix seconds."""
         # One at a time: where one outcome is unknown, so are many.
         async with self._finding, reader(self._client, self._clock) as topics:
-            whole = await topics.whole([place])
-            start = (await topics.since(whole, since - CLOCK_SKEW))[place]
-            stretch = {place: Stretch(start, whole[place].end)}
-            async for record in topics.read("completions", stretch):
-                if found is None and self._source(_json(record.value)) == wanted:
-                    found = int(record.offset)
-        return found
+            return await self._completions.find(topics, question, since)
 
     async def _commits(
         self, places: Iterable[TopicPartition]
@@ -202,7 +120,7 @@ class Recovery:
 
     def _begin(
         self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, *, anew: bool
-    ) -> _Search:
+    ) -> Search:
         search = _as_committed(place, commit)
         known, committed = search.done, search.done.committed
         highest = search.done.ranges[-1][1] if search.done.ranges else committed
@@ -214,7 +132,7 @@ class Recovery:
                 start=log_.start,
                 end=log_.end,
             )
-            return _Search(DoneBeyond(log_.start), replaced=True)
+            return Search(DoneBeyond(log_.start), replaced=True)
         if committed < log_.start:
             search.done = search.done.after(log_.start)
             if committed >= 0:
@@ -230,113 +148,6 @@ class Recovery:
             partition=partition,
             offsets=records,
         )
-
-    # --- completions --------------------------------------------------------------------------
-
-    async def _read_completions(
-        self, topics: Reader, searches: Mapping[int, _Search]
-    ) -> dict[int, Bookmark]:
-        """Fills the claims and what was asked; gives where the completions end."""
-        ours = self._scope.completions.partitions
-        places = await self._places(searches)
-        whole = await topics.whole(sorted(set().union(*places.values())))
-        # Only now: no completion up to these ends is about a record behind the log's.
-        questions = {TopicPartition(self._scope.questions, p): s for p, s in searches.items()}
-        for place, log_ in (await topics.whole(questions)).items():
-            search = questions[place]
-            search.end = log_.end
-            search.claims = Claims(search.done.committed, log_.end)
-        await self._open_windows(topics, searches)
-        since = min(search.since for search in searches.values()) / 1000
-        recent = await topics.since(whole, since)
-        starts = {place: max(recent[place], whole[place].end - ASKED) for place in whole}
-        for partition, search in searches.items():
-            for place in places[partition]:
-                start = _claims_begin(partition, search, place.partition, whole[place])
-                search.claimed_from[place.partition] = start
-                starts[place] = min(starts[place], start)
-        stretches = {place: Stretch(starts[place], whole[place].end) for place in whole}
-        async for record in topics.read("completions", stretches):
-            self._note(searches, record.partition, record.offset, _json(record.value))
-        return {
-            partition: Bookmark(whole[self._completions(partition % ours)].end, ours)
-            for partition in searches
-        }
-
-    async def _open_windows(self, topics: Reader, searches: Mapping[int, _Search]) -> None:
-        """An id repeats one of before by the timestamps of the records, and the one that comes
-        first may have waited for long.
-        """
-        window = self._scope.window_ms
-        for search in searches.values():
-            search.since = int(self._clock.wall() * 1000) - window
-        unread = {
-            TopicPartition(self._scope.questions, partition): Stretch(at, at + 1)
-            for partition, search in searches.items()
-            if (at := search.done.committed) < search.end and window
-        }
-        async for record in topics.read("questions", unread):
-            if record.timestamp >= 0:
-                search = searches[record.partition]
-                search.since = min(search.since, record.timestamp - window)
-
-    def _note(
-        self, searches: Mapping[int, _Search], partition: int, position: int, said: dict[str, Any]
-    ) -> None:
-        source = self._source(said)
-        search = searches.get(source.partition) if source is not None else None
-        if source is None or search is None:
-            return
-        if source.offset >= search.done.committed:
-            # The record itself comes, and brings its id along.
-            if not search.again and position >= search.claimed_from.get(partition, position):
-                search.claims.add(source.offset, source.timestamp)
-        elif _asks(said):
-            at = min(source.timestamp, int(self._clock.wall() * 1000))
-            if at >= search.since:
-                asked = Asked(source.offset, source.timestamp, at)
-                search.asked.append((str(said.get("question_id")), asked))
-
-    async def _places(self, searches: Mapping[int, _Search]) -> dict[int, set[TopicPartition]]:
-        """Where each partition's completions are, or were: the topic may have been given more
-        partitions since the last commit, and since we looked at it.
-        """
-        now = await self._partitions_now()
-        ours = self._scope.completions.partitions
-        return {
-            partition: {
-                self._completions(partition % count)
-                for count in (ours, now, search.bookmark.partitions if search.bookmark else ours)
-                if 0 < count <= max(now, ours)
-            }
-            for partition, search in searches.items()
-        }
-
-    async def _partitions_now(self) -> int:
-        # All topics: to ask for one by its name creates it, where the brokers are set so.
-        for topic in await in_time(self._admin.describe_topics()):
-            if topic["topic"] == self._scope.completions.topic and topic["error_code"] == 0:
-                return len(topic["partitions"])
-        raise KafkaError(f"topic {self._scope.completions.topic} cannot be described")
-
-    def _completions(self, partition: int) -> TopicPartition:
-        return TopicPartition(self._scope.completions.topic, partition)
-
-    def _source(self, said: dict[str, Any]) -> _Source | None:
-        """Which question of ours a completion ends; not that of a replay, which asks again."""
-        try:
-            source = said["source"]
-            ours = source["topic"] == self._scope.questions and source["group"] == self._scope.group
-            if said["type"] != "completion" or not ours or said.get("replay"):
-                return None
-            found = _Source(
-                int(source["partition"]), int(source["offset"]), int(source["timestamp"])
-            )
-        except (KeyError, TypeError, ValueError):
-            return None
-        return found if all(-1 <= number <= _LARGEST for number in found) else None
-
-    # --- tokens -------------------------------------------------------------------------------
 
     async def _read_tokens(self, topics: Reader, partition: int, below: int) -> TokenTail:
         tokens = self._scope.tokens
@@ -356,7 +167,7 @@ class Recovery:
             tail.read_from = min(tail.read_from, record.timestamp + CLOCK_SKEW * 1000)
             if envelope.text_header(record.headers, "ce_source") != ours:
                 continue
-            said = _json(record.value)
+            said = json_object(record.value)
             try:
                 tail.saw(said["question_id"], int(said["sequence"]), int(said["attempt"]))
             except (KeyError, TypeError, ValueError):
@@ -364,11 +175,11 @@ class Recovery:
         return tail
 
 
-def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
+def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> Search:
     offset, text = commit.offset, commit.metadata or ""
     if offset < 0:
         # Before the first commit nothing is started.
-        return _Search(DoneBeyond(-1), clean=True)
+        return Search(DoneBeyond(-1), clean=True)
     try:
         last = metadata.read(offset, text)
     except metadata.ForeignError as error:
@@ -378,43 +189,16 @@ def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> _Search:
             offset=offset,
             reason=str(error),
         )
-        return _Search(DoneBeyond(offset), again=True)
+        return Search(DoneBeyond(offset), again=True)
     except metadata.LaterVersionError as error:
         log.warning(
             "a later release wrote the last commit", partition=place.partition, reason=str(error)
         )
-        return _Search(DoneBeyond(offset), later=True)
-    return _Search(last.done, last.bookmark, clean=last.clean)
+        return Search(DoneBeyond(offset), later=True)
+    return Search(last.done, last.bookmark, clean=last.clean)
 
 
-def _asks(said: Mapping[str, Any]) -> bool:
-    """Whether the same id asked once more repeats it: not where there was nothing to be asked."""
-    undecodable = said.get("status") == "failed" and not said.get("attempts")
-    return said.get("status") != "duplicate" and not said.get("redrive") and not undecodable
-
-
-def _claims_begin(partition: int, search: _Search, place: int, whole: Stretch) -> int:
-    if search.again:
-        return whole.end
-    if search.bookmark is None or search.bookmark.partitions <= 0:
-        return whole.start
-    if place != partition % search.bookmark.partitions:
-        # The topic had or has another number of partitions.
-        return whole.start
-    position = search.bookmark.position
-    if whole.start <= position <= whole.end:
-        return position
-    log.warning(
-        "completions behind the last commit are gone; what they ended may be answered again",
-        partition=partition,
-        bookmark=position,
-        start=whole.start,
-        end=whole.end,
-    )
-    return whole.start
-
-
-def _arrival(partition: int, search: _Search, end: Bookmark, tail: TokenTail) -> Arrival:
+def _arrival(partition: int, search: Search, end: Bookmark, tail: TokenTail) -> Arrival:
     begin = search.claimed_from[partition % end.partitions]
     recovered = Recovered(
         done=search.done,
@@ -425,11 +209,3 @@ def _arrival(partition: int, search: _Search, end: Bookmark, tail: TokenTail) ->
         asked=search.asked,
     )
     return Arrival(recovered, tail)
-
-
-def _json(value: bytes | None) -> dict[str, Any]:
-    try:
-        said = orjson.loads(value or b"")
-    except orjson.JSONDecodeError:
-        return {}
-    return said if isinstance(said, dict) else {}
