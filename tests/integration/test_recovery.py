@@ -8,7 +8,7 @@ import pytest
 
 from penstock.errors import CommitError
 from penstock.events.completion import Completion
-from penstock.kafka import metadata, recovery
+from penstock.kafka import completed, metadata, recovery
 from penstock.kafka.codec import Delivery
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource
