@@ -13,7 +13,7 @@ from aiokafka.structs import OffsetAndMetadata
 from penstock.kafka.admin import admin
 from penstock.kafka.security import client_arguments
 from tests.acceptance.outcome import Outcome
-from tests.support.processes import Running, calls, models, service
+from tests.support.processes import Running, calls, cpu_seconds, models, service
 from tests.support.traffic import Event, World, asking, everything, reading, world
 
 PACES = {"first_token_ms": 20, "token_ms": 2, "tokens": 8}
@@ -24,6 +24,8 @@ NEARLY = 0.9
 TIMEOUT_MS = 590_000
 AS_FAST = 0.8
 """As without the slow one at least."""
+CPU = 1.2
+"""Times what a question costs without it at most."""
 LOOK_SECONDS = 0.2
 METADATA_BYTES = 4_096
 
@@ -34,7 +36,7 @@ async def slow_head(
     """All in one partition, without an order: first without the slow one, for comparison."""
     outcome = Outcome()
     ids = [f"q{number}" for number in range(questions)]
-    alone = await _alone(servers, ids, slots)
+    alone, cpu_alone = await _alone(servers, ids, slots)
     # The others must be done before it nearly is.
     slow_seconds = max(slow_seconds, min(500, 10 + 1.4 * questions / alone))
     async with (
@@ -51,7 +53,9 @@ async def slow_head(
             service(kafka, provider, settings) as first,
             _watching_commits(kafka) as commits,
         ):
+            started = cpu_seconds(first.pid)
             await first.meanwhile(completions.until(questions), 60 + slow_seconds)
+            cpu_beside = _per_question(cpu_seconds(first.pid) - started, questions)
             await first.meanwhile(_nearly_told(slow_provider), 60 + slow_seconds)
             first.kill()
             assert await first.ended() == -signal.SIGKILL
@@ -69,12 +73,15 @@ async def slow_head(
         "slow_seconds": round(slow_seconds),
         "questions_per_second_alone": round(alone, 1),
         "questions_per_second_beside": round(beside, 1),
+        "cpu_ms_alone": cpu_alone,
+        "cpu_ms_beside": cpu_beside,
         "metadata_bytes_most": most,
         "committed_at_the_kill": last.offset,
         "slow_calls_again": slow_again,
         "other_calls_again": again,
     }
     outcome.bound(f"{AS_FAST:.0%} as fast as alone", kept=beside >= AS_FAST * alone)
+    outcome.bound(f"{CPU:.0%} of the work at most", kept=cpu_beside <= CPU * cpu_alone)
     outcome.promise(f"{METADATA_BYTES} bytes of metadata", kept=most <= METADATA_BYTES)
     outcome.promise("the slow one holds back the commit", kept=last.offset == 0)
     outcome.promise(f"the slow one is asked again once, not {slow_again}", kept=slow_again == 1)
@@ -85,8 +92,8 @@ async def slow_head(
     return outcome
 
 
-async def _alone(servers: str, ids: list[str], slots: int) -> float:
-    """Questions per second without the slow one."""
+async def _alone(servers: str, ids: list[str], slots: int) -> tuple[float, float]:
+    """Questions per second without the slow one, and the milliseconds of a processor for each."""
     async with (
         world(servers, "no-slow-head", partitions=1) as kafka,
         models(**PACES) as provider,
@@ -96,9 +103,11 @@ async def _alone(servers: str, ids: list[str], slots: int) -> float:
             await asker.ask_all(ids)
         settings = {"POOL__SLOTS": slots, "POOL__ORDERING": "none"}
         async with service(kafka, provider, settings) as running:
+            started = cpu_seconds(running.pid)
             await running.meanwhile(completions.until(len(ids)), 60 + len(ids) / 20)
+            cpu = _per_question(cpu_seconds(running.pid) - started, len(ids))
             await running.terminate()
-        return _rate(await everything(kafka, "completions"))
+        return _rate(await everything(kafka, "completions")), cpu
 
 
 def _settings(slots: int, slow: Running, seconds: float) -> Mapping[str, Any]:
@@ -114,6 +123,10 @@ def _settings(slots: int, slow: Running, seconds: float) -> Mapping[str, Any]:
         "MODELS__SLOW__API_BASE": slow.address,
         "MODELS__SLOW__API_KEY": "none",
     }
+
+
+def _per_question(seconds: float, questions: int) -> float:
+    return round(seconds * 1000 / questions, 2)
 
 
 def _rate(ended: list[Event]) -> float:

@@ -89,8 +89,8 @@ class Evidence:
 
     @property
     def running_at_deaths(self) -> dict[str, int]:
-        """By member that died, the questions it had begun and whose completion is by another or
-        by nobody.
+        """By member that died, the questions it had begun and not ended: whose completion is by
+        another or by nobody. More than its slots, where answers waited to be published.
         """
         ended = {_source(event): _member(event.body["model"]) for event in self.completions}
         dead = {death.member for death in self.deaths}

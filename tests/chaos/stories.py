@@ -21,9 +21,10 @@ DEATHS = {
     # The first is the opening one, and about a second lies between two.
     "commit-sent": "commit-sent:2",
     "commit-acknowledged": "commit-acknowledged:2",
-    "dead-letter-acknowledged": "dead-letter-acknowledged:6",
+    # The first ten are of those that cannot be read, and come before any run has ended.
+    "dead-letter-acknowledged": "dead-letter-acknowledged:18",
     "end-acknowledged": "end-acknowledged:40",
-    # The first that end are those that cannot be read, for they need no run.
+    # Of one of those ten.
     "end-without-a-run-acknowledged": "end-acknowledged:1",
     "recovery-begun": "recovery-begun:1",
     "recovery-read": "recovery-read:1",

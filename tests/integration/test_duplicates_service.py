@@ -1,5 +1,6 @@
 """The same id once more: one call, and a completion that says who was asked first."""
 
+import time
 from collections import Counter
 from typing import Any
 
@@ -13,7 +14,8 @@ from tests.support.stage import opening_commits_only, stage
 __all__ = ["opening_commits_only"]
 
 SAME = {"id": "same", "question": "?"}
-NOON = 1_700_000_000_000
+LONG_AGO = int(time.time() * 1000) - 3_600_000
+"""Long ago, and not so long that the retention takes it."""
 
 
 async def _of(talk: Conversation, offset: int, partition: int = 0) -> dict[str, Any]:
@@ -147,8 +149,8 @@ async def test_without_a_window_everything_is_asked(bootstrap_servers: str, topi
     async with stage(bootstrap_servers, topics) as on:
         for number in range(2):
             async with on.serving(duplicates={"window_ms": 0}) as (_, talk):
-                await talk.ask(SAME, timestamp_ms=NOON)
-                await talk.ask(SAME, timestamp_ms=NOON)
+                await talk.ask(SAME, timestamp_ms=LONG_AGO)
+                await talk.ask(SAME, timestamp_ms=LONG_AGO)
                 completions = await talk.completions(2 * (number + 1))
         assert {c.body["status"] for c in completions} == {"completed"}
         assert len(on.models.calls) == 4
@@ -158,14 +160,14 @@ async def test_the_window_is_between_the_records(bootstrap_servers: str, topics:
     async with stage(bootstrap_servers, topics) as on:
         window = {"window_ms": 60_000}
         async with on.serving(duplicates=window) as (service, talk):
-            for timestamp in (NOON, NOON + 60_000, NOON + 60_001):
+            for timestamp in (LONG_AGO, LONG_AGO + 60_000, LONG_AGO + 60_001):
                 await talk.ask(SAME, timestamp_ms=timestamp)
             first, inside, outside = [await _of(talk, offset) for offset in range(3)]
             assert _is_duplicate(inside, first)
             assert outside["status"] == "completed"
             # It waits for long, to go by the clock.
             service.source.pause([0])
-            await talk.ask(SAME, timestamp_ms=NOON + 60_002)
+            await talk.ask(SAME, timestamp_ms=LONG_AGO + 60_002)
         async with on.serving(duplicates=window) as (_, talk):
             assert _is_duplicate(await _of(talk, 3), outside)
         assert len(on.models.calls) == 2

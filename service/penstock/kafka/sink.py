@@ -88,11 +88,11 @@ class KafkaSink:
         sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way
         self._producer._closed = True  # noqa: SLF001
         if sender is not None:
-            pass
+            sender.cancel()
         await self._producer.client.close()
         if sender is not None:
             # Cancelled once, it waits for requests that nobody answers any more.
-            pass
+            sender.cancel()
             await asyncio.wait({sender}, timeout=STOP_SECONDS)
 
     def healthy(self) -> bool:
