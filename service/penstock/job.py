@@ -172,6 +172,14 @@ class Job:
 
     def drop(self) -> None:
         """Another process will answer this question."""
+        if self.started_at is not None and self.status is None:
+            record = self.delivery.record
+            log.warning(
+                "a question was cut off; it is asked again by who has its partition next",
+                question_id=self.delivery.question_id,
+                partition=record.partition,
+                offset=record.offset,
+            )
         self.stream.drop()
 
     def _too_large(self) -> bool:

@@ -13,8 +13,9 @@ def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
     match fact:
         case facts.Published() if job is not None:
             _ended(job)
-        case facts.Assigned(epochs):
-            log.info("partitions assigned", partitions=sorted(epochs))
+        case facts.Assigned(_, recovered):
+            offsets = {partition: found.done.committed for partition, found in recovered.items()}
+            log.info("partitions assigned", offsets=offsets)
         case facts.Revoking(partitions):
             log.info("partitions revoked; running questions finish", partitions=sorted(partitions))
         case facts.Release(partitions, heads):
