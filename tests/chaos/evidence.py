@@ -199,16 +199,12 @@ def _completed(
     speakers: Mapping[str, str],
     record: Callable[[str, Place], RecordId],
 ) -> Iterator[Moment]:
-    at = 0.0
-    for event in evidence.completions:
-        if event.partition == partition:
-            at = max(at, event.timestamp)
-            writer = _writer(event)[1]
-            member = speakers.get(writer, writer)
-            mine = record(member, _source(event))
-            first = event.body["duplicate_of"]
-            repeats = None if first is None else first["offset"]
-            yield at, 3, _later("completed", at, member, mine, repeats)
+    for at, event in _in_order(evidence.completions, partition):
+        writer = _writer(event)[1]
+        member = speakers.get(writer, writer)
+        first = event.body["duplicate_of"]
+        repeats = None if first is None else first["offset"]
+        yield at, 3, _later("completed", at, member, record(member, _source(event)), repeats)
 
 
 def _said(
@@ -217,15 +213,20 @@ def _said(
     speakers: Mapping[str, str],
     record: Callable[[str, Place], RecordId],
 ) -> Iterator[Moment]:
+    for at, event in _in_order(evidence.tokens, partition):
+        place, writer = _writer(event)
+        member, body = speakers.get(writer, writer), event.body
+        mine = record(member, place)
+        yield at, 2, _later("said", at, member, mine, body["sequence"], body["type"])
+
+
+def _in_order(events: Iterable[Event], partition: int) -> Iterator[tuple[float, Event]]:
+    """Of one partition, with times that never go back."""
     at = 0.0
-    for event in evidence.tokens:
+    for event in events:
         if event.partition == partition:
             at = max(at, event.timestamp)
-            place, writer = _writer(event)
-            member = speakers.get(writer, writer)
-            mine = record(member, place)
-            body = event.body
-            yield at, 2, _later("said", at, member, mine, body["sequence"], body["type"])
+            yield at, event
 
 
 def _let_go(evidence: Evidence, partition: int, to_wall: float) -> Iterator[Moment]:

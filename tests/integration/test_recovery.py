@@ -24,7 +24,7 @@ __all__ = ["commits", "opening_commits_only"]
 IDS = ["first", "second", "third"]
 RETENTION = 'penstock_log_resets_total{cause="retention"}'
 TRUNCATED = 'penstock_log_resets_total{cause="truncated"}'
-DONE_AGAIN = "the last commit's metadata is not ours"
+DONE_AGAIN = "the last commit is not of ours, as after --reset-offsets"
 
 
 async def _each_once(talk: Conversation, *ids: str) -> None:

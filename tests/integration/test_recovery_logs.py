@@ -27,7 +27,7 @@ FULL: dict[str, Any] = {"pool": {"slots": 1}, "intake": {"high": 2, "low": 1}}
 """Flags of a service that pauses a partition of which one runs and two wait."""
 RETENTION = 'penstock_log_resets_total{cause="retention"}'
 TRUNCATED = 'penstock_log_resets_total{cause="truncated"}'
-ANOTHER_LOG = "the log is another one than the last commit knew"
+ANOTHER_LOG = "the last commit is not of this log"
 
 
 def _count(talk: Conversation) -> Counter[str]:

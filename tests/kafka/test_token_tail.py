@@ -26,7 +26,7 @@ def test_of_which_nothing_was_said_begins() -> None:
 def test_where_not_everything_was_read_something_may_have_been_said() -> None:
     tail = TokenTail(below=10)
     tail.saw("a", 4, 1)
-    tail.cut_short = True
+    tail.read_from = 5
     assert tail.before(3, "a") == Said(4, 1)
     assert tail.before(4, "b") == UNKNOWN
     assert UNKNOWN.sequence + 1 == 0
@@ -36,7 +36,7 @@ def test_what_came_into_the_log_after_the_assignment_was_never_started_before() 
     """The same id may stand there all the same: somebody asked it before."""
     tail = TokenTail(below=10)
     tail.saw("a", 4, 1)
-    tail.cut_short = True
+    tail.read_from = 5
     assert tail.before(9, "a") == Said(4, 1)
     assert tail.before(10, "a") is None
     assert tail.before(11, "b") is None

@@ -1,5 +1,7 @@
 """What is found out about a partition that arrives? As `penstock.kafka.recovery` does it."""
 
+import math
+
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
@@ -64,10 +66,10 @@ class Search:
         topic = self.log.tokens[self.partition % len(self.log.tokens)]
         tail = TokenTail(below)
         start = 0 if self.tail is None else max(0, len(topic) - self.tail)
-        tail.cut_short = start > 0
-        for question_id, sequence, attempt, landed_at in topic[start:]:
-            tail.read_from = min(tail.read_from, landed_at)
+        for question_id, sequence, attempt, _ in topic[start:]:
             tail.saw(question_id, sequence, attempt)
+        if start > 0:
+            tail.read_from = min((said[3] for said in topic[start:]), default=math.inf)
         return tail
 
 

@@ -7,9 +7,18 @@ from penstock.core import facts
 from penstock.core.bookmark import Bookmark
 from penstock.core.failure import Failure, Kind
 from penstock.core.offset_map import DoneBeyond, encode
-from tests.simulation.scene import Scene
+from tests.simulation.scene import Actor, Scene
 
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
+
+
+def two_begun() -> tuple[Scene, Actor]:
+    """By the first member, at 10."""
+    scene = Scene(questions=2)
+    first = scene.enters()
+    first.opens(10)
+    assert first.fetches(10, 0, 1) == [0, 1]
+    return scene, first
 
 
 def test_4_revoked_while_recovering_an_empty_ledger_committed() -> None:
@@ -32,10 +41,7 @@ def test_4_revoked_while_recovering_an_empty_ledger_committed() -> None:
 
 
 def test_6_a_bookmark_beyond_a_landed_unacknowledged_completion() -> None:
-    scene = Scene(questions=2)
-    first = scene.enters()
-    first.opens(10)
-    first.fetches(10, 0, 1)
+    scene, first = two_begun()
     first.answers(11, 0)
     first.lands(12, 0)
     first.answers(13, 1)
@@ -50,10 +56,7 @@ def test_6_a_bookmark_beyond_a_landed_unacknowledged_completion() -> None:
 
 
 def test_6_sent_again_its_first_time_counts() -> None:
-    scene = Scene(questions=2)
-    first = scene.enters()
-    first.opens(10)
-    first.fetches(10, 0, 1)
+    scene, first = two_begun()
     first.answers(11, 0)
     first.lands(12, 0)
     first(13, facts.PublishFailed(first.record(0)))
@@ -71,10 +74,7 @@ def test_6_sent_again_its_first_time_counts() -> None:
 
 
 def test_6_an_acknowledgement_without_a_position_leaves_the_bookmark_where_it_is() -> None:
-    scene = Scene(questions=2)
-    first = scene.enters()
-    first.opens(10)
-    first.fetches(10, 0, 1)
+    _, first = two_begun()
     first.answers(11, 0)
     first.lands(11, 0)
     assert first.hears(12, 0, None).heads[0].bookmark == Bookmark(0, 1)
@@ -94,10 +94,7 @@ def test_7_crash_before_the_first_commit() -> None:
 
 
 def test_7_completions_of_a_group_without_a_commit_count_from_their_start() -> None:
-    scene = Scene(questions=2)
-    first = scene.enters()
-    first.opens(10)
-    first.fetches(10, 0, 1)
+    scene, first = two_begun()
     first.answers(11, 1)
     first.lands(12, 1)
     scene.log.commits.clear()
@@ -108,10 +105,7 @@ def test_7_completions_of_a_group_without_a_commit_count_from_their_start() -> N
 
 
 def test_13_a_late_periodic_commit_overwrites_the_final_one() -> None:
-    scene = Scene(questions=2)
-    first = scene.enters()
-    first.opens(10)
-    first.fetches(10, 0, 1)
+    scene, first = two_begun()
     first.answers(11, 0)
     late = first.hears(12, 0, first.lands(11, 0))
     first.answers(13, 1)

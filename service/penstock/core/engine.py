@@ -311,6 +311,9 @@ class Engine:
         if self._committing:
             heads = {number: head for number, _, head in self._committing}
             self._commands.append(facts.Commit(heads))
+        self._name_held_back(now)
+
+    def _name_held_back(self, now: float) -> None:
         for number, partition in self.partitions.items():
             if held := partition.held_back(now, self.policy.held_back):
                 record = RecordId(number, partition.epoch, held.offset)

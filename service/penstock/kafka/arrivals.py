@@ -55,10 +55,10 @@ class Arrivals:
         self,
         partitions: frozenset[int],
         *,
-        after: Awaitable[None] | None = None,
+        after: Callable[[], Awaitable[None]] | None = None,
         anew: bool = False,
     ) -> None:
-        """`after` something that has to end first. `anew`: see `Recovery.recover`."""
+        """`after` something that has to be done first. `anew`: see `Recovery.recover`."""
         if partitions and not self._closed:
             task = asyncio.ensure_future(self._arrive(partitions, after, anew=anew))
             self._tasks[task] = partitions
@@ -77,10 +77,14 @@ class Arrivals:
         await self.stop()
 
     async def _arrive(
-        self, partitions: frozenset[int], after: Awaitable[None] | None, *, anew: bool
+        self,
+        partitions: frozenset[int],
+        after: Callable[[], Awaitable[None]] | None,
+        *,
+        anew: bool,
     ) -> None:
         if after is not None:
-            await after
+            await after()
         left, backoff = set(partitions), FIRST_BACKOFF
         # Together, which is fast; then one by one, for one that cannot be read holds up no other.
         tries = [partitions]
@@ -96,9 +100,8 @@ class Arrivals:
     async def _tried(self, partitions: frozenset[int], *, anew: bool) -> bool:
         try:
             found = await self._recovery.recover(partitions, partitions if anew else frozenset())
-        except _FORBIDDEN as error:
-            self._failed(KafkaError(f"what is done cannot be read: {error}"))
-            raise asyncio.CancelledError from error
+        except _FORBIDDEN:
+            raise
         except (Exception, asyncio.CancelledError) as error:  # not to know is not to have nothing
             if _cancelled():
                 raise
@@ -113,7 +116,7 @@ class Arrivals:
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(KafkaError(f"a partition cannot arrive: {error!r}"))
+            self._failed(KafkaError(f"what is done cannot be read: {error}"))
 
 
 def _cancelled() -> bool:

@@ -35,8 +35,8 @@ class Search:
     Args:
         done: where to begin, and what the last commit says is done beyond.
         bookmark: of the last commit; None: every completion counts.
-        again: an operator wants everything to be done again from here on.
-        replaced: the log is another one than the last commit knew.
+        again: why everything is to be done again from here on, as an operator wants it.
+        replaced: what was committed, where that is not of this log.
         unread: questions that the retention took and nobody has read.
         clean: whether no run was cut off.
         later: a later release wrote the last commit.
@@ -49,8 +49,8 @@ class Search:
 
     done: DoneBeyond
     bookmark: Bookmark | None = None
-    again: bool = False
-    replaced: bool = False
+    again: str | None = None
+    replaced: int | None = None
     unread: int = 0
     clean: bool = False
     later: bool = False

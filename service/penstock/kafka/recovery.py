@@ -5,6 +5,7 @@ An error is never "nothing there".
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -95,9 +96,7 @@ class Recovery:
                 arrivals[partition] = _arrival(partition, search, ends[partition], tail)
         # Only now, for what failed before is tried again.
         for partition, search in searches.items():
-            self.resets["truncated"] += search.replaced
-            if search.unread:
-                self.retention_took(partition, search.unread)
+            self._report(partition, search)
         return arrivals
 
     async def find(self, question: Raw, since: float) -> int | None:
@@ -125,20 +124,35 @@ class Recovery:
         known, committed = search.done, search.done.committed
         highest = search.done.ranges[-1][1] if search.done.ranges else committed
         if anew or highest > log_.end:
-            log.warning(
-                "the log is another one than the last commit knew: it is read from its start",
-                partition=place.partition,
-                committed=committed,
-                start=log_.start,
-                end=log_.end,
-            )
-            return Search(DoneBeyond(log_.start), replaced=True)
+            return Search(DoneBeyond(log_.start), replaced=committed)
         if committed < log_.start:
             search.done = search.done.after(log_.start)
             if committed >= 0:
                 done = sum(max(0, min(b, log_.start) - a) for a, b in known.ranges)
                 search.unread = log_.start - committed - done
         return search
+
+    def _report(self, partition: int, search: Search) -> None:
+        if search.replaced is not None:
+            self.resets["truncated"] += 1
+            log.warning(
+                "the last commit is not of this log, which may have been truncated or created "
+                "anew: it is read from its start",
+                partition=partition,
+                committed=search.replaced,
+                start=search.done.committed,
+                end=search.end,
+            )
+        elif search.again:
+            log.warning(
+                "the last commit is not of ours, as after --reset-offsets: everything from its "
+                "offset on is done again",
+                partition=partition,
+                offset=search.done.committed,
+                reason=search.again,
+            )
+        if search.unread:
+            self.retention_took(partition, search.unread)
 
     def retention_took(self, partition: int, records: int) -> None:
         """Says so; there is nothing else to be done."""
@@ -159,12 +173,10 @@ class Recovery:
         longest = self._scope.longest_run + CLOCK_SKEW
         since = (await topics.since(whole, self._clock.wall() - longest))[place]
         start = max(begin, since, end - TAIL)
-        tail.cut_short = start > begin
-        if since == end:
-            # All of it was said long ago.
-            tail.read_from = (self._clock.wall() - self._scope.longest_run) * 1000
+        # Where nothing was said since, all of it is from before every question that may run.
+        oldest = (self._clock.wall() - longest) * 1000 if since == end else math.inf
         async for record in topics.read("tokens", {place: Stretch(start, end)}):
-            tail.read_from = min(tail.read_from, record.timestamp + CLOCK_SKEW * 1000)
+            oldest = min(oldest, record.timestamp)
             if envelope.text_header(record.headers, "ce_source") != ours:
                 continue
             said = json_object(record.value)
@@ -172,6 +184,8 @@ class Recovery:
                 tail.saw(said["question_id"], int(said["sequence"]), int(said["attempt"]))
             except (KeyError, TypeError, ValueError):
                 continue
+        if start > begin:
+            tail.read_from = oldest + CLOCK_SKEW * 1000
         return tail
 
 
@@ -183,13 +197,7 @@ def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> Search:
     try:
         last = metadata.read(offset, text)
     except metadata.ForeignError as error:
-        log.warning(
-            "the last commit's metadata is not ours: everything from its offset on is done again",
-            partition=place.partition,
-            offset=offset,
-            reason=str(error),
-        )
-        return Search(DoneBeyond(offset), again=True)
+        return Search(DoneBeyond(offset), again=str(error))
     except metadata.LaterVersionError as error:
         log.warning(
             "a later release wrote the last commit", partition=place.partition, reason=str(error)

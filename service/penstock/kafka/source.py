@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 import structlog
@@ -242,7 +243,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             # It was truncated, or is another topic by the same name.
             self._consumer.pause(tp)
             replaced = frozenset({tp.partition})
-            self._arrivals.begin(replaced, after=self._take(replaced, Leaving.REPLACED), anew=True)
+            leaving = partial(self._take, replaced, Leaving.REPLACED)
+            self._arrivals.begin(replaced, after=leaving, anew=True)
         else:
             self._recovery.retention_took(tp.partition, begin - offset)
             self._next[tp.partition] = begin
@@ -265,16 +267,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if lost := heads.keys() - self._epochs.keys():
                 # The group itself would take it from any of its members.
                 raise LostPartitionsError(f"{self._topic}/{min(lost)} went to another member")
-            member = self._member
-            said = {
-                TopicPartition(self._topic, partition): OffsetAndMetadata(
-                    await self._committable(partition, head), metadata.write(head, self._writer)
-                )
-                for partition, head in heads.items()
-            }
             try:
                 async with asyncio.timeout(FLIGHT):
-                    await commit(self._consumer, self._group_id, member, said)
+                    said = {
+                        TopicPartition(self._topic, partition): OffsetAndMetadata(
+                            await self._committable(partition, head),
+                            metadata.write(head, self._writer),
+                        )
+                        for partition, head in heads.items()
+                    }
+                    await commit(self._consumer, self._group_id, self._member, said)
             except TimeoutError as error:
                 raise CommitError(f"no answer within {FLIGHT:g} s") from error
             self._committed.update({tp.partition: head.offset for tp, head in said.items()})
@@ -283,11 +285,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """The offset, or where all is done that was read, the end: behind the last record there
         may be a transaction's marker, which nobody is ever given.
         """
-        tp = TopicPartition(self._topic, partition)
-        if head.done or head.offset != self._next.get(partition) or not self._mine([partition]):
-            # A commit before may have seen the end.
-            return head.offset if head.done else max(head.offset, self._committed.get(partition, 0))
-        end: int = await self._consumer.position(tp)
+        if head.done:
+            return head.offset
+        end = self._committed.get(partition, 0)
+        if head.offset == self._next.get(partition) and self._mine([partition]):
+            end = await self._consumer.position(TopicPartition(self._topic, partition))
         return max(head.offset, end)
 
     def lag(self) -> dict[int, int]:

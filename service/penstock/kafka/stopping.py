@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-LEAVE_TIMEOUT = 5.0
+STOP_SECONDS = 5.0
 
 log = structlog.get_logger("penstock.kafka")
 
@@ -14,8 +14,8 @@ log = structlog.get_logger("penstock.kafka")
 async def stopped(stopping: Coroutine[Any, Any, None]) -> None:
     """The client lets its own cancellations out: they would pass for those of the caller."""
     task = asyncio.ensure_future(stopping)
-    await asyncio.wait({task}, timeout=LEAVE_TIMEOUT)
+    await asyncio.wait({task}, timeout=STOP_SECONDS)
     if not task.done():
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("leaving Kafka", error=str(error))
+        log.warning("a Kafka client did not stop cleanly", error=str(error))

@@ -24,9 +24,7 @@ class TokenTail:
 
     def __init__(self, below: int = 0) -> None:
         self.below = below
-        self.cut_short = False
-        """Whether streams may have begun before what was read."""
-        self.read_from = math.inf
+        self.read_from = -math.inf
         """Unix milliseconds; of what was asked later, everything was read."""
         self._last: dict[str, Said] = {}
 
@@ -40,5 +38,4 @@ class TokenTail:
         """
         if offset >= self.below:
             return None
-        unread = self.cut_short and asked_at <= self.read_from
-        return self._last.get(question_id, UNKNOWN if unread else None)
+        return self._last.get(question_id, UNKNOWN if asked_at <= self.read_from else None)

@@ -15,8 +15,8 @@ _FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
 _DURATION = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
 
 
-class Metrics:
-    """Watches the events and commands that pass through the loop."""
+class Metrics(Collector):
+    """Watches the events and commands that pass through the loop, and looks at who decides."""
 
     def __init__(
         self,
@@ -26,7 +26,11 @@ class Metrics:
         clock: Clock,
     ) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(_State(engine, lag, resets, clock))
+        self._engine = engine
+        self._lag = lag
+        self._resets = resets
+        self._clock = clock
+        self.registry.register(self)
         self._received = Counter(
             "penstock_questions_received",
             "Questions fetched, decodable or not.",
@@ -78,23 +82,8 @@ class Metrics:
             first = job.report.first_token_at - job.started_at
             self._first_token.labels(program).observe(first)
 
-
-class _State(Collector):
-    """Read from the engine and the source when somebody asks."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        lag: Callable[[], Mapping[int, int]],
-        resets: Mapping[str, int],
-        clock: Clock,
-    ) -> None:
-        self._engine = engine
-        self._lag = lag
-        self._resets = resets
-        self._clock = clock
-
     def collect(self) -> Iterator[Metric]:
+        """What is read from the engine and the source when somebody asks."""
         engine = self._engine
         waiting = sum(q.phase is Phase.WAITING for q in engine.questions.values())
         yield _gauge("penstock_slots", "Questions that may run at once.", engine.policy.slots)
