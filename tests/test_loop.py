@@ -50,6 +50,10 @@ class Questions:
 
     def resume(self, partitions: Iterable[int]) -> None: ...
 
+    def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None: ...
+
+    async def leave(self) -> None: ...
+
     async def commit(self, heads: Mapping[int, Head]) -> None:
         assert not any(head.done for head in heads.values())
         self.committing.set()
@@ -91,7 +95,8 @@ class Work:
         self.done.set()
         return None
 
-    def drop(self) -> None: ...
+    def take_over(self, since: float) -> None: ...
+    def drop(self, *, cut_off: bool) -> None: ...
 
 
 class World:
@@ -118,7 +123,7 @@ class World:
         return self.begun[-1]
 
     async def stop(self) -> Failure | None:
-        self.loop.tell(facts.Draining(Clock().monotonic() + 10))
+        self.loop.tell(facts.Draining(Clock().monotonic() + 10, alone=True))
         return await self.running
 
 

@@ -22,23 +22,26 @@ from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Engine, Policy
 from penstock.core.failure import Failure
+from penstock.core.lease import LeasePolicy
 from penstock.core.partition import Limits
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.job import Job
 from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
-from penstock.kafka.source import FLIGHT, SESSION_TIMEOUT_MS, KafkaSource, Leaving
+from penstock.kafka.source import REBALANCE_MS, SESSION_TIMEOUT_MS, KafkaSource, Leaving
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.settings import Settings
-from penstock.telemetry import journal, probes
+from penstock.telemetry import probes
+from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
 
 log = structlog.get_logger("penstock")
@@ -106,11 +109,22 @@ class Service:
     drain_seconds: float
     port: int = 0
     draining: bool = field(default=False)
+    _drain: asyncio.Future[None] | None = field(default=None)
     reachable: bool = field(default=True)
 
     def drain(self) -> None:
+        """Running questions finish: here, and beside the group where others go on in it."""
         self.draining = True
-        self.loop.tell(facts.Draining(self.clock.monotonic() + self.drain_seconds))
+        self._drain = asyncio.ensure_future(self._begin_to_drain())
+
+    async def _begin_to_drain(self) -> None:
+        until = self.clock.monotonic() + self.drain_seconds
+        try:
+            alone = await self.source.alone()
+        except KafkaError as error:
+            log.warning("whether others are there is not known", reason=str(error))
+            alone = False
+        self.loop.tell(facts.Draining(until, alone))
 
     async def run(self) -> Failure | None:
         """Until drained; then why, if an operator is needed.
@@ -118,27 +132,21 @@ class Service:
         Raises:
             KafkaError: reading or writing failed for good.
         """
-        loop = asyncio.ensure_future(self.loop.run())
-        sender = asyncio.ensure_future(self._watch_kafka())
+        watching = asyncio.ensure_future(self._watch_kafka())
         try:
-            await asyncio.wait((loop, sender), return_when=asyncio.FIRST_COMPLETED)
-            if not loop.done():
-                await sender
-            return await loop
+            return await self.loop.run()
         finally:
-            loop.cancel()
-            sender.cancel()
-            await asyncio.gather(loop, sender, return_exceptions=True)
+            watching.cancel()
+            await asyncio.wait({watching})
 
     async def _watch_kafka(self) -> None:
-        """The client tells nobody when it is cut off, nor when its sender dies."""
-        while self.sink.healthy():
+        """The client tells nobody when it is cut off."""
+        while True:
             reachable = await self.sink.reaches_kafka()
             if reachable != self.reachable:
                 self.reachable = reachable
                 log.warning("Kafka answers again" if reachable else "Kafka does not answer")
             await asyncio.sleep(WATCH)
-        raise KafkaError("the producer has died; a restart goes on where this one stopped")
 
     def live(self) -> str | None:
         idle = self.clock.monotonic() - self.loop.turned_at
@@ -165,17 +173,34 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     # DSPy hops through the loop's default executor, which is as wide as the machine, not the pool.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.pool.slots))
     clock = Clock()
-    drain = settings.drain_ms / 1000
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
-    engine = Engine(_policy(settings))
-    recovery = Recovery(client, _scope(settings, topics), clock)
-    codec = _codec(settings, programs)
-    source = KafkaSource(client, topics.questions, group, codec, clock, drain, recovery, writer)
+    engine = Engine(_policy(settings), writer)
+    recovery = Recovery(client, _scope(settings, topics), clock, writer)
+    source = KafkaSource(
+        client,
+        topics.questions,
+        group,
+        _codec(settings, programs),
+        clock,
+        recovery,
+        writer,
+        settings.kafka.assignor,
+        settings.kafka.group_instance_id,
+    )
     sink = KafkaSink(
-        client, group, topics.tokens, topics.completions, topics.dead_letters, clock, writer
+        client,
+        group,
+        topics.tokens,
+        topics.completions,
+        topics.dead_letters,
+        clock,
+        writer,
+        engine.speaks_until,
+        recovery.last_said,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
+    journal = Journal(writer, clock)
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
@@ -186,15 +211,14 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     def begin(delivery: Delivery) -> Job:
         before = source.said_before(delivery)
-        return Job(delivery, runner, sink, recovery, clock, interval, before)
+        return Job(delivery, runner, sink, recovery, clock, interval, before, source.said_until)
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
-        # Another member is at work on them already.
-        until = clock.monotonic() + (0 if why is Leaving.EVICTED else drain)
+        until = clock.monotonic() + settings.handover.max_ms / 1000
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
     loop = Loop(engine, source, begin, clock, observe)
-    built = Service(loop, engine, source, sink, clock, drain)
+    built = Service(loop, engine, source, sink, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(served.aclose)
@@ -206,10 +230,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         await sink.start()
-        await source.start(
-            lambda epochs, recovered: loop.tell(facts.Assigned(epochs, recovered)),
-            revoke,
-        )
+        await source.start(loop.tell, revoke)
         yield built
 
 
@@ -251,8 +272,11 @@ def _policy(settings: Settings) -> Policy:
             at_least=SESSION_TIMEOUT_MS / 3000,
         ),
         limits=Limits(
-            settings.commit.metadata_bytes - metadata.OVERHEAD, settings.duplicates.window_ms
+            settings.commit.metadata_bytes - metadata.OVERHEAD,
+            settings.duplicates.window_ms,
+            MARGIN,
         ),
+        lease=LeasePolicy(SESSION_TIMEOUT_MS / 1000, REBALANCE_MS / 1000, MARGIN),
     )
 
 

@@ -1,6 +1,7 @@
 """One question from its start to its end: the run, what it says, and how it is concluded."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -18,6 +19,10 @@ from penstock.kafka.token_tail import Said
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 
+AGAIN_SECONDS = 1.0
+
+SaidUntil = Callable[[Delivery, float], Awaitable[Said | None]]
+
 log = structlog.get_logger("penstock")
 
 
@@ -32,6 +37,8 @@ class Job:
         clock: of the service.
         min_interval: seconds between two of its token records at least.
         before: what a run of it had said that a crash has cut off.
+        said_until: what another process had said of it that does so no more since this moment, in
+            monotonic seconds.
     """
 
     def __init__(
@@ -43,6 +50,7 @@ class Job:
         clock: Clock,
         min_interval: float,
         before: Said | None,
+        said_until: SaidUntil,
     ) -> None:
         self.delivery = delivery
         self.report = Report()
@@ -59,6 +67,9 @@ class Job:
         )
         self._attempts_before = 0 if before is None else before.attempt
         self.stream.attempt = self._attempts_before
+        self._said_until = said_until
+        self._taken_over: float | None = None
+        """Since when; until it is known what was said before."""
         self._runner = runner
         self._sink = sink
         self._recovery = recovery
@@ -78,10 +89,11 @@ class Job:
             self.started_at = self._clock.monotonic()
             self._queued = self._waited()
         self.attempts = attempt
-        self.stream.attempt = self._attempts_before + attempt
         try:
             if not self.delivery.streams:
                 return await self._run_program(None)
+            await self._find_what_was_said()
+            self.stream.attempt = self._attempts_before + attempt
             await self._go_on_from_before()
             return await self._run_program(self.stream)
         except KafkaError as error:
@@ -126,6 +138,7 @@ class Job:
         """A send that failed may have arrived all the same: only the topic knows."""
         if self._sent_at is not None:
             try:
+                await self._sink.settled()
                 position = await self._recovery.find(self.delivery.raw, self._sent_at)
             except Exception as error:
                 raise PublishError(f"whether it has arrived is not known: {error}") from error
@@ -138,6 +151,24 @@ class Job:
             self._sent_at = self._sent_at or sent_at
             raise
 
+    def take_over(self, since: float) -> None:
+        """From a process that does not run it any more since then, in monotonic seconds."""
+        self._taken_over = since
+
+    async def _find_what_was_said(self) -> None:
+        while self._taken_over is not None:
+            try:
+                before = await self._said_until(self.delivery, self._taken_over)
+            except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
+                log.warning("what was said of a question cannot be read yet", error=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            self._taken_over = None
+            self._restarts = before is not None
+            if before is not None:
+                self._attempts_before = before.attempt
+                self.stream.goes_on(before.sequence + 1, before.attempt)
+
     async def _go_on_from_before(self) -> None:
         """Before anything else is said, if it is only the end."""
         if self._restarts:
@@ -145,6 +176,7 @@ class Job:
             self._restarts = False
 
     async def _end_token_stream(self, status: Status) -> None:
+        await self._find_what_was_said()
         await self._go_on_from_before()
         acknowledged = await self.stream.end(status)
         try:
@@ -170,9 +202,9 @@ class Job:
         assert program is not None, "a decoded question has a program"
         return await self._runner.run(program, question.fields, self.report, stream)
 
-    def drop(self) -> None:
-        """Another process will answer this question."""
-        if self.started_at is not None and self.status is None:
+    def drop(self, *, cut_off: bool) -> None:
+        """Another process answers this question."""
+        if cut_off:
             record = self.delivery.record
             log.warning(
                 "a question was cut off; it is asked again by who has its partition next",
@@ -181,6 +213,7 @@ class Job:
                 offset=record.offset,
             )
         self.stream.drop()
+        self._sink.forget(self.delivery.record)
 
     def _too_large(self) -> bool:
         return not self._sink.fits(

@@ -56,12 +56,15 @@ class Source(Protocol[D_co]):
     def pause(self, partitions: Iterable[int]) -> None: ...
     def resume(self, partitions: Iterable[int]) -> None: ...
     async def commit(self, heads: Mapping[int, Head]) -> None: ...
+    def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None: ...
+    async def leave(self) -> None: ...
 
 
 class Job(Protocol):
     """One question, with its payload."""
 
     async def run(self, attempt: int) -> Failure | None: ...
+    def take_over(self, since: float) -> None: ...
     async def conclude(
         self,
         status: Status,
@@ -70,7 +73,7 @@ class Job(Protocol):
         dead_letter: bool = False,
         first: Asked | None = None,
     ) -> int | None: ...
-    def drop(self) -> None: ...
+    def drop(self, *, cut_off: bool) -> None: ...
 
 
 J = TypeVar("J", bound=Job)
@@ -104,15 +107,19 @@ class Loop(Generic[D, J]):
         self._ended = False
         self._routes: dict[type, Callable[[Any], None]] = {
             facts.Start: self._start,
+            facts.TakeOver: lambda command: self.jobs[command.record].take_over(command.since),
             facts.Cancel: self._cancel,
+            facts.Drop: self._drop,
             facts.PublishCompletion: self._publish_completion,
             facts.GiveUp: self._give_up,
             facts.PublishDuplicate: self._repeats,
             facts.Pause: lambda command: source.pause(command.partitions),
             facts.Resume: lambda command: source.resume(command.partitions),
             facts.Commit: self._commit_soon,
+            facts.Follow: lambda command: source.follow(command.partitions),
             facts.Release: self._begin_release,
             facts.HeldBack: lambda _: None,
+            facts.Depart: self._depart,
             facts.Stop: self._stopping,
         }
 
@@ -145,8 +152,8 @@ class Loop(Generic[D, J]):
     async def revoke(
         self, partitions: frozenset[int], until: float, *, commits: bool = True
     ) -> None:
-        """Returns when nothing of these partitions runs any more and what is done is committed,
-        unless it must not be.
+        """Returns when nothing of these partitions starts any more, and what is done and what goes
+        on is committed, unless it must not be.
         """
         if self._ended:
             return
@@ -233,6 +240,12 @@ class Loop(Generic[D, J]):
         if (run := self._runs.get(command.record)) is not None:
             run.cancel()
 
+    def _drop(self, command: facts.Drop) -> None:
+        if (conclusion := self._conclusions.get(command.record)) is not None:
+            conclusion.cancel()
+        if (job := self.jobs.pop(command.record, None)) is not None:
+            job.drop(cut_off=command.cut_off)
+
     def _publish_completion(self, command: facts.PublishCompletion) -> None:
         self._conclude(command.record, self.jobs[command.record].conclude("completed"))
 
@@ -302,24 +315,25 @@ class Loop(Generic[D, J]):
         self._spawn(self._release(command)).add_done_callback(lambda _: _go_on(waiting))
 
     async def _release(self, command: facts.Release) -> None:
-        for record in [record for record in self.jobs if record.partition in command.partitions]:
-            self.jobs.pop(record).drop()
-            if (conclusion := self._conclusions.get(record)) is not None:
-                conclusion.cancel()
-        if command.heads:
-            await self._commit_for_the_last_time(command.heads)
+        committed = not command.heads or await self._commit_for_the_last_time(command.heads)
+        self.tell(facts.Released(command.partitions, committed))
 
-    async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> None:
+    async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> bool:
         for _ in range(LAST_TRIES):
             try:
-                return await self._source.commit(heads)
+                await self._source.commit(heads)
             except LostPartitionsError as error:
                 log.info("not committed: the partitions are with others", reason=str(error))
-                return None
+                return False
             except CommitError as error:
                 # What it would have said the next owner finds in the completions.
                 log.warning("the last commit of these partitions failed", error=str(error))
-        return None
+            else:
+                return True
+        return False
+
+    def _depart(self, _: facts.Depart) -> None:
+        self._spawn(self._source.leave())
 
     def _stopping(self, command: facts.Stop) -> None:
         self._stop = command

@@ -46,6 +46,17 @@ class KafkaSettings(_Part):
         description="`KAFKA_BOOTSTRAP_SERVERS` works too, where this is not set.",
     )
     group_id: str = Field("penstock", description="The consumer group of all replicas.")
+    assignor: Literal["roundrobin", "range", "sticky"] = Field(
+        "roundrobin",
+        description="How the group deals out partitions. Another one counts when all replicas "
+        "have it: a rolling restart will do.",
+    )
+    group_instance_id: str | None = Field(
+        None,
+        description="Static membership (KIP-345): a name of its own for every replica, such as "
+        "that of its pod in a StatefulSet. A restart within the session timeout of 10 s then "
+        "keeps its partitions.",
+    )
     client: dict[str, str] = Field(
         default_factory=dict,
         description="Security of the connection by librdkafka's names: `security.protocol`, "
@@ -161,6 +172,14 @@ class ModelSettings(_Part):
         return {name: _json_or_text(value) for name, value in options.items()}
 
 
+class HandoverSettings(_Part):
+    max_ms: Positive = Field(
+        600_000,
+        description="How long a question may go on where it runs when its partition is another "
+        "replica's. If that process dies, the question starts again after this time, or its own.",
+    )
+
+
 class TelemetrySettings(_Part):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Of /metrics, /livez and /readyz. 0: a free one."
@@ -188,6 +207,7 @@ class Settings(BaseSettings):
     deadline: DeadlineSettings = DeadlineSettings()
     commit: CommitSettings = CommitSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
+    handover: HandoverSettings = HandoverSettings()
     tokens: TokenSettings = TokenSettings()
     bounds: BoundSettings = BoundSettings()
     headers: HeaderSettings = HeaderSettings()

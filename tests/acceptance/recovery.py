@@ -195,7 +195,7 @@ def _places(kafka: World) -> list[TopicPartition]:
 
 
 async def _commit(kafka: World, head: Head) -> None:
-    said = metadata.write(head, BEFORE)
+    said = metadata.write(head, BEFORE, 0.0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.servers, group_id=kafka.group, enable_auto_commit=False
     )
@@ -221,7 +221,7 @@ async def _opened(kafka: World) -> None:
 
 
 def _writer(offset: int, said: str) -> str | None:
-    return metadata.read(offset, said).writer if offset >= 0 else None
+    return metadata.read(offset, said, 0.0).writer if offset >= 0 else None
 
 
 async def _more_than(completions: Reader, answered: int) -> None:

@@ -148,7 +148,7 @@ class Ordeal:
             offset, said = found[place].offset, found[place].metadata
             records = sum(partition == place.partition for partition, _ in self.asked)
             assert offset == records, f"{place} is committed up to {offset} of {records}"
-            assert metadata.read(offset, said).clean, f"{place}: {said}"
+            assert metadata.read(offset, said, 0.0).clean, f"{place}: {said}"
 
 
 def _programs(member: str, provider: Running) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What a question may expect of a sink: one suite, over the real Kafka and the simulated one."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -66,7 +67,17 @@ async def _kafka(servers: str, topics: Topics) -> AsyncIterator[World]:
         topics.create(topic, count, {"max.message.bytes": str(LIMIT)})
     tokens, completions, dead_letters = _targets(topics.name)
     client = client_arguments(servers, {})
-    sink = KafkaSink(client, "group", tokens, completions, dead_letters, Clock(), "writer")
+    sink = KafkaSink(
+        client,
+        "group",
+        tokens,
+        completions,
+        dead_letters,
+        Clock(),
+        "writer",
+        lambda _: math.inf,
+        _nobody_asks,
+    )
     await sink.start()
     try:
         async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
@@ -77,6 +88,10 @@ async def _kafka(servers: str, topics: Topics) -> AsyncIterator[World]:
             yield World(sink, read)
     finally:
         await sink.stop()
+
+
+async def _nobody_asks(*_: Any) -> None:
+    raise AssertionError("nothing was given up")
 
 
 async def _records(consumer: AIOKafkaConsumer, place: TopicPartition, count: int) -> list[Raw]:

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
-from penstock.core.facts import Head, Recovered
+from penstock.core.facts import Assigned, Event, Head, Recovered
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import LostPartitionsError
 from penstock.kafka.codec import Delivery
@@ -20,7 +20,7 @@ from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
-from penstock.kafka.source import MAX_BATCH, KafkaSource, Leaving, OnAssigned, OnRevoked
+from penstock.kafka.source import MAX_BATCH, KafkaSource, Leaving, OnRevoked, Tell
 from penstock.loop import Source
 from tests.support.decoding import codec
 from tests.support.kafka import Topics
@@ -38,7 +38,7 @@ def head(offset: int, done: str = "") -> Head:
 class Member(Source[Delivery], Protocol):
     """A source that can come and go."""
 
-    async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None: ...
+    async def start(self, tell: Tell, on_revoked: OnRevoked) -> None: ...
     async def stop(self) -> None: ...
 
 
@@ -75,8 +75,8 @@ class KafkaWorld:
         completions = Target(self.completions, PARTITIONS, 2**20)
         tokens = Target(self.tokens, PARTITIONS, 2**20)
         scope = Scope(self.topic, group, completions, tokens, 0, 10.0, 5.0)
-        recovery = Recovery(client, scope, clock)
-        return KafkaSource(client, self.topic, group, codec(), clock, 5.0, recovery, "writer")
+        recovery = Recovery(client, scope, clock, "writer")
+        return KafkaSource(client, self.topic, group, codec(), clock, recovery, "writer")
 
     async def ask(self, partition: int, count: int) -> None:
         sent = [
@@ -154,7 +154,10 @@ class Reader:
     resumes: bool = True
     """What arrives, as the loop does after its first commit."""
 
-    def assigned(self, epochs: Mapping[int, int], recovered: Mapping[int, Recovered]) -> None:
+    def told(self, event: Event) -> None:
+        if not isinstance(event, Assigned):
+            return
+        epochs, recovered = event.epochs, event.recovered
         if self.resumes:
             self.source.resume(epochs)
         self.recovered = dict(recovered)
@@ -176,7 +179,7 @@ class Reader:
 @asynccontextmanager
 async def reading(world: World, **how: Any) -> AsyncIterator[Reader]:
     reader = Reader(world.member(), **how)
-    await reader.source.start(reader.assigned, reader.revoked)
+    await reader.source.start(reader.told, reader.revoked)
     listening = asyncio.create_task(reader.listen())
     try:
         if reader.hold is None:
@@ -207,7 +210,7 @@ async def test_one_fetch_gives_no_more_than_a_batch(worlds: Worlds) -> None:
     async with worlds() as world:
         await world.ask(0, 3 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda epochs, _: member.resume(epochs), _agree)
+        await member.start(_resuming(member), _agree)
         try:
             first, second = await member.fetch(), await member.fetch()
         finally:
@@ -237,7 +240,7 @@ async def test_a_pause_in_the_middle_of_a_backlog_loses_nothing(worlds: Worlds) 
     async with worlds() as world:
         await world.ask(0, 5 * MAX_BATCH)
         member = world.member()
-        await member.start(lambda epochs, _: member.resume(epochs), _agree)
+        await member.start(_resuming(member), _agree)
         try:
             offsets: list[int] = []
             for _ in range(3):
@@ -332,7 +335,7 @@ async def test_epochs_grow_and_pauses_end_with_every_assignment(worlds: Worlds) 
         first.source.pause([0, 1])
         async with reading(world):
             await first.until(lambda: len(first.assignments) == 2)
-        await first.until(lambda: len(first.assignments) == 3)
+        await first.until(lambda: len(first.assignments) >= 3)
         await world.ask(0, 1)
         await world.ask(1, 1)
         await first.has(0, 1)
@@ -340,7 +343,16 @@ async def test_epochs_grow_and_pauses_end_with_every_assignment(worlds: Worlds) 
 
         epochs = [set(assignment.values()) for assignment in first.assignments]
         assert all(max(a) < min(b) for a, b in pairwise(epochs))
-        assert {d.record.epoch for d in first.fetched} == epochs[-1]
+        # One partition has stayed and one has come back: they may arrive one after the other.
+        assert {d.record.epoch for d in first.fetched} <= set().union(*epochs[2:])
+
+
+def _resuming(member: Member) -> Tell:
+    def told(event: Event) -> None:
+        if isinstance(event, Assigned):
+            member.resume(event.epochs)
+
+    return told
 
 
 async def _agree(_: frozenset[int], __: Leaving) -> None:

@@ -159,7 +159,7 @@ async def test_a_request_without_an_answer_holds_up_no_end(
     sent = asyncio.Event()
     async with stage(bootstrap_servers, topics) as on:
         async with on.serving(drain=False) as (service, talk):
-            producer = service.sink._producer
+            producer = service.sink._producer._client
             send = producer.client.send
 
             async def unheard(node: int, request: Any, **named: Any) -> Any:

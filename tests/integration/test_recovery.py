@@ -269,7 +269,7 @@ async def test_a_later_release_is_waited_for_and_its_completions_count(
         async with on.serving() as (_, talk):
             await talk.ask_all(IDS, key=b"k")
             await talk.completions(3)
-        await on.operator.reset(1, '{"penstock":2,"done":{"as":"nobody knows yet"}}')
+        await on.operator.reset(1, '{"penstock":3,"done":{"as":"nobody knows yet"}}')
 
         began = asyncio.get_running_loop().time()
         async with on.serving(drain_ms=200) as (_, talk):
@@ -280,5 +280,5 @@ async def test_a_later_release_is_waited_for_and_its_completions_count(
         assert line["seconds"] == pytest.approx(0.5)
         # What this one commits can be read by this one.
         last = await on.operator.commit()
-        assert metadata.read(last.offset, last.metadata).done.committed == 4
-        assert isinstance(metadata.read(last.offset, last.metadata).bookmark, tuple)
+        assert metadata.read(last.offset, last.metadata, 0.0).done.committed == 4
+        assert isinstance(metadata.read(last.offset, last.metadata, 0.0).bookmark, tuple)

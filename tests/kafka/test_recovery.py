@@ -110,7 +110,7 @@ class World:
         clean: bool = False,
     ) -> None:
         head = Head(offset, done, Bookmark(position, 1), clean)
-        await self.operator.reset(offset, metadata.write(head, "somebody"), partition)
+        await self.operator.reset(offset, metadata.write(head, "somebody", 0.0), partition)
 
     async def arrival(self) -> Arrival:
         return (await self.recovery.recover([0]))[0]
@@ -138,7 +138,7 @@ async def world(bootstrap_servers: str, topics: Topics, **scope: Any) -> AsyncIt
         "longest_run": LONGEST,
         "hold": 0.0,
     }
-    found = Recovery(client, Scope(**(whole | scope)), Clock())
+    found = Recovery(client, Scope(**(whole | scope)), Clock(), "ourselves")
     await found.start()
     try:
         async with (
@@ -377,7 +377,7 @@ async def test_ids_asked_before_the_commit_are_known(
             kafka.completion(4),
         )
         await kafka.commit(4)
-        assert [asked[0] for asked in (await kafka.recovered()).asked] == ["q0"]
+        assert [asked[0] for asked in (await kafka.recovered()).asked or ()] == ["q0"]
 
 
 async def test_the_window_is_between_records_however_long_nobody_read_them(
@@ -391,7 +391,7 @@ async def test_the_window_is_between_records_however_long_nobody_read_them(
         await kafka.say("completions", kafka.completion(1), timestamp=kafka.asked[1])
         await kafka.ask(1, long_ago)
         await kafka.commit(2)
-        assert [asked[0] for asked in (await kafka.recovered()).asked] == ["q1"]
+        assert [asked[0] for asked in (await kafka.recovered()).asked or ()] == ["q1"]
 
 
 async def test_how_far_streams_had_come(bootstrap_servers: str, topics: Topics) -> None:

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
-from penstock.core.facts import Head, Recovered
+from penstock.core.facts import Assigned, Event, Head, Recovered
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import arrivals, source
 from penstock.kafka.recovery import Arrival, Recovery
@@ -38,8 +38,10 @@ class Owner:
     revoked: list[frozenset[int]] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    def on_assigned(self, _: Mapping[int, int], recovered: Mapping[int, Recovered]) -> None:
-        self.arrived.append(recovered)
+    def tell(self, event: Event) -> None:
+        if not isinstance(event, Assigned):
+            return
+        self.arrived.append(event.recovered)
         self._told = asyncio.ensure_future(self._tell())
 
     async def on_revoked(self, partitions: frozenset[int], *_: Any) -> None:
@@ -63,11 +65,11 @@ async def _owner(operator: Operator) -> AsyncIterator[Owner]:
     tokens = Target(topics.name("tokens"), 2, 2**20)
     questions = topics.name("questions")
     scope = Scope(questions, operator.group, completions, tokens, 0, 10.0, 5.0)
-    recovery = Recovery(client, scope, clock)
+    recovery = Recovery(client, scope, clock, "writer")
     owner = Owner(
-        KafkaSource(client, questions, operator.group, codec(), clock, 5.0, recovery, "writer")
+        KafkaSource(client, questions, operator.group, codec(), clock, recovery, "writer")
     )
-    await owner.source.start(owner.on_assigned, owner.on_revoked)
+    await owner.source.start(owner.tell, owner.on_revoked)
     try:
         yield owner
     finally:
@@ -87,11 +89,11 @@ async def test_a_partition_revoked_while_recovering_is_not_committed(
     reading, recover = asyncio.Event(), Recovery.recover
     kept = '{"of": "who was here before"}'
 
-    async def hangs(found: Recovery, *arguments: Any) -> dict[int, Arrival]:
+    async def hangs(found: Recovery, *arguments: Any, **how: Any) -> dict[int, Arrival]:
         if not reading.is_set():
             reading.set()
             await asyncio.get_running_loop().create_future()
-        return await recover(found, *arguments)
+        return await recover(found, *arguments, **how)
 
     monkeypatch.setattr(Recovery, "recover", hangs)
     async with operating(bootstrap_servers, topics) as operator:
@@ -160,10 +162,10 @@ async def test_what_cannot_be_read_is_read_again(
     errors = [KafkaError("no"), TimeoutError(), asyncio.CancelledError("of the client's own")]
     recover = Recovery.recover
 
-    async def fails(found: Recovery, *arguments: Any) -> dict[int, Arrival]:
+    async def fails(found: Recovery, *arguments: Any, **how: Any) -> dict[int, Arrival]:
         if errors:
             raise errors.pop()
-        return await recover(found, *arguments)
+        return await recover(found, *arguments, **how)
 
     monkeypatch.setattr(Recovery, "recover", fails)
     async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
@@ -180,7 +182,7 @@ async def test_a_missing_right_ends_the_fetching_and_is_told(
     monkeypatch.setattr(source, "NOTICE_MS", 10)
     _topics(topics)
 
-    async def forbidden(_: Recovery, *__: Any) -> dict[int, Arrival]:
+    async def forbidden(_: Recovery, *__: Any, **___: Any) -> dict[int, Arrival]:
         raise TopicAuthorizationFailedError("penstock.completions")
 
     monkeypatch.setattr(Recovery, "recover", forbidden)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
-from penstock.core.facts import Head, RecordId, Recovered
+from penstock.core.facts import Assigned, Head, RecordId, Recovered
 from penstock.core.failure import Failure
 from penstock.core.offset_map import decode
 from penstock.errors import LostPartitionsError, TooLargeError
@@ -21,7 +21,7 @@ from penstock.events.dead_letter import dead_letter_headers
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.sink import Target, TokenSender, _key
-from penstock.kafka.source import MAX_BATCH, Leaving, OnAssigned, OnRevoked
+from penstock.kafka.source import MAX_BATCH, Leaving, OnRevoked, Tell
 
 
 class SimulatedLog:
@@ -111,16 +111,25 @@ class SimulatedSource:
         self._codec = codec
         self._clock = clock
         self._paused: set[int] = set()
-        self._on_assigned: OnAssigned | None = None
+        self._left = False
+        self._tell: Tell | None = None
         self._on_revoked: OnRevoked | None = None
 
-    async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None:
-        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+    async def start(self, tell: Tell, on_revoked: OnRevoked) -> None:
+        self._tell, self._on_revoked = tell, on_revoked
         self._group.join(self)
 
+    async def leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._group.leave(self)
+            self.positions = {}
+
     async def stop(self) -> None:
-        self._group.leave(self)
-        self.positions = {}
+        await self.leave()
+
+    def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None:
+        """Nothing runs elsewhere: a head that says so is none of this group's."""
 
     async def fetch(self) -> list[Delivery]:
         while not (found := self._take()):
@@ -155,7 +164,7 @@ class SimulatedSource:
         heads = {partition: self._group.heads.get(partition, nothing) for partition in partitions}
         self.positions = {partition: head.offset for partition, head in heads.items()}
         self._paused = set(self.positions)
-        if self._on_assigned is not None:
+        if self._tell is not None:
             recovered = {
                 partition: Recovered(
                     decode(head.offset, head.done),
@@ -165,7 +174,8 @@ class SimulatedSource:
                 )
                 for partition, head in heads.items()
             }
-            self._on_assigned(dict.fromkeys(self.positions, self.generation), recovered)
+            epochs = dict.fromkeys(self.positions, self.generation)
+            self._tell(Assigned(epochs, recovered))
         self._log.stir()
 
     def _take(self) -> list[Raw]:

@@ -1,6 +1,6 @@
 """Who runs next? Bounded slots, fair between partitions, one at a time per lane."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable
 
 from penstock.core.facts import RecordId
@@ -19,7 +19,8 @@ class Admission:
         self.slots = slots
         self.in_flight = 0
         self._waiting: dict[LaneId, deque[RecordId]] = {}
-        self._shut: set[LaneId] = set()
+        self._shut: Counter[LaneId] = Counter()
+        """How many records each waits for; more than one where lanes were other ones before."""
         self._ready: OrderedDict[int, OrderedDict[LaneId, None]] = OrderedDict()
 
     def add(self, record: RecordId, lane: LaneId) -> None:
@@ -49,7 +50,7 @@ class Admission:
             record = waiting.popleft()
             if not waiting:
                 del self._waiting[lane]
-            self._shut.add(lane)
+            self._shut[lane] += 1
             self.in_flight += 1
             return record
         return None
@@ -57,10 +58,21 @@ class Admission:
     def free_slot(self) -> None:
         self.in_flight -= 1
 
+    def shut(self, lane: LaneId) -> None:
+        """For a record that runs elsewhere: it takes no slot here."""
+        self._shut[lane] += 1
+        self._withdraw(lane)
+
     def open(self, lane: LaneId) -> None:
-        self._shut.remove(lane)
-        if lane in self._waiting:
-            self._offer(lane)
+        self._shut[lane] -= 1
+        if not self._shut[lane]:
+            del self._shut[lane]
+            if lane in self._waiting:
+                self._offer(lane)
+
+    def add_first(self, record: RecordId, lane: LaneId) -> None:
+        """Before all others of the lane, which is shut for it: opened, it may run."""
+        self._waiting.setdefault(lane, deque()).appendleft(record)
 
     def drop(self, record: RecordId, lane: LaneId) -> None:
         """A waiting record will not run."""

@@ -37,6 +37,10 @@ class KnownEnd:
         if position is not None:
             self._end = max(self._end, position + 1)
 
+    def saw(self, position: int) -> None:
+        """The completions go up to here at least."""
+        self._end = max(self._end, position)
+
     def position(self) -> int:
         """Every completion of ours that is not acknowledged is here or behind."""
         # The end never goes back: who was sent first knew the lowest.

@@ -11,6 +11,7 @@ from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
 from penstock.core.failure import Failure
+from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 
 Status = Literal["completed", "failed", "expired", "cancelled", "duplicate"]
@@ -35,12 +36,14 @@ class Head(NamedTuple):
         done: the offset map of what is done beyond it.
         bookmark: every completion that neither of them covers is there or behind.
         clean: whether no run of the partition was cut off that somebody has to start again.
+        runs: which questions not done are not to be started, for somebody still runs them.
     """
 
     offset: int
     done: str
     bookmark: Bookmark
     clean: bool = False
+    runs: tuple[Run, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ class Recovered:
         bookmark: that of the last commit.
         end: where the completions ended when they were read, and that is their end.
         unclean_below: offsets below may have been started by a process that died.
-        asked: the ids of before, oldest first.
+        asked: the ids of before, oldest first; None: those that we know are all.
+        runs: what the last commit says still runs.
+        ours: whether this process wrote the last commit.
     """
 
     done: DoneBeyond
@@ -61,7 +66,16 @@ class Recovered:
     bookmark: Bookmark
     end: Bookmark
     unclean_below: int = 0
-    asked: Sequence[tuple[str, Asked]] = ()
+    asked: Sequence[tuple[str, Asked]] | None = ()
+    runs: Sequence[Run] = ()
+    ours: bool = False
+
+
+class Answered(NamedTuple):
+    """The record that a completion ends. `timestamp` in Unix milliseconds."""
+
+    offset: int
+    timestamp: int
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -157,10 +171,37 @@ class CommitFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Revoking:
-    """The group takes these partitions; running work has until `until` to finish.
+class Followed:
+    """What others have completed of a partition of which they still run something; see `Follow`.
 
-    Without `commits`, what their last commit says must stand.
+    Args:
+        partition: of the questions.
+        epoch: of the assignment.
+        answered: in the order of their completions.
+        position: up to which the completions are read now.
+        as_of: when that was their end.
+    """
+
+    partition: int
+    epoch: int
+    answered: Sequence[Answered]
+    position: int
+    as_of: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The group has answered what was sent then, without an error; see `Lease.renewed`."""
+
+    sent_at: float
+    rebalancing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Revoking:
+    """The group takes these partitions; what runs may go on until `until` at most.
+
+    Without `commits`, what their last commit says must stand, and nothing goes on.
     """
 
     partitions: frozenset[int]
@@ -169,10 +210,22 @@ class Revoking:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """What `Release` asked for has ended; `committed`: the group has what it was to say."""
+
+    partitions: frozenset[int]
+    committed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
-    """The service is asked to stop; running work has until `until` to finish."""
+    """The service is asked to stop; running work has until `until` to finish.
+
+    `alone`: nobody is there who could have the partitions in the meantime.
+    """
 
     until: float
+    alone: bool = False
 
 
 Event = (
@@ -185,7 +238,10 @@ Event = (
     | PublishFailed
     | Committed
     | CommitFailed
+    | Followed
+    | Heard
     | Revoking
+    | Released
     | Draining
 )
 
@@ -199,6 +255,27 @@ class Start:
     record: RecordId
     attempt: int
     expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Whoever else ran this question does so no more: what was said of it up to `since`, in
+    monotonic seconds, is what it had to say. Before anything else of the record.
+    """
+
+    record: RecordId
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Nothing more may be said of this record: another member has it, or has completed it.
+
+    `cut_off`: a run of it is lost.
+    """
+
+    record: RecordId
+    cut_off: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +328,19 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """From now on: what appears in the completions of these partitions, and of no others.
+
+    Partition to its epoch, and to the position that has been read already.
+    """
+
+    partitions: Mapping[int, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
-    """Nothing of these partitions runs any more: commit once and let the group go on.
+    """Nothing of these partitions starts any more: commit once and let the group go on, then
+    `Released` comes back.
 
     A partition without a head is not committed: what its last commit says stands.
     """
@@ -277,11 +365,33 @@ class HeldBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Depart:
+    """Leave the group: what is still running goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """All is released. With a failure, an operator is needed before a restart makes sense."""
+    """All is released, and nothing runs.
+
+    With a failure, an operator is needed before a restart makes sense.
+    """
 
     failure: Failure | None = None
 
 
 Conclusion = PublishCompletion | GiveUp | PublishDuplicate
-Command = Start | Cancel | Conclusion | Pause | Resume | Commit | Release | HeldBack | Stop
+Command = (
+    Start
+    | TakeOver
+    | Cancel
+    | Drop
+    | Conclusion
+    | Pause
+    | Resume
+    | Commit
+    | Follow
+    | Release
+    | HeldBack
+    | Depart
+    | Stop
+)

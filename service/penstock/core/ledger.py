@@ -59,6 +59,15 @@ class Ledger:
             return True
         return False
 
+    def was_done(self, offset: int) -> bool:
+        """Whether the commit before says so."""
+        return offset < self._recovered.committed or offset in self._recovered
+
+    def claim(self, offset: int, timestamp: int) -> None:
+        """A completion has appeared of a record that may not have turned up yet."""
+        if offset >= self._end:
+            self._claims.add(offset, timestamp)
+
     def track(self, offset: int, now: float) -> bool:
         """False if the offset was tracked before: the broker may deliver a record twice."""
         if offset < self._end:

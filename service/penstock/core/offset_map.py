@@ -41,18 +41,18 @@ class DoneBeyond:
 def encode(done: DoneBeyond) -> str:
     if not done.ranges:
         return ""
-    runs = RUNS + _text(_run_lengths(done))
+    runs = RUNS + to_text(_run_lengths(done))
     # Five letters hold four bytes.
     if (done.ranges[-1][1] - done.committed) * 5 // 32 >= len(runs):
         return runs
-    return min(runs, BITS + _text(_bitset(done)), key=len)
+    return min(runs, BITS + to_text(_bitset(done)), key=len)
 
 
 def decode(committed: int, text: str) -> DoneBeyond:
     """Raises ValueError for what `encode` never wrote."""
     if not text:
         return DoneBeyond(committed)
-    data = base64.b85decode(text[1:])
+    data = from_text(text[1:])
     if text[0] == RUNS:
         return DoneBeyond(committed, tuple(_from_runs(committed, data)))
     if text[0] == BITS:
@@ -75,12 +75,12 @@ def _run_lengths(done: DoneBeyond) -> bytes:
     written = bytearray()
     at = done.committed
     for start, end in done.ranges:
-        written += _leb128(start - at) + _leb128(end - start)
+        written += leb128(start - at) + leb128(end - start)
         at = end
     return bytes(written)
 
 
-def _leb128(number: int) -> bytes:
+def leb128(number: int) -> bytes:
     written = bytearray()
     while number >= _MORE:
         written.append(number % _MORE | _MORE)
@@ -89,16 +89,22 @@ def _leb128(number: int) -> bytes:
     return bytes(written)
 
 
-def _from_runs(committed: int, data: bytes) -> Iterator[Range]:
-    lengths: list[int] = []
-    length = shift = 0
+def from_leb128(data: bytes) -> Iterator[int]:
+    """Raises ValueError where the last number has no end."""
+    number = shift = 0
     for byte in data:
-        length |= byte % _MORE << shift
+        number |= byte % _MORE << shift
         shift += 7
         if byte < _MORE:
-            lengths.append(length)
-            length = shift = 0
-    if shift or len(lengths) % 2:
+            yield number
+            number = shift = 0
+    if shift:
+        raise ValueError("a number that ends in the middle")
+
+
+def _from_runs(committed: int, data: bytes) -> Iterator[Range]:
+    lengths = list(from_leb128(data))
+    if len(lengths) % 2:
         raise ValueError("an offset map that ends in the middle")
     at = committed
     for waiting, done in zip(lengths[::2], lengths[1::2], strict=True):
@@ -124,5 +130,10 @@ def _from_bits(committed: int, data: bytes) -> Iterator[Range]:
         at += waiting + done
 
 
-def _text(data: bytes) -> str:
+def to_text(data: bytes) -> str:
     return base64.b85encode(data).decode()
+
+
+def from_text(text: str) -> bytes:
+    """Raises ValueError for what `to_text` never wrote."""
+    return base64.b85decode(text)

@@ -30,6 +30,9 @@ log = structlog.get_logger("penstock.kafka")
 Arrived = Callable[[dict[int, Arrival]], None]
 
 
+Recover = Callable[[frozenset[int]], Awaitable[dict[int, Arrival]]]
+
+
 class Arrivals:
     """Of one member of the group.
 
@@ -57,10 +60,18 @@ class Arrivals:
         *,
         after: Callable[[], Awaitable[None]] | None = None,
         anew: bool = False,
+        known: bool = False,
     ) -> None:
-        """`after` something that has to be done first. `anew`: see `Recovery.recover`."""
+        """`after` something that has to be done first. The others: see `Recovery.recover`."""
+
+        def recover(some: frozenset[int]) -> Awaitable[dict[int, Arrival]]:
+            nothing: frozenset[int] = frozenset()
+            return self._recovery.recover(
+                some, anew=some if anew else nothing, known=some if known else nothing
+            )
+
         if partitions and not self._closed:
-            task = asyncio.ensure_future(self._arrive(partitions, after, anew=anew))
+            task = asyncio.ensure_future(self._arrive(partitions, after, recover))
             self._tasks[task] = partitions
             task.add_done_callback(self._ended)
 
@@ -80,8 +91,7 @@ class Arrivals:
         self,
         partitions: frozenset[int],
         after: Callable[[], Awaitable[None]] | None,
-        *,
-        anew: bool,
+        recover: Recover,
     ) -> None:
         if after is not None:
             await after()
@@ -90,16 +100,16 @@ class Arrivals:
         tries = [partitions]
         while left:
             for some in tries:
-                if await self._tried(some, anew=anew):
+                if await self._tried(some, recover):
                     left -= some
             tries = [frozenset({partition}) for partition in sorted(left)]
             if left:
                 await asyncio.sleep(backoff)
                 backoff = min(2 * backoff, LAST_BACKOFF)
 
-    async def _tried(self, partitions: frozenset[int], *, anew: bool) -> bool:
+    async def _tried(self, partitions: frozenset[int], recover: Recover) -> bool:
         try:
-            found = await self._recovery.recover(partitions, partitions if anew else frozenset())
+            found = await recover(partitions)
         except _FORBIDDEN:
             raise
         except (Exception, asyncio.CancelledError) as error:  # not to know is not to have nothing

@@ -4,7 +4,7 @@ The client's own commit tries again and again, with whatever generation is then 
 commit of an assignment that is over would count as one of the next.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,8 +21,10 @@ from aiokafka.errors import (
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.protocol.commit import OffsetCommitRequest
+from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
+from penstock.clock import Clock
 from penstock.errors import CommitError, LostPartitionsError
 
 _OVER = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
@@ -38,6 +40,25 @@ class Membership(NamedTuple):
 
     generation: int
     member_id: str
+
+
+def hear(consumer: AIOKafkaConsumer, clock: Clock, heard: Callable[[float, bool], None]) -> None:
+    """From now on tells when the group answers a heartbeat or a join without an error: at which
+    moment it was sent, in monotonic seconds, and whether the group rebalances.
+    """
+    coordinator = _coordinator(consumer)
+    send = coordinator._send_req  # noqa: SLF001 - there is no public way to hear of heartbeats
+
+    async def send_and_tell(request: Any) -> Any:
+        sent_at = clock.monotonic()
+        answer = await send(request)
+        if isinstance(request, HeartbeatRequest | SyncGroupRequest):
+            error = for_code(answer.error_code)
+            if error is NoError or error is RebalanceInProgressError:
+                heard(sent_at, error is RebalanceInProgressError)
+        return answer
+
+    coordinator._send_req = send_and_tell  # noqa: SLF001
 
 
 def membership(consumer: AIOKafkaConsumer) -> Membership:

@@ -13,6 +13,7 @@ from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
+from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
 from penstock.kafka.codec import Raw
@@ -39,6 +40,9 @@ class Search:
         replaced: what was committed, where that is not of this log.
         unread: questions that the retention took and nobody has read.
         clean: whether no run was cut off.
+        runs: what is not to be started.
+        ours: whether this process wrote the last commit.
+        known: whether the ids of before are known here.
         later: a later release wrote the last commit.
         end: of the partition's log; nothing of it can have been started behind.
         since: Unix milliseconds; what was asked earlier, nobody can repeat any more.
@@ -53,6 +57,9 @@ class Search:
     replaced: int | None = None
     unread: int = 0
     clean: bool = False
+    runs: tuple[Run, ...] = ()
+    ours: bool = False
+    known: bool = False
     later: bool = False
     end: int = 0
     since: int = 0
@@ -61,7 +68,7 @@ class Search:
     asked: list[tuple[str, Asked]] = field(default_factory=list)
 
 
-class Answered(NamedTuple):
+class Ended(NamedTuple):
     """The record that a completion ends."""
 
     partition: int
@@ -88,10 +95,13 @@ class Completions:
             search = questions[place]
             search.end = log_.end
             search.claims = Claims(search.done.committed, log_.end)
-        await self._open_windows(topics, searches)
-        since = min(search.since for search in searches.values()) / 1000
-        recent = await topics.since(whole, since)
-        starts = {place: max(recent[place], whole[place].end - ASKED) for place in whole}
+        starts = {place: stretch.end for place, stretch in whole.items()}
+        if wanting := {p: search for p, search in searches.items() if not search.known}:
+            await self._open_windows(topics, wanting)
+            since = min(search.since for search in wanting.values()) / 1000
+            asked = {place: whole[place] for partition in wanting for place in places[partition]}
+            for place, at in (await topics.since(asked, since)).items():
+                starts[place] = max(at, whole[place].end - ASKED)
         for partition, search in searches.items():
             for place in places[partition]:
                 start = _claims_begin(partition, search, place.partition, whole[place])
@@ -125,7 +135,7 @@ class Completions:
     def _note(
         self, searches: Mapping[int, Search], partition: int, position: int, said: dict[str, Any]
     ) -> None:
-        source = self._source(said)
+        source = self.answers(said)
         search = searches.get(source.partition) if source is not None else None
         if source is None or search is None:
             return
@@ -133,7 +143,7 @@ class Completions:
             # The record itself comes, and brings its id along.
             if not search.again and position >= search.claimed_from.get(partition, position):
                 search.claims.add(source.offset, source.timestamp)
-        elif _asks(said):
+        elif _asks(said) and not search.known:
             at = min(source.timestamp, int(self._clock.wall() * 1000))
             if at >= search.since:
                 asked = Asked(source.offset, source.timestamp, at)
@@ -161,32 +171,34 @@ class Completions:
                 return len(topic["partitions"])
         raise KafkaError(f"topic {self._scope.completions.topic} cannot be described")
 
+    def place(self, partition: int) -> TopicPartition:
+        """Where the questions of a partition are completed."""
+        return self._completions(partition % self._scope.completions.partitions)
+
     def _completions(self, partition: int) -> TopicPartition:
         return TopicPartition(self._scope.completions.topic, partition)
 
-    def _source(self, said: dict[str, Any]) -> Answered | None:
+    def answers(self, said: dict[str, Any]) -> Ended | None:
         """Which question of ours a completion ends; not that of a replay, which asks again."""
         try:
             source = said["source"]
             ours = source["topic"] == self._scope.questions and source["group"] == self._scope.group
             if said["type"] != "completion" or not ours or said.get("replay"):
                 return None
-            found = Answered(
-                int(source["partition"]), int(source["offset"]), int(source["timestamp"])
-            )
+            found = Ended(int(source["partition"]), int(source["offset"]), int(source["timestamp"]))
         except (KeyError, TypeError, ValueError):
             return None
         return found if all(-1 <= number <= _LARGEST for number in found) else None
 
     async def find(self, topics: Reader, question: Raw, since: float) -> int | None:
         """Where the first completion of a question is that was sent then, in Unix seconds."""
-        wanted = Answered(question.partition, question.offset, question.timestamp_ms)
-        place = self._completions(question.partition % self._scope.completions.partitions)
+        wanted = Ended(question.partition, question.offset, question.timestamp_ms)
+        place = self.place(question.partition)
         whole = await topics.whole([place])
         start = (await topics.since(whole, since - CLOCK_SKEW))[place]
         found = None
         async for record in topics.read("completions", {place: Stretch(start, whole[place].end)}):
-            if found is None and self._source(json_object(record.value)) == wanted:
+            if found is None and self.answers(json_object(record.value)) == wanted:
                 found = int(record.offset)
         return found
 

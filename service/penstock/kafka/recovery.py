@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError as ClientError
+from aiokafka.errors import for_code
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
@@ -22,14 +24,14 @@ from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
 from penstock.events import envelope
 from penstock.kafka import metadata
-from penstock.kafka.codec import Raw
+from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.completed import Completions, Search, json_object
+from penstock.kafka.producer import MARGIN
 from penstock.kafka.scope import CLOCK_SKEW, Scope
 from penstock.kafka.stretch import Reader, Stretch, in_time, reader
-from penstock.kafka.token_tail import TokenTail
+from penstock.kafka.token_tail import Said, TokenTail
 
-MARGIN = 3.0
-"""Seconds; more than a request of ours may stay on its way."""
+_ANY_OFFSET = 2**63
 
 TAIL = 20_000
 """Token events of a partition that are read back at most."""
@@ -50,15 +52,17 @@ class Recovery:
     Whatever a method raises, nothing is known: call it again.
     """
 
-    def __init__(self, client: Mapping[str, Any], scope: Scope, clock: Clock) -> None:
+    def __init__(self, client: Mapping[str, Any], scope: Scope, clock: Clock, writer: str) -> None:
         self.resets: Counter[str] = Counter()
         """How often a log did not begin or end where the last commit expects it, by the cause."""
         self._client = client
         self._scope = scope
         self._clock = clock
+        self._writer = writer
         self._finding = asyncio.Lock()
+        self._tails: dict[int, tuple[float, TokenTail]] = {}
         self._admin = AIOKafkaAdminClient(**client, client_id="penstock")
-        self._completions = Completions(scope, clock, self._admin)
+        self.completions = Completions(scope, clock, self._admin)
 
     async def start(self) -> None:
         await self._admin.start()
@@ -66,28 +70,53 @@ class Recovery:
     async def stop(self) -> None:
         await self._admin.close()
 
+    async def members(self) -> int:
+        """Of the group.
+
+        Raises:
+            KafkaError: nobody knows.
+        """
+        try:
+            [answer] = await in_time(self._admin.describe_consumer_groups([self._scope.group]))
+            # Later versions of the answer say more behind.
+            [(refusal, _, _, _, _, members, *_)] = answer.groups
+        except (ClientError, TimeoutError, ValueError) as error:
+            raise KafkaError(f"the group cannot be described: {error}") from error
+        if refusal:
+            raise KafkaError(f"the group cannot be described: {for_code(refusal).__name__}")
+        return len(members)
+
     async def recover(
-        self, partitions: Iterable[int], anew: frozenset[int] = frozenset()
+        self,
+        partitions: Iterable[int],
+        anew: frozenset[int] = frozenset(),
+        known: frozenset[int] = frozenset(),
     ) -> dict[int, Arrival]:
         """Not before the new generation exists: a commit of the old one could still follow.
 
         Args:
             partitions: of the questions.
             anew: those whose log was seen to be another one than the last commit knew.
+            known: those whose ids we know, up to our own last commit.
         """
         places = {p: TopicPartition(self._scope.questions, p) for p in sorted(partitions)}
         async with reader(self._client, self._clock) as topics:
             commits = await self._commits(places.values())
+            read_at = self._clock.monotonic()
             logs = await topics.whole(places.values())
             searches = {
-                partition: self._begin(place, commits[place], logs[place], anew=partition in anew)
+                partition: self._begin(
+                    place, commits[place], logs[place], read_at, anew=partition in anew
+                )
                 for partition, place in places.items()
             }
+            for partition, search in searches.items():
+                search.known = search.ours and partition in known
             if any(search.later for search in searches.values()):
                 seconds = self._scope.hold + MARGIN
                 log.warning("a later release wrote the last commit; it may end", seconds=seconds)
                 await asyncio.sleep(seconds)
-            ends = await self._completions.read(topics, searches)
+            ends = await self.completions.read(topics, searches)
             arrivals = {}
             for partition, search in searches.items():
                 tail = TokenTail()
@@ -103,7 +132,36 @@ class Recovery:
         """Where the first completion of a question is that was sent then, in Unix seconds."""
         # One at a time: where one outcome is unknown, so are many.
         async with self._finding, reader(self._client, self._clock) as topics:
-            return await self._completions.find(topics, question, since)
+            return await self.completions.find(topics, question, since)
+
+    async def last_said(self, partition: int, event_id: str, since: float) -> int | None:
+        """The last sequence of the token events about one question, by the beginning of their ids,
+        that were sent then or later, in Unix seconds.
+        """
+        async with self._finding, reader(self._client, self._clock) as topics:
+            place = self._token_place(partition)
+            whole = await topics.whole([place])
+            start = (await topics.since(whole, since - CLOCK_SKEW))[place]
+            last = None
+            async for record in topics.read("tokens", {place: Stretch(start, whole[place].end)}):
+                if (envelope.text_header(record.headers, "ce_id") or "").startswith(event_id):
+                    last = int(json_object(record.value)["sequence"])
+            return last
+
+    async def said_until(self, question: Delivery, since: float) -> Said | None:
+        """How far the stream of a question had come that another process ran, and has not run
+        since then, in monotonic seconds.
+        """
+        partition = question.record.partition
+        async with self._finding:
+            # One reading serves all that are taken over together.
+            read_at, tail = self._tails.get(partition, (-math.inf, TokenTail()))
+            if read_at < since:
+                read_at = self._clock.monotonic()
+                async with reader(self._client, self._clock) as topics:
+                    tail = await self._read_tokens(topics, partition, _ANY_OFFSET)
+                self._tails[partition] = read_at, tail
+        return tail.before(question.record.offset, question.question_id, question.timestamp)
 
     async def _commits(
         self, places: Iterable[TopicPartition]
@@ -118,9 +176,15 @@ class Recovery:
         return found
 
     def _begin(
-        self, place: TopicPartition, commit: OffsetAndMetadata, log_: Stretch, *, anew: bool
+        self,
+        place: TopicPartition,
+        commit: OffsetAndMetadata,
+        log_: Stretch,
+        read_at: float,
+        *,
+        anew: bool,
     ) -> Search:
-        search = _as_committed(place, commit)
+        search = self._as_committed(place, commit, read_at)
         known, committed = search.done, search.done.committed
         highest = search.done.ranges[-1][1] if search.done.ranges else committed
         if anew or highest > log_.end:
@@ -131,6 +195,27 @@ class Recovery:
                 done = sum(max(0, min(b, log_.start) - a) for a, b in known.ranges)
                 search.unread = log_.start - committed - done
         return search
+
+    def _as_committed(
+        self, place: TopicPartition, commit: OffsetAndMetadata, read_at: float
+    ) -> Search:
+        offset, text = commit.offset, commit.metadata or ""
+        if offset < 0:
+            # Before the first commit nothing is started.
+            return Search(DoneBeyond(-1), clean=True)
+        try:
+            last = metadata.read(offset, text, read_at)
+        except metadata.ForeignError as error:
+            return Search(DoneBeyond(offset), again=str(error))
+        except metadata.LaterVersionError as error:
+            log.warning(
+                "a later release wrote the last commit",
+                partition=place.partition,
+                reason=str(error),
+            )
+            return Search(DoneBeyond(offset), later=True)
+        ours = last.writer == self._writer
+        return Search(last.done, last.bookmark, clean=last.clean, runs=last.runs, ours=ours)
 
     def _report(self, partition: int, search: Search) -> None:
         if search.replaced is not None:
@@ -163,9 +248,12 @@ class Recovery:
             offsets=records,
         )
 
-    async def _read_tokens(self, topics: Reader, partition: int, below: int) -> TokenTail:
+    def _token_place(self, partition: int) -> TopicPartition:
         tokens = self._scope.tokens
-        place = TopicPartition(tokens.topic, partition % tokens.partitions)
+        return TopicPartition(tokens.topic, partition % tokens.partitions)
+
+    async def _read_tokens(self, topics: Reader, partition: int, below: int) -> TokenTail:
+        place = self._token_place(partition)
         tail = TokenTail(below)
         ours = envelope.source(self._scope.group)
         whole = await topics.whole([place])
@@ -189,23 +277,6 @@ class Recovery:
         return tail
 
 
-def _as_committed(place: TopicPartition, commit: OffsetAndMetadata) -> Search:
-    offset, text = commit.offset, commit.metadata or ""
-    if offset < 0:
-        # Before the first commit nothing is started.
-        return Search(DoneBeyond(-1), clean=True)
-    try:
-        last = metadata.read(offset, text)
-    except metadata.ForeignError as error:
-        return Search(DoneBeyond(offset), again=str(error))
-    except metadata.LaterVersionError as error:
-        log.warning(
-            "a later release wrote the last commit", partition=place.partition, reason=str(error)
-        )
-        return Search(DoneBeyond(offset), later=True)
-    return Search(last.done, last.bookmark, clean=last.clean)
-
-
 def _arrival(partition: int, search: Search, end: Bookmark, tail: TokenTail) -> Arrival:
     begin = search.claimed_from[partition % end.partitions]
     recovered = Recovered(
@@ -214,6 +285,8 @@ def _arrival(partition: int, search: Search, end: Bookmark, tail: TokenTail) -> 
         bookmark=search.bookmark or Bookmark(begin, end.partitions),
         end=end,
         unclean_below=tail.below,
-        asked=search.asked,
+        asked=None if search.known else search.asked,
+        runs=search.runs,
+        ours=search.ours,
     )
     return Arrival(recovered, tail)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import TopicPartition
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     MessageSizeTooLargeError,
@@ -16,24 +16,28 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from penstock.clock import Clock
+from penstock.core.facts import RecordId
 from penstock.core.failure import Failure
 from penstock.errors import PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import dead_letter_headers
 from penstock.kafka.codec import Delivery
+from penstock.kafka.producer import Producer, Record, SpeaksUntil
+from penstock.kafka.token_channel import Send, TokenChannel
 
 ANSWER_TIMEOUT = 3.0
-STOP_SECONDS = 5.0
-"""The client itself would wait for ever for brokers that are away."""
 
 _BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
 """A longer key is not repeated in every event about its question."""
 _SEQUENCE_DIGITS = 20
 
-TokenSender = Callable[[bytes, int], Awaitable["asyncio.Future[Any]"]]
-"""Hands an encoded event and its sequence to the producer; the future is its acknowledgement."""
+TokenSender = Send
+
+LastSaid = Callable[[int, str, float], Awaitable[int | None]]
+"""The last sequence in the tokens of a question's partition, of events whose id begins so, since
+then in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class KafkaSink:
         dead_letters: Target,
         clock: Clock,
         writer: str,
+        speaks_until: SpeaksUntil,
+        last_said: LastSaid,
     ) -> None:
         self.group_id = group_id
         self.tokens = tokens
@@ -67,51 +73,34 @@ class KafkaSink:
         # A rerun of a question after a crash says other things under the same sequence numbers;
         # CloudEvents wants every event's id to be its own.
         self._writer = writer
-        self._producer = AIOKafkaProducer(
-            **client,
-            client_id="penstock",
-            acks="all",
-            enable_idempotence=True,
-            # Topics have their limits, which are looked at before; this one would only hide them.
-            max_request_size=2**30,
-            # The limit of a topic is one for batches: small records must not exceed it together.
-            max_batch_size=min(_BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit),
-        )
+        self._last_said = last_said
+        # The limit of a topic is one for batches: small records must not exceed it together.
+        batch_bytes = min(_BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit)
+        self._producer = Producer(client, batch_bytes, clock, speaks_until)
 
     async def start(self) -> None:
         await self._producer.start()
 
     async def stop(self) -> None:
-        """Everything that matters is acknowledged before. The rest must not arrive any more, when
-        somebody else may answer: the client's own `stop` would send it now.
-        """
-        sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way
-        self._producer._closed = True  # noqa: SLF001
-        if sender is not None:
-            sender.cancel()
-        await self._producer.client.close()
-        if sender is not None:
-            # Cancelled once, it waits for requests that nobody answers any more.
-            sender.cancel()
-            await asyncio.wait({sender}, timeout=STOP_SECONDS)
-
-    def healthy(self) -> bool:
-        """False when the client's sender has died: nothing will ever be acknowledged again."""
-        sender = self._producer._sender.sender_task  # noqa: SLF001 - there is no public way to ask
-        return sender is not None and not sender.done()
+        """Everything that matters is acknowledged before; the rest is given up."""
+        await self._producer.stop()
 
     async def reaches_kafka(self) -> bool:
         """Whether a broker answers within a few seconds."""
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT):
-                return bool(await self._producer.client.force_metadata_update())
-        except (ClientError, TimeoutError):
-            return False
+        return await self._producer.reaches_kafka(ANSWER_TIMEOUT)
+
+    def forget(self, record: RecordId) -> None:
+        """Somebody else answers it: nothing of it may arrive any more."""
+        self._producer.forget(record)
+
+    async def settled(self) -> None:
+        """Returns when what was given up has arrived or never will."""
+        await self._producer.settled()
 
     def token_sender(self, delivery: Delivery) -> TokenSender:
         """How the token events of one question reach the topic."""
-        raw, target = delivery.raw, self.tokens
-        partition = raw.partition % target.partitions
+        raw, record, target = delivery.raw, delivery.record, self.tokens
+        tp = TopicPartition(target.topic, raw.partition % target.partitions)
         key = _key(delivery)
         prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/"
         producer, clock, source = self._producer, self._clock, self._source
@@ -122,20 +111,21 @@ class KafkaSink:
             )
             _check_size(target, key, value, headers)
             try:
-                sent: asyncio.Future[Any] = await producer.send(
-                    target.topic, value, key, partition, headers=headers
-                )
+                return await producer.send(record, tp, (key, value, headers))
             except ClientError as error:
                 raise _translated(target, error) from error
-            return sent
 
-        return send
+        async def find(since: float) -> int | None:
+            await producer.settled()
+            return await self._last_said(raw.partition, prefix, since)
+
+        return TokenChannel(send, find, clock.wall)
 
     def fits(self, delivery: Delivery, completion: Completion) -> bool:
         """Whether the topic takes a completion of this size."""
-        _, key, value, headers = self._completion(delivery, completion)
+        _, said = self._completion(delivery, completion)
         # The last sequence, which is not known yet, may have as many digits as it likes.
-        return _size(key, value, headers) + _SEQUENCE_DIGITS <= self.completions.limit
+        return _size(*said) + _SEQUENCE_DIGITS <= self.completions.limit
 
     async def completion(self, delivery: Delivery, completion: Completion) -> int | None:
         """Its position in its partition when it is acknowledged, or None: the broker knew it.
@@ -144,11 +134,10 @@ class KafkaSink:
             TooLargeError: the topic does not take a completion of this size.
             PublishError: the broker refused it.
         """
-        return await self._publish(self.completions, *self._completion(delivery, completion))
+        partition, said = self._completion(delivery, completion)
+        return await self._publish(delivery.record, self.completions, partition, said)
 
-    def _completion(
-        self, delivery: Delivery, completion: Completion
-    ) -> tuple[int, bytes, bytes, list[tuple[str, bytes]]]:
+    def _completion(self, delivery: Delivery, completion: Completion) -> tuple[int, Record]:
         raw = delivery.raw
         headers = envelope.headers(
             envelope.COMPLETION,
@@ -158,7 +147,7 @@ class KafkaSink:
             delivery.forwarded,
         )
         value = completion.model_dump_json().encode()
-        return raw.partition, _key(delivery), value, headers
+        return raw.partition, (_key(delivery), value, headers)
 
     async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
         """The original record with its key and value untouched. Raises as `completion` does."""
@@ -176,23 +165,18 @@ class KafkaSink:
             message=failure.message,
             at=envelope.rfc3339(self._clock.wall()),
         )
-        await self._publish(self.dead_letters, raw.partition, raw.key, raw.value, headers)
+        # A tombstone without a key is legal on the wire, but not for the client.
+        key = b"" if raw.key is None and raw.value is None else raw.key
+        said = (key, raw.value, headers)
+        await self._publish(delivery.record, self.dead_letters, raw.partition, said)
 
     async def _publish(
-        self,
-        target: Target,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: list[tuple[str, bytes]],
+        self, record: RecordId, target: Target, partition: int, said: Record
     ) -> int | None:
-        # A tombstone without a key is legal on the wire, but not for the client.
-        key = b"" if key is None and value is None else key
-        _check_size(target, key, value, headers)
+        _check_size(target, *said)
+        tp = TopicPartition(target.topic, partition % target.partitions)
         try:
-            sent = await self._producer.send_and_wait(
-                target.topic, value, key, partition % target.partitions, headers=headers
-            )
+            sent = await (await self._producer.send(record, tp, said))
         except ClientError as error:
             raise _translated(target, error) from error
         return sent.offset if sent.offset >= 0 else None

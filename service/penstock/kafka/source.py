@@ -14,6 +14,9 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
     NoOffsetForPartitionError,
@@ -23,12 +26,14 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
-from penstock.core.facts import Head, RecordId, Recovered
+from penstock.core.facts import Assigned, Event, Head, Heard, RecordId
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
 from penstock.kafka.codec import Codec, Delivery, Raw
-from penstock.kafka.commit import Membership, commit, membership
+from penstock.kafka.commit import Membership, commit, hear, membership
+from penstock.kafka.follower import Follower
+from penstock.kafka.producer import FLIGHT
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.stopping import stopped
 from penstock.kafka.stretch import in_time
@@ -37,19 +42,19 @@ from penstock.kafka.token_tail import Said, TokenTail
 MAX_BATCH = 100
 """Records decoded in one go: decoding more would hold up the token streams of others."""
 
-FLIGHT = 2.0
-"""Seconds a request of ours may stay on its way; then a commit without an answer is over."""
-
 RETRY_SECONDS = 1.0
 """Between two tries to fetch."""
 
 ARRIVAL_SECONDS = 0.2
 """Between two looks at whether a partition has arrived that the client wants to fetch from."""
 
-LEAVING_SECONDS = 20.0
-"""What a revocation takes at most, beside the drain: a cancelled run may take 5 s to end, a commit
-in flight and the two tries of the last one 2 s each, a reader 5 s to stop."""
+REBALANCE_MS = 30_000
+"""How long the group waits for us to join anew. What a revocation takes at most: a lost run may
+take 5 s to end, a publish and a commit in flight and the two tries of the last one 2 s each, a
+reader 5 s to stop.
+"""
 
+MAX_POLL_MS = 120_000
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
 METADATA_MS = 10_000
@@ -58,9 +63,15 @@ METADATA_MS = 10_000
 NOTICE_MS = 1_000
 """How soon a recovery that cannot work is noticed by who fetches."""
 
+ASSIGNORS = {
+    "roundrobin": RoundRobinPartitionAssignor,
+    "range": RangePartitionAssignor,
+    "sticky": StickyPartitionAssignor,
+}
+
 log = structlog.get_logger("penstock.kafka")
 
-OnAssigned = Callable[[Mapping[int, int], Mapping[int, Recovered]], None]
+Tell = Callable[[Event], None]
 
 
 class Leaving(Enum):
@@ -87,10 +98,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         group_id: str,
         codec: Codec,
         clock: Clock,
-        drain: float,
         recovery: Recovery,
         writer: str,
+        assignor: str = "roundrobin",
+        instance_id: str | None = None,
     ) -> None:
+        self._client = client
         self._topic = topic
         self._group_id = group_id
         self._recovery = recovery
@@ -102,18 +115,26 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._committed: dict[int, int] = {}
         self._next: dict[int, int] = {}
         self._tails: dict[int, TokenTail] = {}
+        self._known: frozenset[int] = frozenset()
+        """The partitions that were ours before the last rebalance."""
         self._committing = asyncio.Lock()
         self._member = Membership(-1, "")
         self._arrivals = Arrivals(recovery, self._arrived, self._broken)
         self._failure: KafkaError | None = None
         self._undecodable = 0
+        self._left = False
+        self._static = instance_id is not None
+        self._started_at = 0.0
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
-        self._on_assigned: OnAssigned | None = None
+        self._tell: Tell | None = None
+        self._follower: Follower | None = None
         self._on_revoked: OnRevoked | None = None
         self._consumer = AIOKafkaConsumer(
             **client,
             group_id=group_id,
+            group_instance_id=instance_id,
+            partition_assignment_strategy=_assignors(assignor),
             client_id="penstock",
             enable_auto_commit=False,
             # A log that does not have our offset any more is looked into; see `_out_of_range`.
@@ -121,25 +142,38 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             isolation_level="read_committed",
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
-            # The revoke callback lets running work finish; the group waits for it that long.
-            rebalance_timeout_ms=int((drain + LEAVING_SECONDS) * 1000),
+            rebalance_timeout_ms=REBALANCE_MS,
             # Records are fetched whether or not questions finish: only a dead loop stops polling.
-            max_poll_interval_ms=int((drain + 60) * 1000),
+            max_poll_interval_ms=MAX_POLL_MS,
             metadata_max_age_ms=METADATA_MS,
             fetch_max_wait_ms=250,
         )
 
-    async def start(self, on_assigned: OnAssigned, on_revoked: OnRevoked) -> None:
-        self._on_assigned = on_assigned
+    async def start(self, tell: Tell, on_revoked: OnRevoked) -> None:
+        self._tell = tell
         self._on_revoked = on_revoked
+        self._follower = Follower(self._client, self._clock, self._recovery.completions, tell)
         await self._recovery.start()
         await self._consumer.start()
+        hear(self._consumer, self._clock, lambda at, anew: tell(Heard(at, anew)))
+        self._started_at = self._clock.monotonic()
         self._consumer.subscribe([self._topic], listener=self)
 
+    async def leave(self) -> None:
+        """The group. Everything is released before; what still runs goes on."""
+        if not self._left:
+            self._left = True
+            await self._arrivals.close()
+            await stopped(self._consumer.stop())
+
+    async def alone(self) -> bool:
+        """Whether the group has no other member."""
+        return await self._recovery.members() <= 1
+
     async def stop(self) -> None:
-        """Leaves the group. Everything is released before."""
-        await self._arrivals.close()
-        await stopped(self._consumer.stop())
+        await self.leave()
+        if self._follower is not None:
+            await self._follower.stop()
         await stopped(self._recovery.stop())
 
     async def fetch(self) -> list[Delivery]:
@@ -173,16 +207,29 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             del self._tails[record.partition]
         return tail.before(record.offset, delivery.question_id, delivery.timestamp)
 
+    async def said_until(self, delivery: Delivery, since: float) -> Said | None:
+        """What another process had said of it, which has not run it since then."""
+        return await self._recovery.said_until(delivery, since)
+
+    def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None:
+        """See `penstock.core.facts.Follow`."""
+        if self._follower is not None:
+            self._follower.follow(partitions)
+
     async def _getmany(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         while True:
             if self._failure is not None:
                 raise self._failure
+            if self._left:
+                # Nothing comes any more, and that is as it should be.
+                await asyncio.get_running_loop().create_future()
             try:
                 found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
                     timeout_ms=NOTICE_MS, max_records=MAX_BATCH
                 )
             except (ClientError, UnicodeDecodeError) as error:
-                await self._survive(error)
+                if not self._left:
+                    await self._survive(error)
                 continue
             self._undecodable = 0
             for tp, records in found.items():
@@ -272,7 +319,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                     said = {
                         TopicPartition(self._topic, partition): OffsetAndMetadata(
                             await self._committable(partition, head),
-                            metadata.write(head, self._writer),
+                            metadata.write(head, self._writer, self._clock.monotonic()),
                         )
                         for partition, head in heads.items()
                     }
@@ -285,7 +332,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """The offset, or where all is done that was read, the end: behind the last record there
         may be a transaction's marker, which nobody is ever given.
         """
-        if head.done:
+        if head.done or head.runs:
+            # They count from here.
             return head.offset
         end = self._committed.get(partition, 0)
         if head.offset == self._next.get(partition) and self._mine([partition]):
@@ -307,12 +355,26 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         told = frozenset(tp.partition for tp in revoked) & self._epochs.keys()
         evicted = membership(self._consumer).generation != self._member.generation
         await self._take(told, Leaving.EVICTED if evicted else Leaving.ASKED)
+        self._known = told
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
         self._consumer.pause(*assigned)
         self.joined = self.joined or not assigned
-        self._arrivals.begin(frozenset(tp.partition for tp in assigned))
+        numbers = frozenset(tp.partition for tp in assigned)
+        # Of those that stay all is known at once; they do not wait for the others.
+        self._arrivals.begin(numbers & self._known, known=True)
+        self._arrivals.begin(numbers - self._known, after=self._predecessor_has_ended)
+
+    async def _predecessor_has_ended(self) -> None:
+        """A static member takes over at once from a process that may still run: the group gives
+        it up after one session timeout, and that process itself a margin before.
+        """
+        if self._static:
+            left = self._started_at + SESSION_TIMEOUT_MS / 1000 - self._clock.monotonic()
+            if left > 0:
+                log.info("waiting for whoever was this static member before", seconds=round(left))
+                await asyncio.sleep(left)
 
     async def _take(self, partitions: frozenset[int], why: Leaving) -> None:
         """From who has them now."""
@@ -332,9 +394,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             self._next[partition] = offset
             self._epochs[partition] = self._epoch
             self._tails[partition] = arrival.tail
-        if self._on_assigned is not None:
+        if self._tell is not None:
             epochs = dict.fromkeys(found, self._epoch)
-            self._on_assigned(epochs, {p: arrival.recovered for p, arrival in found.items()})
+            recovered = {partition: arrival.recovered for partition, arrival in found.items()}
+            self._tell(Assigned(epochs, recovered))
 
     def _broken(self, failure: KafkaError) -> None:
         self._failure = failure
@@ -342,6 +405,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     def _mine(self, partitions: Iterable[int]) -> set[TopicPartition]:
         wanted = {TopicPartition(self._topic, partition) for partition in partitions}
         return wanted.intersection(self._consumer.assignment())
+
+
+def _assignors(wanted: str) -> list[type]:
+    """The first that all members know counts; the default is there for those not yet changed."""
+    return list(dict.fromkeys((ASSIGNORS[wanted], RoundRobinPartitionAssignor)))
 
 
 def _raw(record: ConsumerRecord) -> Raw:

@@ -86,6 +86,11 @@ class TokenStream:
         if self._error is not None:
             raise self._error
 
+    def goes_on(self, sequence: int, attempt: int) -> None:
+        """Somebody else has begun it. Before anything is said."""
+        self._next = sequence
+        self.attempt = attempt
+
     async def restart(self, reason: str) -> None:
         """What was said before is void."""
         if self._closed:

@@ -1,45 +1,106 @@
 """Which log line does an event deserve? One per question, one per change of state."""
 
+from collections import Counter
+from collections.abc import Mapping
+
 import structlog
 
+from penstock.clock import Clock
 from penstock.core import facts
+from penstock.core.facts import Head
+from penstock.events.envelope import rfc3339
 from penstock.job import Job
 
 log = structlog.get_logger("penstock")
 
 
-def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
+class Journal:
     """No text of a question or an answer: ids, numbers and causes."""
-    match fact:
-        case facts.Published() if job is not None:
-            _ended(job)
-        case facts.Assigned(_, recovered):
-            offsets = {partition: found.done.committed for partition, found in recovered.items()}
-            log.info("partitions assigned", offsets=offsets)
-        case facts.Revoking(partitions):
-            log.info("partitions revoked; running questions finish", partitions=sorted(partitions))
-        case facts.Release(partitions, heads):
-            offsets = {partition: head.offset for partition, head in heads.items()}
-            log.info("partitions released", partitions=sorted(partitions), offsets=offsets)
-        case facts.HeldBack(record, seconds, outstanding):
-            log.warning(
-                "a question holds back the commits of its partition",
-                partition=record.partition,
-                offset=record.offset,
-                question_id=None if job is None else job.delivery.question_id,
-                seconds=round(seconds),
-                outstanding=outstanding,
+
+    def __init__(self, writer: str, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._draining = False
+        self._since: Counter[str] = Counter()
+        """What became of the questions since we were asked to stop."""
+
+    def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
+        self._of_a_question(fact, job)
+        self._of_partitions(fact)
+        self._of_the_process(fact)
+
+    def _of_a_question(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
+        match fact:
+            case facts.Published() if job is not None:
+                self._since["finished"] += 1
+                _ended(job)
+            case facts.Drop(_, cut_off) if cut_off:
+                self._since["cut_off"] += 1
+            case facts.TakeOver(record):
+                log.info(
+                    "a question starts again: its process has not ended it in time",
+                    partition=record.partition,
+                    offset=record.offset,
+                    question_id=None if job is None else job.delivery.question_id,
+                )
+            case facts.HeldBack(record, seconds, outstanding):
+                log.warning(
+                    "a question holds back the commits of its partition",
+                    partition=record.partition,
+                    offset=record.offset,
+                    question_id=None if job is None else job.delivery.question_id,
+                    seconds=round(seconds),
+                    outstanding=outstanding,
+                )
+
+    def _of_partitions(self, fact: facts.Event | facts.Command) -> None:
+        match fact:
+            case facts.Assigned(_, recovered):
+                offsets = {number: found.done.committed for number, found in recovered.items()}
+                elsewhere = sum(len(found.runs) for found in recovered.values())
+                log.info("partitions assigned", offsets=offsets, running=elsewhere)
+            case facts.Revoking(partitions):
+                log.info("partitions revoked", partitions=sorted(partitions))
+            case facts.Release(partitions, heads):
+                self._released(partitions, heads)
+            case facts.Released(partitions, committed) if not committed:
+                numbers = sorted(partitions)
+                log.warning("whether the last commit is there is not known", partitions=numbers)
+            case facts.Pause(partitions):
+                log.debug("partitions paused", partitions=sorted(partitions))
+            case facts.Resume(partitions):
+                log.debug("partitions resumed", partitions=sorted(partitions))
+
+    def _of_the_process(self, fact: facts.Event | facts.Command) -> None:
+        match fact:
+            case facts.Draining(until, alone):
+                self._draining = True
+                self._since.clear()
+                log.info(
+                    "draining: nothing new starts, running questions finish",
+                    at_most_seconds=round(until - self._clock.monotonic(), 1),
+                    other_members=not alone,
+                )
+            case facts.Stop(failure) if failure is not None:
+                log.error("an operator is needed", code=failure.code, reason=failure.message)
+            case facts.Stop():
+                finished, cut_off = self._since["finished"], self._since["cut_off"]
+                log.info("stopped", finished=finished, cut_off=cut_off)
+
+    def _released(self, partitions: frozenset[int], heads: Mapping[int, Head]) -> None:
+        offsets = {number: head.offset for number, head in heads.items()}
+        log.info("partitions released", partitions=sorted(partitions), offsets=offsets)
+        ours = [run for h in heads.values() for run in h.runs if run.runner == self._writer]
+        if ours:
+            last = max(run.until for run in ours) - self._clock.monotonic()
+            log.info(
+                "running questions are handed over: they go on here, and nobody starts them again"
+                " before",
+                questions=len(ours),
+                until=rfc3339(self._clock.wall() + last),
+                seconds=round(last, 1),
+                leaving_the_group=self._draining,
             )
-        case facts.Pause(partitions):
-            log.debug("partitions paused", partitions=sorted(partitions))
-        case facts.Resume(partitions):
-            log.debug("partitions resumed", partitions=sorted(partitions))
-        case facts.Draining():
-            log.info("draining: nothing new starts, running questions finish")
-        case facts.Stop(failure) if failure is not None:
-            log.error("an operator is needed", code=failure.code, reason=failure.message)
-        case _:
-            pass
 
 
 def _ended(job: Job) -> None:

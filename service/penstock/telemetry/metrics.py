@@ -31,6 +31,11 @@ class Metrics(Collector):
         self._resets = resets
         self._clock = clock
         self.registry.register(self)
+        self._cut_off = Counter(
+            "penstock_questions_cut_off",
+            "Runs given up for another member, which may ask the model again.",
+            registry=self.registry,
+        )
         self._received = Counter(
             "penstock_questions_received",
             "Questions fetched, decodable or not.",
@@ -66,6 +71,8 @@ class Metrics(Collector):
     def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         if isinstance(fact, facts.Fetched):
             self._received.inc()
+        elif isinstance(fact, facts.Drop) and fact.cut_off:
+            self._cut_off.inc()
         elif isinstance(fact, facts.Published) and job is not None:
             self._end(job)
 
@@ -93,6 +100,16 @@ class Metrics(Collector):
             "penstock_paused_partitions",
             "Partitions paused above the high mark.",
             len(engine.intake.paused),
+        )
+        handed_over = sum(q.until is not None for q in engine.questions.values())
+        yield _gauge(
+            "penstock_handed_over",
+            "Questions that go on here although their partition is another member's.",
+            handed_over,
+        )
+        held = sum(len(partition.held) for partition in engine.partitions.values())
+        yield _gauge(
+            "penstock_held", "Questions of our partitions that go on in other members.", held
         )
         assigned = len(engine.partitions)
         yield _gauge("penstock_assigned_partitions", "Partitions of ours.", assigned)
