@@ -4,6 +4,7 @@ PenstockError
 ├── ConfigurationError    the operator wrote something that cannot work: exit code 2 at the start
 ├── RecordError           these bytes are not a question: dead letter, the service goes on
 └── KafkaError
+    ├── FencedError       another process is the same static member: an operator is needed
     ├── CommitError       the offsets were not committed; they will be tried again
     │   └── LostPartitionsError  the group gave the partitions to others: nothing is wrong
     └── PublishError      a record was not acknowledged
@@ -40,6 +41,10 @@ class RecordError(PenstockError):
 
 class KafkaError(PenstockError):
     """Kafka refused or lost something."""
+
+
+class FencedError(KafkaError):
+    """Another process has our `group.instance.id`, and the group listens to that one (KIP-345)."""
 
 
 class CommitError(KafkaError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.errors import ConfigurationError, KafkaError
+from penstock.errors import ConfigurationError, FencedError, KafkaError
 
 if TYPE_CHECKING:
     from penstock.app import Service
@@ -62,7 +62,7 @@ def serve(
             raise
         except KafkaError as error:
             app.log.error("stopped", reason=str(error))
-            code = 1
+            code = NEEDS_OPERATOR if isinstance(error, FencedError) else 1
         except BaseException:  # noqa: BLE001 - it is logged whole, and nothing comes after it
             app.log.exception("stopped by what nobody foresaw")
             code = 1

@@ -4,8 +4,8 @@ The client's own commit tries again and again, with whatever generation is then 
 commit of an assignment that is over would count as one of the next.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
@@ -35,6 +35,10 @@ _ELSEWHERE = (
 )
 
 
+FENCED_INSTANCE_ID = 82
+"""The client has no name for it."""
+
+
 class Membership(NamedTuple):
     """Of a group, during one generation. See KIP-62 and the Kafka protocol's OffsetCommit."""
 
@@ -42,20 +46,35 @@ class Membership(NamedTuple):
     member_id: str
 
 
-def hear(consumer: AIOKafkaConsumer, clock: Clock, heard: Callable[[float, bool], None]) -> None:
-    """From now on tells when the group answers a heartbeat or a join without an error: at which
-    moment it was sent, in monotonic seconds, and whether the group rebalances.
-    """
+class Ear(Protocol):
+    """Who wants to know what the group answers."""
+
+    def heard(self, sent_at: float, *, rebalancing: bool) -> None:
+        """Without an error, to what was sent then, in monotonic seconds."""
+
+    def unknown(self) -> None:
+        """It does not know this member."""
+
+    def fenced(self) -> None:
+        """It listens to another process by the same static name."""
+
+
+def listen(consumer: AIOKafkaConsumer, clock: Clock, ear: Ear) -> None:
+    """To all answers from now on."""
     coordinator = _coordinator(consumer)
     send = coordinator._send_req  # noqa: SLF001 - there is no public way to hear of heartbeats
 
     async def send_and_tell(request: Any) -> Any:
         sent_at = clock.monotonic()
         answer = await send(request)
-        if isinstance(request, HeartbeatRequest | SyncGroupRequest):
-            error = for_code(answer.error_code)
-            if error is NoError or error is RebalanceInProgressError:
-                heard(sent_at, error is RebalanceInProgressError)
+        code = getattr(answer, "error_code", None)
+        if code == FENCED_INSTANCE_ID:
+            ear.fenced()
+        elif isinstance(request, HeartbeatRequest | SyncGroupRequest):
+            if code in (NoError.errno, RebalanceInProgressError.errno):
+                ear.heard(sent_at, rebalancing=code != NoError.errno)
+            elif code == UnknownMemberIdError.errno:
+                ear.unknown()
         return answer
 
     coordinator._send_req = send_and_tell  # noqa: SLF001

@@ -66,6 +66,7 @@ class Producer:
         self._speaks_until = speaks_until
         self._unheard: dict[TopicPartition, dict[asyncio.Future[Any], RecordId]] = {}
         self._waiting: dict[asyncio.Future[None], RecordId] = {}
+        self._lapsed: set[TopicPartition] = set()
         self._up = asyncio.Event()
         self._killed_at = -math.inf
         self._stopped = False
@@ -166,9 +167,14 @@ class Producer:
                 await asyncio.sleep(AGAIN_SECONDS)
             for turn, record in list(self._waiting.items()):
                 self._look(turn, record)
-            if not all(self._covered(tp) for tp, unheard in self._unheard.items() if unheard):
-                # It may lie in a buffer, and would leave when nobody expects it.
-                _abort_connections(self._client)
+            self._give_up_what_has_lapsed()
+
+    def _give_up_what_has_lapsed(self) -> None:
+        """It may lie in a buffer, and would leave when nobody expects it. Queued it stays."""
+        lapsed = {tp for tp, unheard in self._unheard.items() if unheard and not self._covered(tp)}
+        if lapsed - self._lapsed:
+            _abort_connections(self._client)
+        self._lapsed = lapsed
 
     def _look(self, turn: "asyncio.Future[None]", record: RecordId) -> None:
         try:
@@ -190,10 +196,12 @@ class Producer:
                 topics = request._topics  # noqa: SLF001 - there is no public way
                 tps = [TopicPartition(t, number) for t, parts in topics for number, _ in parts]
                 while True:
-                    await made.client.ready(node_id, group=group)
-                    # Connected, nothing comes between this look and the socket.
                     if all(map(self._covered, tps)):
-                        break
+                        if not await made.client.ready(node_id, group=group):
+                            raise NodeNotReadyError(f"node {node_id}")
+                        # Connected, nothing comes between this look and the socket.
+                        if all(map(self._covered, tps)):
+                            break
                     await asyncio.sleep(LOOK)
                 if made is not self._client:
                     raise NodeNotReadyError("given up")

@@ -27,11 +27,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.facts import Assigned, Event, Head, Heard, RecordId
-from penstock.errors import CommitError, KafkaError, LostPartitionsError
+from penstock.errors import CommitError, FencedError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
 from penstock.kafka.codec import Codec, Delivery, Raw
-from penstock.kafka.commit import Membership, commit, hear, membership
+from penstock.kafka.commit import Membership, commit, listen, membership
 from penstock.kafka.follower import Follower
 from penstock.kafka.producer import FLIGHT
 from penstock.kafka.recovery import Arrival, Recovery
@@ -123,7 +123,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._failure: KafkaError | None = None
         self._undecodable = 0
         self._left = False
-        self._static = instance_id is not None
+        self._leaving = asyncio.Event()
+        self._heard_at = 0.0
+        self._static = instance_id
         self._started_at = 0.0
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
@@ -155,7 +157,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._follower = Follower(self._client, self._clock, self._recovery.completions, tell)
         await self._recovery.start()
         await self._consumer.start()
-        hear(self._consumer, self._clock, lambda at, anew: tell(Heard(at, anew)))
+        listen(self._consumer, self._clock, self)
         self._started_at = self._clock.monotonic()
         self._consumer.subscribe([self._topic], listener=self)
 
@@ -163,6 +165,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """The group. Everything is released before; what still runs goes on."""
         if not self._left:
             self._left = True
+            self._leaving.set()
             await self._arrivals.close()
             await stopped(self._consumer.stop())
 
@@ -356,6 +359,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         evicted = membership(self._consumer).generation != self._member.generation
         await self._take(told, Leaving.EVICTED if evicted else Leaving.ASKED)
         self._known = told
+        if isinstance(self._failure, FencedError):
+            # To join anew would fence the other in turn.
+            await self._leaving.wait()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
@@ -370,11 +376,30 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """A static member takes over at once from a process that may still run: the group gives
         it up after one session timeout, and that process itself a margin before.
         """
-        if self._static:
+        if self._static is not None:
             left = self._started_at + SESSION_TIMEOUT_MS / 1000 - self._clock.monotonic()
             if left > 0:
                 log.info("waiting for whoever was this static member before", seconds=round(left))
                 await asyncio.sleep(left)
+
+    def heard(self, sent_at: float, *, rebalancing: bool) -> None:
+        self._heard_at = sent_at
+        if self._tell is not None:
+            self._tell(Heard(sent_at, rebalancing))
+
+    def unknown(self) -> None:
+        silent = self._clock.monotonic() - self._heard_at
+        if self._static is not None and silent < SESSION_TIMEOUT_MS / 1000:
+            # The group would not have given us up for another reason.
+            self.fenced()
+
+    def fenced(self) -> None:
+        self._broken(
+            FencedError(
+                f"another process is the static member {self._static!r} now; give every replica a "
+                "KAFKA__GROUP_INSTANCE_ID of its own"
+            )
+        )
 
     async def _take(self, partitions: frozenset[int], why: Leaving) -> None:
         """From who has them now."""
