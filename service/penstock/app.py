@@ -132,21 +132,27 @@ class Service:
         Raises:
             KafkaError: reading or writing failed for good.
         """
+        loop = asyncio.ensure_future(self.loop.run())
         watching = asyncio.ensure_future(self._watch_kafka())
         try:
-            return await self.loop.run()
+            await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
+            if not loop.done():
+                await watching
+            return await loop
         finally:
+            loop.cancel()
             watching.cancel()
-            await asyncio.wait({watching})
+            await asyncio.gather(loop, watching, return_exceptions=True)
 
     async def _watch_kafka(self) -> None:
         """The client tells nobody when it is cut off."""
-        while True:
+        while self.sink.healthy():
             reachable = await self.sink.reaches_kafka()
             if reachable != self.reachable:
                 self.reachable = reachable
                 log.warning("Kafka answers again" if reachable else "Kafka does not answer")
             await asyncio.sleep(WATCH)
+        raise KafkaError("the producer has died; a restart goes on where this one stopped")
 
     def live(self) -> str | None:
         idle = self.clock.monotonic() - self.loop.turned_at

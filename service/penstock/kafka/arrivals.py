@@ -14,6 +14,7 @@ from aiokafka.errors import (
 
 from penstock.errors import KafkaError
 from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.stopping import cancelled
 
 FIRST_BACKOFF = 0.2
 LAST_BACKOFF = 5.0
@@ -113,7 +114,7 @@ class Arrivals:
         except _FORBIDDEN:
             raise
         except (Exception, asyncio.CancelledError) as error:  # not to know is not to have nothing
-            if _cancelled():
+            if cancelled():
                 raise
             reason = str(error) or type(error).__name__
             log.warning(
@@ -127,9 +128,3 @@ class Arrivals:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(KafkaError(f"what is done cannot be read: {error}"))
-
-
-def _cancelled() -> bool:
-    """By us: the client lets its own cancellations out."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -9,11 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
-from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.core.facts import Answered, Followed
-from penstock.errors import KafkaError
 from penstock.kafka.completed import Completions, json_object
 from penstock.kafka.stretch import Reader, Stretch, reader
 
@@ -64,7 +62,7 @@ class Follower:
                     while self._followed:
                         await self._read_on(topics)
                         await asyncio.sleep(EVERY)
-            except (ClientError, KafkaError, TimeoutError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
                 log.warning("the completions of others cannot be read yet", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
 

@@ -124,6 +124,10 @@ class Producer:
         """Returns when nothing is on its way any more of what was given up."""
         await asyncio.sleep(max(0.0, self._killed_at + FLIGHT - self._clock.monotonic()))
 
+    def healthy(self) -> bool:
+        """False when nobody lets go on any more who waits."""
+        return self._watching is not None and not self._watching.done()
+
     async def reaches_kafka(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
@@ -161,7 +165,8 @@ class Producer:
         """Looks often: who is frozen and wakes has missed the moment."""
         while True:
             await asyncio.sleep(LOOK)
-            if self._client._sender.sender_task.done():  # noqa: SLF001 - no public way to ask
+            sender = self._client._sender.sender_task  # noqa: SLF001 - no public way to ask
+            if self._up.is_set() and sender.done():
                 log.warning("the producer has died; another one takes its place")
                 self._replace()
                 await asyncio.sleep(AGAIN_SECONDS)

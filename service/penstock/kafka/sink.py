@@ -85,6 +85,10 @@ class KafkaSink:
         """Everything that matters is acknowledged before; the rest is given up."""
         await self._producer.stop()
 
+    def healthy(self) -> bool:
+        """False when nothing will ever be sent again."""
+        return self._producer.healthy()
+
     async def reaches_kafka(self) -> bool:
         """Whether a broker answers within a few seconds."""
         return await self._producer.reaches_kafka(ANSWER_TIMEOUT)

@@ -19,3 +19,9 @@ async def stopped(stopping: Coroutine[Any, Any, None]) -> None:
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:
         log.warning("a Kafka client did not stop cleanly", error=str(error))
+
+
+def cancelled() -> bool:
+    """By us: the client lets its own cancellations out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

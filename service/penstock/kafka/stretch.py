@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from penstock.clock import Clock
 from penstock.errors import KafkaError
 from penstock.kafka import tolerant
-from penstock.kafka.stopping import stopped
+from penstock.kafka.stopping import cancelled, stopped
 
 T = TypeVar("T")
 
@@ -145,6 +145,10 @@ async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reade
     try:
         await in_time(consumer.start())
         yield Reader(consumer, clock)
+    except asyncio.CancelledError as error:
+        if cancelled():
+            raise
+        raise KafkaError("the client gave up") from error
     finally:
         await stopped(consumer.stop())
 
