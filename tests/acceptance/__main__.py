@@ -2,32 +2,58 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import orjson
 
-from penstock.local.broker import broker
+from penstock.local.broker import Kafka, broker
 from tests.acceptance.backlog import backlog
+from tests.acceptance.brokers import brokers_away, brokers_killed
+from tests.acceptance.connections_cut import connections_cut
 from tests.acceptance.crashes import crashes
 from tests.acceptance.deadline import deadline
 from tests.acceptance.duplicates import duplicates
 from tests.acceptance.fault_points import fault_points
+from tests.acceptance.freezes import freezes
+from tests.acceptance.handover_killed import handover_killed
+from tests.acceptance.long_question import long_question
 from tests.acceptance.outcome import Outcome
 from tests.acceptance.recovery import recovery
 from tests.acceptance.restart import restart
+from tests.acceptance.rolling_restart import rolling_restart
+from tests.acceptance.scaling import scaling
 from tests.acceptance.slow_head import slow_head
 
-SCENARIOS: dict[str, Callable[[str], Awaitable[Outcome]]] = {
-    "backlog": backlog,
-    "crashes": crashes,
-    "deadline": deadline,
-    "duplicates": duplicates,
-    "fault-points": fault_points,
-    "recovery": recovery,
-    "restart": restart,
-    "slow-head": slow_head,
+Scenario = Callable[[Kafka], Awaitable[Outcome]]
+
+
+def _with_servers(scenario: Callable[[str], Awaitable[Outcome]]) -> Scenario:
+    return lambda kafka: scenario(kafka.bootstrap_servers)
+
+
+ON_ONE_NODE: dict[str, Scenario] = {
+    "backlog": _with_servers(backlog),
+    "crashes": _with_servers(crashes),
+    "deadline": _with_servers(deadline),
+    "duplicates": _with_servers(duplicates),
+    "fault-points": _with_servers(fault_points),
+    "recovery": _with_servers(recovery),
+    "restart": _with_servers(restart),
+    "slow-head": _with_servers(slow_head),
 }
+ON_THREE_NODES: dict[str, Scenario] = {
+    "brokers-away": brokers_away,
+    "brokers-killed": brokers_killed,
+    "connections-cut": connections_cut,
+    "freezes": _with_servers(freezes),
+    "handover-killed": _with_servers(handover_killed),
+    "long-question": _with_servers(long_question),
+    "rolling-restart": _with_servers(rolling_restart),
+    "scaling": _with_servers(scaling),
+}
+SCENARIOS = ON_ONE_NODE | ON_THREE_NODES
 
 
 async def run(names: Iterable[str]) -> bool:
@@ -35,10 +61,10 @@ async def run(names: Iterable[str]) -> bool:
     all_ok = True
     for name in names:
         # A Kafka each: what one scenario leaves behind must not slow the next.
-        async with broker() as kafka:
+        async with broker(nodes=3 if name in ON_THREE_NODES else 1) as kafka:
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
-                outcome = await SCENARIOS[name](kafka.bootstrap_servers)
+                outcome = await SCENARIOS[name](kafka)
             except (AssertionError, TimeoutError, ExceptionGroup) as error:
                 outcome = Outcome(wrong=list(_told(error)))
         all_ok = all_ok and outcome.ok
@@ -64,4 +90,6 @@ if __name__ == "__main__":
     wanted = parser.parse_args().name or list(SCENARIOS)
     if unknown := set(wanted) - SCENARIOS.keys():
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    # What the scenarios' own clients say while brokers are away.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     sys.exit(not asyncio.run(run(wanted)))

@@ -1,13 +1,24 @@
 """The acceptance scenarios in small: what they promise, without their bounds of time and memory."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.backlog import backlog
 from tests.acceptance.deadline import deadline
+from tests.acceptance.freezes import freezes
+from tests.acceptance.handover_killed import handover_killed
+from tests.acceptance.long_question import long_question
+from tests.acceptance.outcome import Outcome
 from tests.acceptance.recovery import recovery
 from tests.acceptance.restart import restart
+from tests.acceptance.rolling_restart import rolling_restart
+from tests.acceptance.scaling import scaling
+from tests.chaos.nursery import nursery
+from tests.support.kafka import Call
+from tests.support.processes import Start
 
 reads_memory = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="memory is read from Linux"
@@ -35,4 +46,55 @@ async def test_a_restart_loses_nothing_and_repeats_nothing(bootstrap_servers: st
 @reads_memory
 async def test_after_a_lost_commit_nothing_is_asked_again(bootstrap_servers: str) -> None:
     outcome = await recovery(bootstrap_servers, completions=600, cases=["no_commit"])
+    assert not outcome.wrong
+
+
+# --- members that come, go, freeze and die --------------------------------------------------------
+
+PER_SECOND = 5
+SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
+    "freezes": lambda servers, start: freezes(
+        servers, times=1, seconds=8, members=2, per_second=PER_SECOND, start=start
+    ),
+    "handover-killed": lambda servers, start: handover_killed(
+        servers, questions=8, seconds=6, drain=5, members=2, per_second=PER_SECOND, start=start
+    ),
+    "long-question": lambda servers, start: long_question(
+        servers, seconds=8, coming=0, going=0, per_second=PER_SECOND, start=start
+    ),
+    "rolling-restart": lambda servers, start: rolling_restart(
+        servers, members=2, rounds=1, per_second=PER_SECOND, start=start
+    ),
+    "scaling": lambda servers, start: scaling(
+        servers, sizes=(1, 2, 1), per_second=PER_SECOND, start=start
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, bootstrap_servers: str, session_loop: Call
+) -> dict[str, Outcome | BaseException]:
+    """All that are asked for at once: they are mostly waiting."""
+    asked = [item.name for item in request.session.items if item.path == request.path]
+    wanted = [name for name in SMALL if f"test_members[{name}]" in asked]
+
+    async def told() -> dict[str, Outcome | BaseException]:
+        async with nursery() as born:
+            found = await asyncio.gather(
+                *(SMALL[name](bootstrap_servers, born.start) for name in wanted),
+                return_exceptions=True,
+            )
+        return dict(zip(wanted, found, strict=True))
+
+    outcomes: dict[str, Outcome | BaseException] = session_loop(told())
+    return outcomes
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_members(outcomes: dict[str, Outcome | BaseException], name: str) -> None:
+    outcome = outcomes[name]
+    if isinstance(outcome, BaseException):
+        raise outcome
+    print(outcome.figures)
     assert not outcome.wrong

@@ -101,6 +101,10 @@ def _stop(ending: Ending) -> Behaviour:
     return lambda request, params: wire.stopped(_ok(request, params), params.at, ending)
 
 
+def _held(request: ChatRequest, params: Params) -> Reply:
+    return replace(_ok(request, params), ending=Ending.HELD)
+
+
 def _malformed(request: ChatRequest, params: Params) -> Reply:
     return wire.malformed(request, _ok(request, params), params.at)
 
@@ -194,6 +198,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "echo": _echo,
     "hang-before": lambda _request, _params: wire.silent(),
     "hang-during": _stop(Ending.HANG),
+    "held": _held,
     "cut": _stop(Ending.CLOSE),
     "malformed": _malformed,
     "error-frame": _error_frame,

@@ -25,15 +25,15 @@ class Heard:
     def said(self, beginning: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"].startswith(beginning)]
 
-    async def until(self, beginning: str) -> dict[str, Any]:
-        """The first line that begins so."""
+    async def until(self, beginning: str, times: int = 1) -> dict[str, Any]:
+        """The first line that begins so, or the one that is the second, third ..."""
         news = asyncio.Event()
         self._waiting.append(news)
         async with asyncio.timeout(PATIENCE_S):
-            while not (found := self.said(beginning)):
+            while len(found := self.said(beginning)) < times:
                 await news.wait()
                 news.clear()
-        return found[0]
+        return found[times - 1]
 
     def __call__(self, _: Any, level: str, line: MutableMapping[str, Any]) -> NoReturn:
         self.lines.append({**line, "level": level})

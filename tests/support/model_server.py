@@ -52,6 +52,11 @@ class ModelServer:
         """Until no call is being answered."""
         await self.calls.until(lambda: self.calls.in_flight == 0)
 
+    def let_end(self) -> None:
+        """What is `held` now says the rest at once."""
+        for telling in list(self._telling.values()):
+            telling.let_end()
+
     def met(self, connection: http1.Connection) -> None:
         self._connections.add(connection)
         self._all_lost.clear()
@@ -145,7 +150,8 @@ class _Telling:
         reply, sent = self.reply, self._sent
         if reply is None:
             return None
-        due = len(reply.parts)
+        held = reply.ending is Ending.HELD
+        due = most = len(reply.parts) - held
         if self._begun is None:
             self._begun = now
             if reply.token_s:
@@ -157,11 +163,23 @@ class _Telling:
         self._sent = self.call.chunks = due
         if due < len(reply.parts):
             self.connection.transport.write(out)
-            return self._begun + due * reply.token_s
+            return None if due == most and held else self._begun + due * reply.token_s
         self.connection.transport.write(out + reply.closing)
         if reply.ending is not Ending.HANG:
             self._told(self, reply.ending)
         return None
+
+    def let_end(self) -> None:
+        reply = self.reply
+        if reply is None or reply.ending is not Ending.HELD:
+            return
+        self.reply = None
+        opening = b"" if self._begun is not None else reply.opening
+        self.connection.transport.write(
+            opening + b"".join(reply.parts[self._sent :]) + reply.closing
+        )
+        self.call.chunks = len(reply.parts)
+        self._told(self, Ending.DONE)
 
 
 @asynccontextmanager

@@ -19,6 +19,8 @@ class Ending(Enum):
     DONE = auto()
     CLOSE = auto()
     HANG = auto()
+    HELD = auto()
+    """The last part waits for `ModelServer.let_end`."""
 
 
 @dataclass(frozen=True, slots=True)

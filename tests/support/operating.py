@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.protocol.admin import DeleteGroupsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.core.facts import Head
@@ -59,6 +60,13 @@ class Operator:
         answer = await self.admin._send_request(DeleteGroupsRequest([self.group]), coordinator)
         [(_, error)] = answer.results
         assert not error
+
+    async def remove_member(self, member_id: str) -> None:
+        """As if it had left the group itself, which it does not know."""
+        coordinator = await self.admin.find_coordinator(self.group)
+        request = LeaveGroupRequest(self.group, member_id)
+        answer = await self.admin._send_request(request, coordinator)
+        assert not answer.error_code
 
     async def delete_records(self, topic: str, before: int, partition: int = 0) -> None:
         """As the retention does, sooner."""

@@ -59,6 +59,7 @@ class Running:
         self.pid = process.pid
         self._process = process
         self._lines: deque[str] = deque(maxlen=LAST_WORDS)
+        self._hearing: list[Callable[[str], None]] = []
 
     @property
     def alive(self) -> bool:
@@ -78,6 +79,12 @@ class Running:
         async for _ in self._output():
             pass
 
+    def hear(self, told: Callable[[str], None]) -> None:
+        """Tells every line from now on, and the last ones before."""
+        for line in self._lines:
+            told(line)
+        self._hearing.append(told)
+
     async def meanwhile(self, work: Awaitable[T], seconds: float) -> T:
         """What the work gives. Raises when it takes too long, or the process ends before it."""
         working = asyncio.ensure_future(work)
@@ -95,17 +102,23 @@ class Running:
             ended.cancel()
             await asyncio.gather(*either, return_exceptions=True)
 
-    async def terminate(self) -> int:
+    async def terminate(self, seconds: float = START_SECONDS) -> int:
         """SIGTERM, as an orchestrator would; gives the exit code."""
-        if self.alive:
-            self._process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(START_SECONDS):
+        self._send(signal.SIGTERM)
+        async with asyncio.timeout(seconds):
             return await self._process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it does nothing, and its connections stay."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on as if no time had passed."""
+        self._send(signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL, unless it has ended by itself."""
-        if self.alive:
-            self._process.kill()
+        self._send(signal.SIGKILL)
 
     async def ended(self) -> int:
         """Waits for it; gives the exit code, below 0 the number of the signal that ended it."""
@@ -114,8 +127,15 @@ class Running:
     async def _output(self) -> AsyncIterator[str]:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            self._lines.append(line.decode(errors="replace").rstrip())
-            yield self._lines[-1]
+            said = line.decode(errors="replace").rstrip()
+            self._lines.append(said)
+            for told in self._hearing:
+                told(said)
+            yield said
+
+    def _send(self, number: signal.Signals) -> None:
+        if self.alive:
+            self._process.send_signal(number)
 
     def _told(self, what: str) -> str:
         said = "\n".join(self._lines)
@@ -140,6 +160,16 @@ def command(*words: str) -> Start:
 
 
 PENSTOCK_SERVE = command(str(Path(sys.executable).with_name("penstock")), "serve")
+
+
+def with_settings(start: Start, settings: Mapping[str, Any]) -> Start:
+    """They win over what the process is told otherwise; by their names without the prefix."""
+    own = {f"PENSTOCK_{name}": str(value) for name, value in settings.items()}
+
+    async def started(environment: Mapping[str, str], folder: Path) -> Child:
+        return await start({**environment, **own}, folder)
+
+    return started
 
 
 def process(
@@ -221,6 +251,18 @@ async def metrics(running: Running) -> dict[str, float]:
     for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
         found[name] = found.get(name, 0.0) + float(value)
     return found
+
+
+async def probed(running: Running, probe: str) -> tuple[int, str]:
+    """What a service answers an orchestrator to `livez` or `readyz`: a status, 0 if nothing, and
+    its words.
+    """
+    url = running.address.removesuffix("metrics") + probe
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return response.status, await response.text()
+    except aiohttp.ClientError as error:
+        return 0, str(error)
 
 
 async def calls(provider: Running, *, last: int | None = None) -> dict[str, Any]:

@@ -79,7 +79,8 @@ async def running_service(
             await _has_partitions(service, running)
             yield service
             if drain:
-                service.drain()
+                if not service.draining:
+                    service.drain()
                 await running
         finally:
             running.cancel()

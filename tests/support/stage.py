@@ -20,6 +20,7 @@ from tests.support.conversation import Conversation, serving
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
 from tests.support.operating import Operator, operating
+from tests.support.service import running_service
 
 
 @dataclass
@@ -35,6 +36,12 @@ class Stage:
         self, model: str = "openai/ok", **flags: Any
     ) -> AbstractAsyncContextManager[tuple[app.Service, Conversation]]:
         return serving(self.servers, self.topics, model, self.models.api_base, **flags)
+
+    def member(
+        self, model: str = "openai/ok", **flags: Any
+    ) -> AbstractAsyncContextManager[app.Service]:
+        """One more in the group."""
+        return running_service(self.servers, self.topics, model, self.models.api_base, **flags)
 
 
 @asynccontextmanager

@@ -17,6 +17,9 @@ from penstock.settings import TopicSettings
 
 Asked = asyncio.Future[Any]
 
+ASK_SECONDS = 300
+"""Brokers may be away for that long."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -91,7 +94,14 @@ class Asker:
 
 @asynccontextmanager
 async def asking(world: World) -> AsyncIterator[Asker]:
-    producer = AIOKafkaProducer(bootstrap_servers=world.servers, acks="all")
+    producer = AIOKafkaProducer(
+        bootstrap_servers=world.servers,
+        acks="all",
+        # What is sent again because an answer was lost must not be a question of its own.
+        enable_idempotence=True,
+        # A batch that is given up leaves a gap in the numbers, and none after it is taken.
+        request_timeout_ms=ASK_SECONDS * 1000,
+    )
     await producer.start()
     try:
         yield Asker(world, producer)
@@ -118,6 +128,11 @@ class Reader:
     async def until_ended(self, questions: int) -> None:
         """Until the completions of so many questions were read."""
         while len(self.ended) < questions:
+            await self._next()
+
+    async def until_about(self, *question_ids: str) -> None:
+        """Until something was read about all of these."""
+        while not self.seen.issuperset(question_ids):
             await self._next()
 
     async def about(self, *question_ids: str) -> list[Event]:
