@@ -108,6 +108,7 @@ class World:
         self.loop = Loop(Engine(policy), self.source, self._begin, Clock(), lambda *_: None)
         begin = Bookmark(0, 1)
         nothing = Recovered(DoneBeyond(), Claims(), begin, begin)
+        self.loop.tell(facts.Heard(Clock().monotonic()))
         self.loop.tell(facts.Assigned({0: 1}, {0: nothing}))
         self.running = asyncio.ensure_future(self.loop.run())
 

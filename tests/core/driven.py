@@ -10,6 +10,8 @@ from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine, Policy
 from penstock.core.facts import Command, Event, Head, RecordId, Recovered
 from penstock.core.failure import Failure, Kind
+from penstock.core.handover import Run
+from penstock.core.lease import LeasePolicy
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits
 
@@ -20,6 +22,9 @@ LATER = 10**6
 NEVER = CadencePolicy(records=LATER, interval=LATER, backoff=LATER, at_least=LATER)
 """Tests that are not about commits do not want to see any."""
 AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250, at_least=LATER)
+
+US, THEM = "us", "them"
+"""Runners."""
 
 START = Bookmark(0, 1)
 """Where the completions begin."""
@@ -45,6 +50,7 @@ class Driven:
         dead_letter_expired: bool = True,
         held_back: int = LATER,
         limits: Limits | None = None,
+        heard: int | None = LATER,
     ) -> None:
         self.engine = Engine(
             Policy(
@@ -59,9 +65,13 @@ class Driven:
                 dead_letter_expired=dead_letter_expired,
                 cadence=cadence,
                 limits=limits or Limits(),
-            )
+                lease=LeasePolicy(session=100, rebalance=300, margin=3),
+            ),
+            US,
         )
         self.wake_at: float | None = None
+        if heard is not None:
+            self.engine.handle(facts.Heard(heard), 0)
         if partitions:
             self.open(0, dict.fromkeys(partitions, 1))
 
@@ -78,8 +88,8 @@ class Driven:
         self, now: int, epochs: Mapping[int, int], known: Recovered | None = None
     ) -> list[Command]:
         """Partitions arrive, and their first commit is acknowledged."""
-        (commit,) = self(now, assigned(epochs, known))
-        assert isinstance(commit, facts.Commit)
+        commands = self(now, assigned(epochs, known))
+        assert any(isinstance(command, facts.Commit) for command in commands)
         return self(now, facts.Committed())
 
     def done(self, now: int, *records: RecordId, position: int | None = None) -> list[Command]:
@@ -122,14 +132,16 @@ def recovered(
     bookmark: Bookmark = START,
     end: Bookmark = START,
     unclean_below: int = 0,
-    asked: Sequence[tuple[str, Asked]] = (),
+    asked: Sequence[tuple[str, Asked]] | None = (),
+    runs: Sequence[Run] = (),
+    ours: bool = False,
 ) -> Recovered:
     """`claims`: offset to timestamp."""
     done = done or DoneBeyond()
     claimed = Claims(done.committed, done.committed + 1_000)
     for offset, timestamp in (claims or {}).items():
         claimed.add(offset, timestamp)
-    return Recovered(done, claimed, bookmark, end, unclean_below, asked)
+    return Recovered(done, claimed, bookmark, end, unclean_below, asked, runs, ours)
 
 
 def assigned(epochs: Mapping[int, int], known: Recovered | None = None) -> facts.Assigned:
@@ -137,20 +149,52 @@ def assigned(epochs: Mapping[int, int], known: Recovered | None = None) -> facts
     return facts.Assigned(epochs, dict.fromkeys(epochs, known or recovered()))
 
 
-def head(offset: int, *done: int, bookmark: Bookmark = START, clean: bool = False) -> Head:
+def run(offset: int, until: float, runner: str = US) -> Run:
+    return Run(offset, runner, until)
+
+
+def head(
+    offset: int,
+    *done: int,
+    bookmark: Bookmark = START,
+    clean: bool = False,
+    runs: Sequence[Run] = (),
+) -> Head:
     """What is said of a partition: the lowest offset not done, and those done beyond it."""
     ranges = tuple((beyond, beyond + 1) for beyond in done)
-    return Head(offset, encode(DoneBeyond(offset, ranges)), bookmark, clean)
+    return Head(offset, encode(DoneBeyond(offset, ranges)), bookmark, clean, tuple(runs))
 
 
-def commit(offset: int, *done: int, bookmark: Bookmark = START) -> facts.Commit:
+def commit(
+    offset: int, *done: int, bookmark: Bookmark = START, runs: Sequence[Run] = ()
+) -> facts.Commit:
     """Of partition 0."""
-    return facts.Commit({0: head(offset, *done, bookmark=bookmark)})
+    return facts.Commit({0: head(offset, *done, bookmark=bookmark, runs=runs)})
 
 
-def release(offset: int, *done: int, clean: bool = True) -> facts.Release:
+def release(
+    offset: int,
+    *done: int,
+    clean: bool = True,
+    bookmark: Bookmark = START,
+    runs: Sequence[Run] = (),
+) -> facts.Release:
     """Of partition 0."""
-    return facts.Release(frozenset({0}), {0: head(offset, *done, clean=clean)})
+    return facts.Release(ZERO, {0: head(offset, *done, clean=clean, bookmark=bookmark, runs=runs)})
+
+
+def alone(until: int) -> facts.Draining:
+    """Nobody could have the partitions: what runs finishes in place."""
+    return facts.Draining(until, alone=True)
+
+
+def released(*, committed: bool = True) -> facts.Released:
+    """Partition 0 is."""
+    return facts.Released(ZERO, committed)
+
+
+def drop(offset: int, *, cut_off: bool = False, partition: int = 0, epoch: int = 1) -> facts.Drop:
+    return facts.Drop(record(offset, partition, epoch), cut_off)
 
 
 def starts(commands: list[Command]) -> list[int]:

@@ -129,3 +129,78 @@ def test_what_could_not_run_takes_no_slot_and_shuts_no_lane() -> None:
     assert take(admission, p0=5) is None
     assert admission.in_flight == 0
     assert take(admission, p0=6) == record(5)
+
+
+# --- what runs elsewhere ------------------------------------------------------------------------
+
+
+def test_a_lane_shut_for_what_runs_elsewhere_waits_and_takes_no_slot() -> None:
+    admission = Admission(1)
+    admission.add(record(1), lane("a"))
+    admission.shut(lane("a"))
+    admission.add(record(2), lane("a"))
+    assert take(admission) is None
+    assert admission.in_flight == 0
+    admission.add(record(3), lane("b"))
+    assert take(admission) == record(3)
+    admission.free_slot()
+    admission.open(lane("a"))
+    assert take(admission) == record(1)
+
+
+def test_a_lane_that_waits_for_two_opens_after_both() -> None:
+    admission = Admission(9)
+    admission.shut(lane("a"))
+    admission.shut(lane("a"))
+    admission.add(record(1), lane("a"))
+    admission.open(lane("a"))
+    assert take(admission) is None
+    admission.open(lane("a"))
+    assert take(admission) == record(1)
+
+
+def test_one_that_runs_here_and_one_elsewhere_are_two() -> None:
+    admission = Admission(9)
+    for offset in (0, 1):
+        admission.add(record(offset), lane("a"))
+    assert take(admission) == record(0)
+    admission.shut(lane("a"))
+    admission.open(lane("a"))
+    assert take(admission) is None
+    admission.open(lane("a"))
+    assert take(admission) == record(1)
+
+
+def test_what_is_added_first_runs_before_those_that_wait() -> None:
+    admission = Admission(9)
+    admission.shut(lane("a"))
+    for offset in (1, 2):
+        admission.add(record(offset), lane("a"))
+    admission.add_first(record(0), lane("a"))
+    assert take(admission) is None
+    taken = []
+    for _ in range(3):
+        admission.open(lane("a"))
+        taken.append(take(admission))
+    assert taken == [record(0), record(1), record(2)]
+
+
+def test_what_is_added_first_to_an_empty_lane_runs_when_it_opens() -> None:
+    admission = Admission(9)
+    admission.shut(lane("a"))
+    admission.add_first(record(0), lane("a"))
+    assert take(admission) is None
+    admission.open(lane("a"))
+    assert take(admission) == record(0)
+    assert take(admission) is None
+
+
+def test_what_is_dropped_from_a_lane_shut_for_another_leaves_it_shut() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"))
+    admission.shut(lane("a"))
+    admission.drop(record(0), lane("a"))
+    admission.add(record(1), lane("a"))
+    assert take(admission) is None
+    admission.open(lane("a"))
+    assert take(admission) == record(1)

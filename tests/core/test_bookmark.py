@@ -61,6 +61,18 @@ def test_an_acknowledgement_of_what_was_not_sent_here_counts_all_the_same() -> N
     assert end.position() == 71
 
 
+def test_what_others_have_completed_moves_it_too() -> None:
+    end = KnownEnd(40)
+    end.saw(50)
+    end.saw(45)
+    assert end.position() == 50
+    end.sent(1)
+    end.saw(60)
+    assert end.position() == 50
+    end.acknowledged(1, None)
+    assert end.position() == 60
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 5),

@@ -114,3 +114,21 @@ def test_it_agrees_with_a_list_while_time_goes_on(moves: list[tuple[str, int]]) 
         if before is None:
             firsts[name] = asked(offset, now)
         assert ids.first(name, asked(offset, now)) == before
+
+
+def test_a_duplicate_that_is_read_again_is_one_although_the_first_is_forgotten() -> None:
+    ids = Duplicates(WINDOW)
+    ids.first("a", asked(0, 500))
+    ids.first("a", asked(1, 600))
+    ids.first("b", asked(2, 9_000))
+    assert ids.first("a", asked(1, 600)) == asked(0, 500)
+    assert ids.first("a", asked(3, 9_100)) is None
+
+
+def test_once_it_is_done_that_is_forgotten_too() -> None:
+    ids = Duplicates(WINDOW)
+    ids.first("a", asked(0, 500))
+    ids.first("a", asked(1, 600))
+    ids.done(1)
+    ids.first("b", asked(2, 9_000))
+    assert ids.first("a", asked(1, 600)) is None

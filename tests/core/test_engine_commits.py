@@ -8,8 +8,8 @@ from tests.core.driven import (
     AT_ONCE,
     START,
     UPSTREAM,
-    ZERO,
     Driven,
+    alone,
     commit,
     fetched,
     head,
@@ -198,5 +198,5 @@ def test_then_the_next_one_is() -> None:
 def test_one_on_its_way_out_is_not_committed_and_still_named() -> None:
     drive = Driven(cadence=OFTEN, held_back=100)
     drive(10, fetched(0))
-    drive(20, facts.Revoking(ZERO, until=1_000))
+    drive(20, alone(1_000))
     assert looks(drive, 30, 500) == [facts.HeldBack(record(0), 100, 1)]

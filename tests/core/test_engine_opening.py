@@ -93,14 +93,14 @@ def test_one_that_goes_beside_an_open_one_is_left_out_too() -> None:
     ]
 
 
-def test_an_acknowledgement_that_comes_while_others_finish_opens_it_for_its_release_only() -> None:
+def test_an_acknowledgement_that_comes_while_it_goes_opens_it_for_its_release_only() -> None:
     drive = Driven()
     drive(0, fetched(0))
-    drive(5, assigned({1: 2}))
+    drive(5, assigned({1: 2}), facts.Finished(record(0)))
     both = frozenset({0, 1})
     assert drive(10, facts.Revoking(both, until=100)) == []
     assert drive(11, facts.Committed()) == []
-    assert drive.done(20, record(0)) == [
+    assert drive(20, facts.Published(record(0))) == [
         facts.Release(both, {0: head(1, clean=True), 1: head(0, clean=True)})
     ]
 
@@ -121,6 +121,8 @@ def test_what_arrives_after_the_release_of_everything_is_opened_all_the_same() -
 
 
 def test_what_is_assigned_while_the_service_stops_is_neither_committed_nor_resumed() -> None:
-    drive = Driven(partitions=())
+    drive = Driven()
     drive(0, facts.Draining(until=100))
-    assert drive(10, assigned({0: 2})) == [facts.Release(ZERO, {}), facts.Stop(None)]
+    assert drive(10, assigned({1: 2})) == [facts.Release(frozenset({1}), {})]
+    both = facts.Released(frozenset({0, 1}), committed=True)
+    assert drive(20, both) == [facts.Depart(), facts.Stop(None)]

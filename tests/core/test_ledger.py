@@ -140,3 +140,24 @@ def test_a_claim_of_what_the_log_has_passed_by_is_settled() -> None:
     tracked.track(5, 0)
     assert not tracked.claimed
     assert not tracked.skip(1, 70)
+
+
+def test_a_claim_that_appears_later_counts_while_its_record_has_not_turned_up() -> None:
+    tracked = Ledger(DoneBeyond(3), Claims(3, 100))
+    tracked.track(3, 0)
+    tracked.claim(3, 70)
+    assert not tracked.claimed
+    assert 3 in tracked
+    tracked.claim(5, 70)
+    assert tracked.claimed
+    assert not tracked.skip(5, 71)
+    assert tracked.skip(5, 70)
+    assert not tracked.claimed
+
+
+def test_it_knows_what_the_commit_before_says() -> None:
+    tracked = Ledger(DoneBeyond(3, ((5, 6),)), claims({7: 70}))
+    assert [offset for offset in range(9) if tracked.was_done(offset)] == [0, 1, 2, 5]
+    tracked.track(8, 0)
+    tracked.resolve(8)
+    assert not tracked.was_done(8)

@@ -83,6 +83,22 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         self.admission.open(lane := self.shut[which % len(self.shut)])
         self.shut.remove(lane)
 
+    @rule(partition=Partitions, key=Keys)
+    def shuts(self, partition: int, key: str) -> None:
+        """For what runs elsewhere; one lane may be shut for several."""
+        self.shut.append(lane := (partition, key))
+        self.admission.shut(lane)
+
+    @precondition(lambda self: self.shut)
+    @rule(which=st.integers(0, 20))
+    def adds_first(self, which: int) -> None:
+        """What ran elsewhere."""
+        lane = self.shut[which % len(self.shut)]
+        record = RecordId(lane[0], 1, self.offset)
+        self.offset += 1
+        self.waiting.insert(0, (record, lane))
+        self.admission.add_first(record, lane)
+
     @precondition(lambda self: self.waiting)
     @rule(which=st.integers(0, 50))
     def drops(self, which: int) -> None:

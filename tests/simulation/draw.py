@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Policy
 from penstock.core.failure import Failure, Kind
+from penstock.core.lease import LeasePolicy
 from penstock.core.partition import Limits
 from tests.simulation.log import Log, Question
 
@@ -19,7 +20,9 @@ class Weather:
     """How bad things may get, and for how long. Times in milliseconds."""
 
     disturbed: bool
-    """Whether members crash and restart and the group rebalances."""
+    """Whether members crash and freeze, and commits and networks fail."""
+    moving: bool
+    """Whether members come and go and the group rebalances."""
     calm_at: int
     """From now on nothing is refused and nobody dies."""
     refused: float
@@ -36,6 +39,10 @@ class Weather:
     operator: float
     tail: int | None
     """Token events that are read back at most."""
+    rates: tuple[float, ...]
+    """Of the members' clocks."""
+    rebalance: int
+    """The longest that a group waits for those who have to let go."""
 
     REFUSALS = 3
     """A completion is not refused more often than this."""
@@ -49,33 +56,46 @@ class Weather:
     """The longest until a member knows what of its new partitions is done."""
     ENDING = 150
     """The longest a cancelled run goes on."""
-    RELEASE = 300
-    """The longest that running work has to finish when its partition goes."""
-    SESSION = 150
-    """Until the group takes a silent member for dead: nothing of it is on its way any more."""
+    FOREVER = 10_000
+    """Longer than any run."""
+    HEARTBEAT = 100
+    SESSION = 400
+    """Until the group takes a silent member for dead."""
+    MARGIN = 100
+    """More than anything may be on its way, and than clocks differ by during a run."""
     LAG = 3
     """The longest an event waits for the loop."""
 
 
-def draw_weather(rng: random.Random, *, disturbed: bool) -> Weather:
+FLIGHT = Weather.PUBLISH + Weather.LAG
+
+
+def draw_weather(rng: random.Random, seed: int) -> Weather:
+    """Half of the worlds are at rest, and in an eighth members only come and go."""
+    disturbed, moving = seed % 2 == 1 and seed % 8 != 1, seed % 2 == 1
     bad = rng.random() < 0.75
+    fails = rng.uniform(0, 0.4) if bad else 0.0
     return Weather(
         disturbed=disturbed,
+        moving=moving,
         calm_at=rng.randrange(2_500, 5_000),
         refused=rng.uniform(0, 0.3) if bad else 0.0,
         slow_broker=rng.choice((0.1, 0.5)),
         answer_lost=rng.choice((0.0, 0.05, 0.3)),
-        commit_fails=rng.uniform(0, 0.4) if bad else 0.0,
+        # One that nobody has heard of may be the last one of a partition.
+        commit_fails=fails if disturbed or not moving else 0.0,
         redelivered=0.05 if bad else 0.0,
         model_fails=rng.uniform(0, 0.3),
         hangs=rng.uniform(0, 0.1),
         stubborn=rng.uniform(0, 0.5),
         operator=rng.choice((0.0, 0.01)) if disturbed else 0.0,
         tail=rng.choice((None, None, None, rng.randrange(1, 40))),
+        rates=(0.998, 1, 1.002) if disturbed else (1,),
+        rebalance=rng.choice((300, 700)) if disturbed else 1_000,
     )
 
 
-def draw_policy(rng: random.Random, *, tight: bool) -> Policy:
+def draw_policy(rng: random.Random, weather: Weather, *, tight: bool) -> Policy:
     """Tight: hardly anything fits into a commit, and a lot goes on at once."""
     high = rng.randrange(10, 40) if tight else rng.randrange(2, 12)
     return Policy(
@@ -85,8 +105,8 @@ def draw_policy(rng: random.Random, *, tight: bool) -> Policy:
         drain=rng.randrange(50, 500),
         republish=rng.randrange(10, 60),
         # Longer than the most stubborn run: a slot given away while its run goes on is no slot.
-        cancel_grace=2 * Weather.ENDING,
-        flight=Weather.PUBLISH + Weather.LAG,
+        cancel_grace=2 * weather.ENDING,
+        flight=FLIGHT,
         cadence=CadencePolicy(
             records=rng.randrange(1, 12),
             interval=rng.randrange(10, 200),
@@ -94,9 +114,11 @@ def draw_policy(rng: random.Random, *, tight: bool) -> Policy:
             at_least=rng.randrange(300, 2_000),
         ),
         limits=Limits(
-            map_letters=rng.randrange(3, 10) if tight else 3_900,
+            map_letters=rng.randrange(*rng.choice(((3, 10), (20, 80)))) if tight else 3_900,
             window_ms=rng.choice((0, 200, 1_000, 60_000)),
+            margin=weather.MARGIN,
         ),
+        lease=LeasePolicy(weather.SESSION, weather.rebalance, weather.MARGIN),
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tests.simulation.draw import Draw
+from tests.simulation.draw import BUDGET, Draw
 from tests.simulation.group import MOST
 from tests.simulation.guarantees import Identity
 from tests.simulation.log import Question
@@ -13,9 +13,12 @@ from tests.simulation.member import Member
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+Fate = Callable[[Member], None]
+
 MOMENTS = (
     *("arriving", "committing", "committed", "commit failed"),
     *("said", "landed", "refused", "acknowledged"),
+    *("handed over", "held", "came back", "took over", "suspended"),
 )
 """At which a member may die or have to let go: just then, and before what follows."""
 
@@ -28,19 +31,26 @@ class Faults:
         self._aims: Counter[str] = Counter()
         """After so many more of these moments it happens."""
         self._reset_once: set[int] = set()
-        self._fates: tuple[Callable[[Member], None], ...] = (
-            world.group.crash,
-            *(self._aim, self._aim, self._aim),
-            *(self._restart, self._rebalance, self._rebalance, self._another_joins),
+        calm: tuple[Fate, ...] = (self._restart, self._rebalance, self._another_joins)
+        self._fates: tuple[Fate, ...] = (
+            *(*calm, *calm),
+            *(world.group.crash, self._freeze, self._freeze, self._cut, self._in_a_row),
+            *(self._aim, self._aim, self._aim, self._aim),
             self._retain,
             self._to_some_partition(self._recreate),
             self._to_some_partition(self._reset),
             self._to_some_partition(self._forget),
         )
+        self._blows: tuple[Fate, ...] = (
+            *(world.group.crash, world.group.crash, self._rebalance, self._rebalance),
+            *(self._freeze, self._cut, self._restart),
+        )
+        if not world.weather.disturbed:
+            self._fates = self._blows = (*calm, self._in_a_row, self._aim, self._aim)
 
     def plan(self) -> None:
         world = self._world
-        for _ in range(world.chance(1, 8)):
+        for _ in range(world.chance(2, 12)):
             world.after(world.chance(0, world.weather.calm_at - 1), self._strike)
 
     def moment(self, what: str, member: Member) -> None:
@@ -52,17 +62,13 @@ class Faults:
                 if self._world.calm_is_far and member.alive:
                     self.seen[f"struck: {what}"] += 1
                     self._world.say(member, f"is struck ({what})")
-                    self._world.after(
-                        0,
-                        self._world.one_of(
-                            (lambda: self._world.group.crash(member), self._world.group.rebalance)
-                        ),
-                    )
+                    blow = self._world.one_of(self._blows)
+                    self._world.after(0, lambda: blow(member))
 
     def _strike(self) -> None:
-        if self._world.group.members:
+        if self._world.group.processes:
             fate = self._world.one_of(self._fates)
-            fate(self._world.one_of(self._world.group.members))
+            fate(self._world.one_of(self._world.group.processes))
 
     # --- processes ----------------------------------------------------------------------------
 
@@ -70,24 +76,80 @@ class Faults:
         self._aims[self._world.one_of(MOMENTS)] += self._world.chance(1, 3)
 
     def _restart(self, member: Member) -> None:
-        self._world.say(member, "is asked to stop")
-        self._world.drain(member, self._world.chance(0, 400))
+        world, weather = self._world, self._world.weather
+        others = len(world.group.processes) > 1
+        if not weather.disturbed:
+            # Who is alone hands nothing over: its work has to be done in its time.
+            time, alone = weather.FOREVER, not others
+        else:
+            time = world.chance(0, world.one_of((0, 400, weather.FOREVER)))
+            # What it knows of the others may be old.
+            alone = others if world.happens(0.2) else not others
+        world.say(member, "is asked to stop", *(("alone",) if alone else ()))
+        world.drain(member, time, alone=alone)
 
     def _rebalance(self, _: Member) -> None:
         self._world.group.rebalance()
 
+    def _in_a_row(self, _: Member) -> None:
+        """Each before all have arrived, and opened, what the one before has given them."""
+        world, at = self._world, 0
+        for _ in range(world.chance(2, 4)):
+            world.after(at, world.group.rebalance)
+            at += world.chance(20, 300)
+
     def _another_joins(self, _: Member) -> None:
-        if len(self._world.group.members) < MOST:
-            self._world.group.join()
+        if len(self._world.group.processes) < MOST:
+            self._world.group.another()
+
+    def _freeze(self, member: Member) -> None:
+        """Nothing of it happens for a while."""
+        world, weather = self._world, self._world.weather
+        if member.frozen or not member.alive:
+            return
+        world.say(member, "is frozen")
+        world.tell("stalled", member.name)
+        member.frozen = True
+        longest = world.one_of((weather.SESSION // 2, 2 * weather.SESSION, 4 * weather.SESSION))
+        world.after(world.chance(20, longest), lambda: self._thaw(member))
+
+    def _thaw(self, member: Member) -> None:
+        if member.alive:
+            self._world.say(member, "goes on")
+            self._world.tell("stalled", member.name)
+            member.thaw()
+
+    def _cut(self, member: Member) -> None:
+        world, weather = self._world, self._world.weather
+        if member.wire.cut:
+            return
+        world.say(member, "is cut off")
+        world.tell("stalled", member.name)
+        member.wire.cut = True
+        longest = world.one_of((weather.SESSION // 2, 3 * weather.SESSION))
+        world.after(world.chance(20, longest), lambda: self._heal(member))
+
+    def _heal(self, member: Member) -> None:
+        self._world.say(member, "is not cut off any more")
+        self._world.tell("stalled", member.name)
+        member.wire.heal()
 
     # --- topics and offsets -------------------------------------------------------------------
 
-    def _to_some_partition(self, what: Callable[[int], None]) -> Callable[[Member], None]:
+    def _to_some_partition(self, what: Callable[[int], None]) -> Fate:
         """When nobody has any."""
 
         def strike(_: Member) -> None:
-            partition = self._world.one_of(self._world.log.partitions)
-            self._world.group.rebalance(lambda: what(partition))
+            world = self._world
+            partition = world.one_of(world.log.partitions)
+
+            def try_it() -> None:
+                if world.group.at_rest(partition):
+                    what(partition)
+                elif world.calm_is_far:
+                    world.after(2 * BUDGET, lambda: world.group.rebalance(try_it))
+
+            world.group.rebalance(try_it)
 
         return strike
 

@@ -4,6 +4,8 @@
 Times are milliseconds. A member is named by a string; a record by partition, epoch and offset.
 """
 
+import json
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +46,8 @@ class Bounds:
     """In which an id is not asked again."""
     tails_cut_short: bool
     """Whether a member may not find what a question's tokens were before a crash."""
+    handed_over: bool
+    """Whether nothing happens that could cut off a run."""
     questions: Mapping[Place, Identity]
 
 
@@ -80,13 +84,24 @@ class Guarantee:
     ) -> None:
         """The group has it."""
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        """Nothing the member held of this partition will go on: released, or the member died."""
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        """Nothing of what the member did for this record will go on: it was dropped, its time is
+        over, the group gave it to another, or the member died.
+        """
+
+    def released(self, now: float, member: str, partition: int) -> None:
+        """The member does not commit it any more."""
+
+    def evicted(self, now: float, member: str, epoch: int) -> None:
+        """Without its knowledge: what it has had so far is not its own."""
+
+    def stalled(self, now: float, member: str) -> None:
+        """It stands still, or cannot be heard, from now on or until now: it need not be in time."""
 
     def turned(
-        self, now: float, member: str, wake_at: float | None, *, told: bool, commands: int
+        self, now: float, member: str, waits: float | None, *, told: bool, commands: int
     ) -> None:
-        """The loop turned; told: because something had happened."""
+        """The loop turned; told: because something had happened. `waits`: until the next one."""
 
     # --- what others do to the topics ---------------------------------------------------------
 
@@ -159,26 +174,42 @@ class OneCompletion(Guarantee):
         self._done = _others(self._done, partition)
 
 
+class Outs:
+    """Who begins something in ignorance of having been evicted pays for it, and hurts nobody."""
+
+    def __init__(self) -> None:
+        self._epochs: defaultdict[str, int] = defaultdict(int)
+
+    def add(self, member: str, epoch: int) -> None:
+        self._epochs[member] = max(epoch, self._epochs[member])
+
+    def ignorant(self, member: str, record: RecordId) -> bool:
+        return record.epoch <= self._epochs[member]
+
+
 class PaidWorkNotRepeated(Guarantee):
     """A question is run again only where its run was cut off, and a duplicate never."""
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._identities = dict(bounds.questions)
-        self._running: dict[Place, str] = {}
+        self._running: dict[Place, tuple[str, RecordId]] = {}
         self._run: defaultdict[tuple[int, str], set[Place]] = defaultdict(set)
         """By partition and id, the places that were run."""
         self._done: set[Place] = set()
+        self._outs = Outs()
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
+        if self._outs.ignorant(member, record):
+            return
         place = (record.partition, record.offset)
         if place in self._done:
             self.broken(now, f"{member} runs {record}, which is done")
         if place in self._running:
             self.broken(now, f"{member} runs {record} beside {self._running[place]}")
-        self._running[place] = member
+        self._running[place] = (member, record)
         self._same_id(place).add(place)
         for first in self._same_id(place) & self._done:
             self._not_repeated(now, first, place)
@@ -190,9 +221,13 @@ class PaidWorkNotRepeated(Guarantee):
             for other in self._same_id(place):
                 self._not_repeated(now, place, other)
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        running = self._running.items()
-        self._running = {p: one for p, one in running if (one, p[0]) != (member, partition)}
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        place = (record.partition, record.offset)
+        if self._running.get(place) == (member, record):
+            del self._running[place]
+
+    def evicted(self, now: float, member: str, epoch: int) -> None:
+        self._outs.add(member, epoch)
 
     def reset(self, now: float, partition: int, offset: int) -> None:
         self._done = {p for p in self._done if p[0] != partition or p[1] < offset}
@@ -218,6 +253,27 @@ class PaidWorkNotRepeated(Guarantee):
             self.broken(now, f"{again} is run, which asks what {first} had asked {apart} ms before")
 
 
+class WorkHandedOver(Guarantee):
+    """Where nobody dies and nothing is lost, no run is: whoever has begun it ends it."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._running: dict[Place, tuple[str, RecordId]] = {}
+
+    def started(
+        self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
+    ) -> None:
+        self._running[record.partition, record.offset] = (member, record)
+
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        self._running.pop((record.partition, record.offset), None)
+
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        run = self._running.get((record.partition, record.offset))
+        if self.bounds.handed_over and run == (member, record):
+            self.broken(now, f"{member} has begun {record} and lets go of it")
+
+
 class NothingCommittedEarly(Guarantee):
     """No commit goes past a question whose completion is not acknowledged."""
 
@@ -230,20 +286,15 @@ class NothingCommittedEarly(Guarantee):
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._open[record.partition].pop(record.offset, None)
 
-    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
-        for partition, head in heads.items():
-            lowest = next(iter(self._open[partition]), None)
-            if lowest is not None and lowest < head.offset:
-                self.broken(
-                    now, f"{member} commits {partition}/{head.offset}, {lowest} is not done"
-                )
-            if not head.done:
-                continue
-            beyond = decode(head.offset, head.done)
-            if early := [one for one in self._open[partition] if one in beyond]:
-                self.broken(
-                    now, f"{member} says {partition}/{early[0]} is done beyond {head.offset}"
-                )
+    def committed(
+        self, now: float, member: str, partition: int, offset: int, metadata: str
+    ) -> None:
+        lowest = next(iter(self._open[partition]), None)
+        if lowest is not None and lowest < offset:
+            self.broken(now, f"{member} commits {partition}/{offset}, {lowest} is not done")
+        beyond = decode(offset, json.loads(metadata)["done"])
+        if early := [one for one in self._open[partition] if one in beyond]:
+            self.broken(now, f"{member} says {partition}/{early[0]} is done beyond {offset}")
 
     def reset(self, now: float, partition: int, offset: int) -> None:
         self._opens(p for p in self._questions if p[0] == partition and p[1] >= offset)
@@ -299,8 +350,11 @@ class CommitsKeptAlive(Guarantee):
         self._check(now, member)
         self._last[member] |= dict.fromkeys(heads, now)
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
+    def released(self, now: float, member: str, partition: int) -> None:
         self._last[member].pop(partition, None)
+
+    def stalled(self, now: float, member: str) -> None:
+        self._last.pop(member, None)
 
     def over(self, now: float, unfinished: Sequence[str]) -> None:
         for member in self._last:
@@ -315,11 +369,6 @@ class CommitsKeptAlive(Guarantee):
 class CommitsFit(Guarantee):
     """A broker takes so many bytes with a commit; of one that says more, it takes nothing."""
 
-    def committing(self, now: float, member: str, heads: Mapping[int, Head]) -> None:
-        for partition, head in heads.items():
-            if (letters := len(head.done)) > self.bounds.map_letters:
-                self.broken(now, f"{member} needs {letters} letters for the map of {partition}")
-
     def committed(
         self, now: float, member: str, partition: int, offset: int, metadata: str
     ) -> None:
@@ -327,6 +376,12 @@ class CommitsFit(Guarantee):
             self.broken(
                 now, f"{member} says {size} bytes of {partition}, {self.bounds.metadata} fit"
             )
+        said = json.loads(metadata)
+        letters = len(said["done"])
+        if said["runs"]:
+            letters += len(json.dumps(said["runs"], separators=(",", ":"))) - len("{}")
+        if letters > self.bounds.map_letters:
+            self.broken(now, f"{member} needs {letters} letters for what is done of {partition}")
 
 
 class KeysInOrder(Guarantee):
@@ -339,14 +394,17 @@ class KeysInOrder(Guarantee):
         self._running: dict[tuple[int, str], tuple[str, RecordId]] = {}
         self._last: dict[tuple[int, str], tuple[str, RecordId]] = {}
         self._done: set[tuple[str, RecordId]] = set()
+        self._outs = Outs()
+        self._taken: defaultdict[int, int] = defaultdict(int)
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
-        if key is None:
+        if key is None or self._outs.ignorant(member, record):
             return
         lane = (record.partition, key)
-        if lane in self._running:
+        running = self._running.get(lane)
+        if running is not None and running[1].offset >= self._taken[record.partition]:
             self.broken(now, f"{key}: {member} starts {record} beside {self._running[lane]}")
         who, before = self._last.get(lane, ("", record))
         if (who, before.epoch) == (member, record.epoch):
@@ -364,12 +422,18 @@ class KeysInOrder(Guarantee):
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._done.add((member, record))
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        self._running = {
-            lane: run
-            for lane, run in self._running.items()
-            if (run[0], lane[0]) != (member, partition)
-        }
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        self.ended(now, member, record)
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._taken[partition] = 0
+
+    def taken(self, now: float, partition: int, below: int) -> None:
+        # Who has the others cannot know of what is gone.
+        self._taken[partition] = below
+
+    def evicted(self, now: float, member: str, epoch: int) -> None:
+        self._outs.add(member, epoch)
 
 
 class TokensInOrder(Guarantee):
@@ -382,45 +446,52 @@ class TokensInOrder(Guarantee):
         super().__init__(bounds)
         self._identities = dict(bounds.questions)
         self._last: dict[Place, tuple[int, str]] = {}
-        self._cut: dict[Place, tuple[int, str]] = {}
-        """Of what was let go of: the next event begins a stream anew."""
-        self._speakers: dict[Place, str] = {}
+        self._speakers: dict[Place, tuple[str, RecordId]] = {}
+        self._let_go: set[tuple[str, RecordId]] = set()
+        """By whom nobody waits to hear any more; what is on its way may still arrive."""
         self._said: defaultdict[tuple[int, str], dict[Place, int]] = defaultdict(dict)
         """By partition and id, the last sequence of each place: two may have one id."""
 
     def said(self, now: float, member: str, record: RecordId, sequence: int, kind: str) -> None:
-        place = (record.partition, record.offset)
-        if place in self._last:
+        place, speaker = (record.partition, record.offset), (member, record)
+        before = self._speakers.get(place)
+        if place in self._last and (before == speaker or before not in self._let_go):
             last, what = self._last[place]
             if what == "end":
                 self.broken(now, f"{member} says {sequence} ({kind}) of {record} after its end")
             if sequence != last + 1:
                 self.broken(now, f"{member} says {sequence} ({kind}) of {record} after {last}")
         elif not self._begins(place, sequence, kind):
-            before = self._cut.get(place, "nothing")
-            self.broken(now, f"{member} begins {record} with {sequence} ({kind}) after {before}")
+            cut = self._last.get(place, "nothing")
+            self.broken(now, f"{member} begins {record} with {sequence} ({kind}) after {cut}")
         self._last[place] = (sequence, kind)
-        self._speakers[place] = member
-        self._cut.pop(place, None)
+        self._speakers[place] = speaker
         self._same_id(place)[place] = sequence
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        for place, speaker in list(self._speakers.items()):
-            if (speaker, place[0]) == (member, partition):
-                self._cut[place] = self._last.pop(place)
-                del self._speakers[place]
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        self._let_go.add((member, record))
+
+    def reset(self, now: float, partition: int, offset: int) -> None:
+        self._let_go |= {
+            speaker
+            for place, speaker in self._speakers.items()
+            if place[0] == partition and place[1] >= offset
+        }
 
     def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
         self._identities |= questions
+        self.reset(now, partition, 0)
         self.forgotten(now, partition)
 
     def forgotten(self, now: float, partition: int) -> None:
-        for place in [place for place in self._cut if place[0] == partition]:
-            del self._cut[place]
+        """The tokens of what was let go of."""
+        for place, speaker in list(self._speakers.items()):
+            if place[0] == partition and speaker in self._let_go:
+                del self._last[place], self._speakers[place]
 
     def _begins(self, place: Place, sequence: int, kind: str) -> bool:
         if kind != "restart":
-            return sequence == 0 and place not in self._cut
+            return sequence == 0 and place not in self._last
         if sequence == 0:
             return self.bounds.tails_cut_short
         same_id = self._same_id(place)
@@ -439,17 +510,22 @@ class SlotsBounded(Guarantee):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._runs: defaultdict[str, set[RecordId]] = defaultdict(set)
+        self._excused: dict[str, float] = {}
+        """Who stood still takes for endless what had no time to end."""
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
         runs = self._runs[member]
         runs.add(record)
-        if len(runs) > self.bounds.slots:
+        if len(runs) > self.bounds.slots and now > self._excused.get(member, -math.inf):
             self.broken(now, f"{member} runs {len(runs)} in {self.bounds.slots} slots")
 
     def ended(self, now: float, member: str, record: RecordId) -> None:
         self._runs[member].discard(record)
+
+    def stalled(self, now: float, member: str) -> None:
+        self._excused[member] = now + 2 * self.bounds.ending
 
 
 class IntakeBounded(Guarantee):
@@ -458,6 +534,8 @@ class IntakeBounded(Guarantee):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._held: defaultdict[tuple[str, int], set[RecordId]] = defaultdict(set)
+        self._let_go: set[tuple[str, RecordId]] = set()
+        """A run may end later."""
 
     def fetched(self, now: float, member: str, record: RecordId, expires_at: int | None) -> None:
         self._grew(now, member, record)
@@ -468,13 +546,15 @@ class IntakeBounded(Guarantee):
         self._held[member, record.partition].discard(record)
 
     def ended(self, now: float, member: str, record: RecordId) -> None:
-        self._grew(now, member, record)
+        if (member, record) not in self._let_go:
+            self._grew(now, member, record)
 
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._held[member, record.partition].discard(record)
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        self._held.pop((member, partition), None)
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        self._held[member, record.partition].discard(record)
+        self._let_go.add((member, record))
 
     def _grew(self, now: float, member: str, record: RecordId) -> None:
         held = self._held[member, record.partition]
@@ -515,10 +595,12 @@ class DeadlinesKept(Guarantee):
         if now > due + self.bounds.ending + self.bounds.publishing:
             self.broken(now, f"the completion of {record} was due at {due:g}")
 
-    def let_go(self, now: float, member: str, partition: int) -> None:
-        for mine, record in list(self._due):
-            if (mine, record.partition) == (member, partition):
-                del self._due[mine, record]
+    def let_go(self, now: float, member: str, record: RecordId) -> None:
+        self._due.pop((member, record), None)
+
+    def stalled(self, now: float, member: str) -> None:
+        for late in [due for due in self._due if due[0] == member]:
+            self._due[late] = math.inf
 
     def over(self, now: float, unfinished: Sequence[str]) -> None:
         for (member, record), due in self._due.items():
@@ -534,10 +616,10 @@ class LoopNeverSpins(Guarantee):
         self._idle: defaultdict[str, int] = defaultdict(int)
 
     def turned(
-        self, now: float, member: str, wake_at: float | None, *, told: bool, commands: int
+        self, now: float, member: str, waits: float | None, *, told: bool, commands: int
     ) -> None:
-        if wake_at is not None and wake_at <= now:
-            self.broken(now, f"{member} wants to turn again at {wake_at:g}")
+        if waits is not None and waits <= 0:
+            self.broken(now, f"{member} wants to turn again after {waits:g}")
         self._idle[member] = 0 if told or commands else self._idle[member] + 1
         # A deadline may pass while its run is being cancelled for another reason: one per slot.
         if self._idle[member] > self.bounds.slots + 2:
@@ -556,6 +638,7 @@ GUARANTEES: tuple[type[Guarantee], ...] = (
     NothingLost,
     OneCompletion,
     PaidWorkNotRepeated,
+    WorkHandedOver,
     NothingCommittedEarly,
     CommitsNeverGoBack,
     CommitsKeptAlive,

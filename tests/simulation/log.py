@@ -118,9 +118,11 @@ class Log:
         self._completed.add((question.partition, question.offset))
         return len(topic) - 1
 
-    def say(self, question: Question, now: float, sequence: int, attempt: int) -> None:
+    def say(self, question: Question, now: float, sequence: int, attempt: int) -> int:
+        """Its position."""
         topic = self.tokens[question.partition % len(self.tokens)]
         topic.append(TokenEvent(question.question_id, sequence, attempt, now))
+        return len(topic) - 1
 
     def unfinished(self) -> list[str]:
         """What is not answered or not committed."""

@@ -1,17 +1,21 @@
 """One process of the service: the real engine; a loop, a source, a model and a sink of chance."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.core import facts
-from penstock.core.engine import Engine, Policy
+from penstock.core.engine import Engine, Phase, Policy
 from penstock.core.facts import Command, Event, RecordId
+from tests.simulation.clock import Clock
+from tests.simulation.commits import Commits
+from tests.simulation.follower import Follower
 from tests.simulation.log import Question
+from tests.simulation.membership import Membership, State
 from tests.simulation.model import Model, Stream
-from tests.simulation.sink import Sink
+from tests.simulation.sink import Channel, Saying, Sink
 from tests.simulation.source import Source
+from tests.simulation.wire import Wire
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,31 +23,49 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Job:
-    """`position` of its completion, which its sender may not know."""
+    """`completion`: as it was sent. `doubtful`: its sender does not know whether it has landed."""
 
     question: Question
     stream: Stream
-    position: int | None = None
+    channel: Channel
+    completion: Saying | None = None
+    doubtful: bool = False
 
 
 class Member:
     def __init__(self, world: "World", name: str, policy: Policy, batch: int) -> None:
         self.world = world
         self.name = name
-        self.engine = Engine(policy)
+        self.engine = Engine(policy, name)
+        self.clock = Clock(world, world.chance(0, 10**6), world.one_of(world.weather.rates))
+        self.wire = Wire(self)
+        self.membership = Membership(self)
+        self.commits = Commits(self)
         self.source = Source(self, batch, policy.limits.window_ms)
+        self.follower = Follower(self)
         self.model = Model(self)
         self.sink = Sink(self)
         self.jobs: dict[RecordId, Job] = {}
+        """Until they are done or dropped, whoever has the partition."""
         self.alive = True
-        self.left = False
-        self.generation = 0
+        self.frozen = False
+        self.missed: list[Callable[[], object]] = []
+        """What would have happened."""
         self._inbox: list[Event | tuple[Question, RecordId]] = []
         self._turning = False
         self._timer = 0
-        self._commits: deque[facts.Commit | facts.Release] = deque()
-        """One at a time."""
-        self._stop: facts.Stop | None = None
+        self._stop = False
+
+    def begin(self) -> None:
+        self.membership.join()
+        self.later(self.world.chance(1, self.world.weather.HEARTBEAT), self.membership.beat)
+
+    def thaw(self) -> None:
+        """What has not happened does, at once and in any order."""
+        self.frozen = False
+        missed, self.missed = self.world.shuffled(self.missed), []
+        for then in missed:
+            self.later(0, then)
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -61,10 +83,10 @@ class Member:
 
     def _turn(self) -> None:
         """As the real loop does it: handle what is there, poll once, carry out."""
-        now, world = self.world.now, self.world
+        now, world = self.clock.now, self.world
         self._turning = False
         self._timer += 1
-        if self._stop is not None:
+        if self._stop:
             return
         inbox, self._inbox = self._inbox, []
         for item in inbox:
@@ -76,15 +98,18 @@ class Member:
         for command in step.commands:
             world.say(self, command)
             self._carry_out(command)
+        self.sink.look()
         if any(isinstance(item, tuple) for item in inbox):
             self.source.fetching = False
         self.source.fetch()
-        world.tell("turned", self.name, step.wake_at, told=bool(inbox), commands=len(step.commands))
         if step.wake_at is not None:
             timer = self._timer
             # A spinning engine is told apart by its guarantee, not by a world that stands still.
             late = world.chance(0, world.weather.LAG)
-            self.later(max(step.wake_at - now, 1) + late, lambda: self._ring(timer))
+            wakes = max(self.clock.moment(step.wake_at) - world.now, 1)
+            self.later(wakes + late, lambda: self._ring(timer))
+        waits = None if step.wake_at is None else step.wake_at - now
+        world.tell("turned", self.name, waits, told=bool(inbox), commands=len(step.commands))
 
     def _ring(self, timer: int) -> None:
         if timer == self._timer:
@@ -95,52 +120,67 @@ class Member:
         if isinstance(event, facts.Published):
             self.jobs.pop(event.record, None)
             self.world.moment("acknowledged", self)
-        self.engine.handle(event, self.world.now)
+        elif isinstance(event, facts.Draining):
+            # Nothing is committed any more until the last time.
+            for partition in self.source.told():
+                self.world.tell("released", self.name, partition)
+        self.engine.handle(event, self.clock.now)
 
     def _take(self, question: Question, record: RecordId) -> None:
-        now = self.world.now
-        known = self.engine.owns(record)
+        now, reads = self.clock.now, self.clock.reads
         event = facts.Fetched(
             record,
             question.key,
             question.budget,
-            question.expires_at,
+            None if question.expires_at is None else reads(question.expires_at),
             question.failure,
             timestamp=question.arrives_at,
             question_id=question.question_id if question.explicit else None,
-            asked_at=min(question.arrives_at, int(now)),
+            asked_at=min(question.arrives_at, int(self.world.now)),
         )
         self.world.say(self, event)
         self.engine.handle(event, now)
-        if not known and self.engine.owns(record):
+        if record not in self.jobs and self.engine.owns(record):
             stream = Stream(self, record, question, self.source.said_before(question))
-            self.jobs[record] = Job(question, stream)
-            self.world.tell("fetched", self.name, record, question.expires_at)
+            self.jobs[record] = Job(question, stream, Channel(self, record))
+            held = self.engine.questions[record].phase is Phase.HELD
+            # Whoever runs it has to be in time.
+            expires_at = None if held else question.expires_at
+            self.world.tell("fetched", self.name, record, expires_at)
 
     def _carry_out(self, command: Command) -> None:
-        if isinstance(command, facts.Start):
-            self.model.start(command)
-        elif isinstance(command, facts.Cancel):
-            self.model.cancel(command.record)
-        elif isinstance(command, facts.PublishCompletion | facts.GiveUp):
-            self.sink.publish(command.record, self.jobs[command.record], None)
-        elif isinstance(command, facts.PublishDuplicate):
-            repeats = command.first.offset
-            self.sink.publish(command.record, self.jobs[command.record], repeats)
-            self.world.moment("repeated", self)
-        elif isinstance(command, facts.Pause):
-            self.source.pause(command.partitions)
-        elif isinstance(command, facts.Resume):
-            self.source.resume(command.partitions)
-        elif isinstance(command, facts.Commit):
-            self._look_at(command)
-            self.world.tell("committing", self.name, command.heads)
-            self._queue_commit(command)
-        elif isinstance(command, facts.Release):
-            self._release(command)
-        elif isinstance(command, facts.Stop):
-            self._stop = command
-            self._leave_when_committed()
+        match command:
+            case facts.Start():
+                self.model.start(command)
+            case facts.Cancel(record):
+                self.model.cancel(record)
+            case facts.TakeOver(record, since):
+                self._take_over(record, since)
+            case facts.Drop(record):
+                self._drop(record)
+            case facts.PublishCompletion(record) | facts.GiveUp(record):
+                self.sink.publish(record, self.jobs[record], None)
+            case facts.PublishDuplicate(record, first):
+                self.sink.publish(record, self.jobs[record], first.offset)
+                self.world.moment("repeated", self)
+            case facts.Pause(partitions):
+                self.source.pause(partitions)
+            case facts.Resume(partitions):
+                self.source.resume(partitions)
+            case facts.Commit():
+                self._look_at(command)
+                self.world.tell("committing", self.name, command.heads)
+                self.commits.put(command)
+            case facts.Release():
+                self._release(command)
+            case facts.Follow(partitions):
+                self.follower.follow(partitions)
+            case facts.Depart():
+                self.source.stop_arriving()
+                self._leave()
+            case facts.Stop():
+                self._stop = True
+                self._end()
 
     def _look_at(self, command: facts.Commit) -> None:
         for number, head in command.heads.items():
@@ -156,81 +196,75 @@ class Member:
         """Unless the process is dead by then."""
         self.world.after(delay, then, self)
 
-    # --- partitions, commits, and leaving -----------------------------------------------------
+    # --- records ------------------------------------------------------------------------------
 
-    def assigned(self, partitions: list[int], generation: int) -> None:
-        self.generation = generation
-        self.source.arrive(partitions)
+    def _take_over(self, record: RecordId, since: float) -> None:
+        job = self.jobs[record]
+        job.stream.goes_on(self.source.said_until(job.question, since))
+        self.world.tell("fetched", self.name, record, job.question.expires_at)
+        self.world.moment("took over", self)
 
-    def revoke(self, until: float) -> None:
-        if self.source.arriving:
-            self.world.moment("revoked while arriving", self)
-        if self.source.stop_arriving():
-            # Nobody was told of these partitions, and their last commits stand.
-            self.world.group.joined(self)
-        else:
-            self.tell(facts.Revoking(frozenset(self.source.positions), until))
+    def _drop(self, record: RecordId) -> None:
+        if (job := self.jobs.pop(record, None)) is not None:
+            self.sink.drop(job)
+        self.world.tell("let_go", self.name, record)
 
-    def _queue_commit(self, command: facts.Commit | facts.Release) -> None:
-        self._commits.append(command)
-        if len(self._commits) == 1:
-            self._send_commit()
-
-    def _send_commit(self) -> None:
-        world = self.world
-        command, generation = self._commits[0], self.generation
-        lost = world.calm_is_far and world.happens(world.weather.commit_fails)
-        latency = world.chance(
-            1, world.weather.COMMIT if world.happens(world.weather.slow_broker) else 15
-        )
-        # Half of those that get no answer were applied all the same.
-        if not lost or world.happens(0.5):
-            world.after(latency, lambda: self._commit_lands(command, generation, heard=not lost))
-        if lost:
-            self.later(world.weather.COMMIT + 1, lambda: self._committed(done=False))
-        world.moment("committing", self)
-
-    def _commit_lands(
-        self, command: facts.Commit | facts.Release, generation: int, *, heard: bool
-    ) -> None:
-        world = self.world
-        if not self.alive and world.happens(0.3):
-            # What nobody waits for may wander about for long.
-            late = world.chance(1, 3 * world.weather.SESSION)
-            world.after(late, lambda: self._commit_lands(command, generation, heard=False))
-            return
-        done = world.group.commit(self, generation, command.heads)
-        if not done:
-            world.moment("generation over", self)
-        self.world.moment("committed", self)
-        if heard:
-            self.later(1, lambda: self._committed(done=done))
-
-    def _committed(self, *, done: bool) -> None:
-        command = self._commits.popleft()
-        if not done:
-            self.world.moment("commit failed", self)
-        if isinstance(command, facts.Commit):
-            self.tell(facts.Committed() if done else facts.CommitFailed())
-        else:
-            self.source.leave(command.partitions)
-            self.world.group.joined(self)
-        if self._commits:
-            self._send_commit()
-        self._leave_when_committed()
+    # --- partitions, and leaving --------------------------------------------------------------
 
     def _release(self, command: facts.Release) -> None:
-        self.world.tell("committing", self.name, command.heads)
+        world = self.world
+        world.tell("committing", self.name, command.heads)
         if command.heads.keys() < command.partitions:
-            self.world.moment("revoked before it was open", self)
-        for record in [one for one in self.jobs if one.partition in command.partitions]:
-            del self.jobs[record]
-            assert record not in self.model, f"{record} is released while it runs"
+            world.moment("revoked before it was open", self)
         for partition in sorted(command.partitions):
-            self.world.tell("let_go", self.name, partition)
-        self._queue_commit(command)
+            world.tell("released", self.name, partition)
+        for partition, head in command.heads.items():
+            for run in head.runs:
+                if run.runner == self.name:
+                    self._hand_over(partition, run.offset, run.until)
+        self.commits.put(command)
 
-    def _leave_when_committed(self) -> None:
-        if self._stop is not None and not self._commits and not self.left:
-            self.left = True
+    def _hand_over(self, partition: int, offset: int, until: float) -> None:
+        """Until then, whatever becomes of it here and however late we notice."""
+        known = [one for one in self.jobs if (one.partition, one.offset) == (partition, offset)]
+        if not known:
+            # It is lost already, and nobody is to begin it anew before all of it has arrived.
+            return
+        [record] = known
+        self.world.moment("handed over", self)
+
+        def let_go() -> None:
+            question = self.engine.questions.get(record)
+            if question is not None and question.until == until:
+                self.world.tell("let_go", self.name, record)
+
+        self.world.after(self.clock.moment(until) - self.world.now, let_go)
+
+    def released(self, command: facts.Release, *, committed: bool) -> None:
+        """For the last time something was committed, or not."""
+        if not committed:
+            for record in self.jobs:
+                if record.partition in command.heads:
+                    self.world.tell("let_go", self.name, record)
+        self.source.leave(command.partitions)
+        self.tell(facts.Released(command.partitions, committed))
+        self.later(self.world.weather.LAG + 1, self._go_on)
+
+    def _go_on(self) -> None:
+        """When what was dropped is not on its way any more."""
+        if self.sink.settled:
+            self.later(self.sink.settled, self._go_on)
+        else:
+            self.membership.released()
+
+    def _leave(self) -> None:
+        if self.sink.settled:
+            self.later(self.sink.settled, self._leave)
+        else:
+            self.membership.leave()
+
+    def _end(self) -> None:
+        if self.commits or self.membership.state is not State.LEFT:
+            self.later(1, self._end)
+        else:
             self.world.group.stopped(self)

@@ -8,6 +8,7 @@ from penstock.core.failure import Failure, Kind
 from penstock.kafka.token_tail import Said
 from tests.simulation.draw import BUDGET
 from tests.simulation.log import Question
+from tests.simulation.sink import Saying
 
 if TYPE_CHECKING:
     from tests.simulation.member import Member
@@ -33,10 +34,14 @@ class Stream:
         self._member = member
         self._record = record
         self._question = question
+        self._ended = False
+        self.goes_on(before)
+
+    def goes_on(self, before: Said | None) -> None:
+        """Nothing is said yet."""
         self._restarts = before is not None
         self._next = 0 if before is None else before.sequence + 1
         self._attempt = 1 if before is None else before.attempt + 1
-        self._ended = False
 
     def say(self) -> None:
         self._begin()
@@ -54,12 +59,18 @@ class Stream:
             self._say("restart")
 
     def _say(self, kind: str) -> None:
-        world = self._member.world
-        world.log.say(self._question, world.now, self._next, self._attempt)
-        world.say(self._member, "says", self._next, kind, "of", self._record)
-        world.tell("said", self._member.name, self._record, self._next, kind)
+        member, world, sequence = self._member, self._member.world, self._next
         self._next += 1
-        world.moment("restarted" if kind == "restart" else "said", self._member)
+        if (job := member.jobs.get(self._record)) is None:
+            return
+
+        def lands() -> int:
+            world.say(member, "says", sequence, kind, "of", self._record)
+            world.tell("said", member.name, self._record, sequence, kind)
+            world.moment("restarted" if kind == "restart" else "said", member)
+            return world.log.say(self._question, world.now, sequence, self._attempt)
+
+        job.channel.put(Saying(lands, completes=False))
 
 
 class Model:
@@ -77,7 +88,8 @@ class Model:
         world, weather, record = self._world, self._world.weather, command.record
         job = self._member.jobs[record]
         question = job.question
-        world.tell("started", self._member.name, record, question.key, command.expires_at)
+        expires_at = self._member.clock.moment(command.expires_at)
+        world.tell("started", self._member.name, record, question.key, expires_at)
         event: Event = facts.Finished(record)
         if world.calm_is_far and world.happens(weather.operator):
             event = facts.Failed(record, BAD_KEY)

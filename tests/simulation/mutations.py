@@ -1,6 +1,7 @@
 """Small faults of the core, one function each, named by what it then does wrong."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,9 +13,10 @@ from penstock.core.bookmark import Bookmark, KnownEnd
 from penstock.core.cadence import Cadence, CadencePolicy
 from penstock.core.claims import Claims
 from penstock.core.deadline import Deadlines
-from penstock.core.duplicates import Duplicates
+from penstock.core.duplicates import Asked, Duplicates
 from penstock.core.engine import Engine, Question
 from penstock.core.facts import Head, RecordId
+from penstock.core.handover import Run
 from penstock.core.intake import Intake
 from penstock.core.ledger import Ledger
 from penstock.core.offset_map import DoneBeyond, encode
@@ -54,7 +56,8 @@ def resolves_what_it_drops(patch: Patch) -> None:
 
     def drop(engine: Engine, record: RecordId, question: Question) -> None:
         forget(engine, record, question)
-        engine.partitions[record.partition].ledger.resolve(record.offset)
+        if record.partition in engine.partitions:
+            engine.partitions[record.partition].ledger.resolve(record.offset)
 
     patch.setattr(Engine, "_forget", drop)
 
@@ -66,7 +69,8 @@ def resolves_before_the_acknowledgement(patch: Patch) -> None:
         engine: Engine, record: RecordId, question: Question, conclusion: facts.Conclusion
     ) -> None:
         conclude(engine, record, question, conclusion)
-        engine.partitions[record.partition].ledger.resolve(record.offset)
+        if record.partition in engine.partitions:
+            engine.partitions[record.partition].ledger.resolve(record.offset)
 
     patch.setattr(Ledger, "resolve", lambda ledger, offset: ledger._outstanding.pop(offset, None))
     patch.setattr(Engine, "_conclude", resolve_and_conclude)
@@ -86,10 +90,10 @@ def commits_an_empty_ledger(patch: Patch) -> None:
     """Of a partition that goes before anything of it was said."""
     release = Engine._release
 
-    def release_all(engine: Engine, now: float) -> None:
+    def release_all(engine: Engine, leaving: frozenset[int], now: float) -> None:
         late = {n for n, partition in engine.partitions.items() if not partition.open}
         before = len(engine._commands)
-        release(engine, now)
+        release(engine, leaving, now)
         for at, command in enumerate(engine._commands[before:], before):
             if isinstance(command, facts.Release):
                 empty = dict.fromkeys(command.partitions & late, Head(0, "", Bookmark(0, 1)))
@@ -140,7 +144,7 @@ def ignores_claims(patch: Patch) -> None:
 
 
 def cuts_off_a_map_that_does_not_fit(patch: Patch) -> None:
-    def head(partition: Partition) -> Head:
+    def head(partition: Partition, now: float, runs: Iterable[Run] = ()) -> Head:
         done = partition.ledger.done_beyond()
         while len(encode(done)) > partition._limits.map_letters:
             done = DoneBeyond(done.committed, done.ranges[:-1])
@@ -154,12 +158,14 @@ def cuts_off_a_map_that_does_not_fit(patch: Patch) -> None:
 def moves_the_bookmark_of_a_map_that_does_not_fit(patch: Patch) -> None:
     head = Partition.head
 
-    def with_the_bookmark_of_now(partition: Partition) -> Head:
-        said = head(partition)
+    def with_the_bookmark_of_now(
+        partition: Partition, now: float, runs: Iterable[Run] = ()
+    ) -> Head:
+        said = head(partition, now, runs)
         if partition.ledger.claimed:
             return said
-        now = Bookmark(partition.completions.position(), partition._partitions)
-        return said._replace(bookmark=now)
+        end = Bookmark(partition.completions.position(), partition._partitions)
+        return said._replace(bookmark=end)
 
     patch.setattr(Partition, "head", with_the_bookmark_of_now)
 
@@ -168,9 +174,9 @@ def commits_a_map_that_does_not_fit(patch: Patch) -> None:
     init = Partition.__init__
 
     def without_limit(
-        partition: Partition, epoch: int, recovered: facts.Recovered, limits: Limits
+        partition: Partition, epoch: int, recovered: facts.Recovered, limits: Limits, *more: Any
     ) -> None:
-        init(partition, epoch, recovered, limits._replace(map_letters=10**6))
+        init(partition, epoch, recovered, limits._replace(map_letters=10**6), *more)
 
     patch.setattr(Partition, "__init__", without_limit)
 
@@ -185,47 +191,44 @@ def begins_before_the_opening_commit(patch: Patch) -> None:
     patch.setattr(Engine, "_assigned", assigned_and_resumed)
 
 
-def lets_go_with_publishes_on_their_way(patch: Patch) -> None:
-    init = Engine.__init__
-
-    def without_flight(engine: Engine, policy: Any) -> None:
-        init(engine, replace(policy, flight=0))
-
-    patch.setattr(Engine, "__init__", without_flight)
-
-
 # --- what was cut off, and what was asked before ------------------------------------------------
 
 
 def calls_clean_what_it_cut_off(patch: Patch) -> None:
-    patch.setattr(Partition, "cut_off", lambda *_: None)
+    patch.setattr(Partition, "cut_off", lambda partition, offset: partition.begun.pop(offset, None))
 
 
 def calls_clean_what_ended_without_a_run(patch: Patch) -> None:
-    forget = Engine._forget
+    conclude = Engine._conclude
 
-    def forget_alike(engine: Engine, record: RecordId, question: Question) -> None:
-        before = engine.partitions[record.partition]._unclean_below
-        forget(engine, record, question)
-        if not question.attempt:
-            engine.partitions[record.partition]._unclean_below = before
+    def conclude_alike(
+        engine: Engine, record: RecordId, question: Question, conclusion: facts.Conclusion
+    ) -> None:
+        conclude(engine, record, question, conclusion)
+        if not question.attempt and record.partition in engine.partitions:
+            engine.partitions[record.partition].begun.pop(record.offset, None)
 
-    patch.setattr(Engine, "_forget", forget_alike)
+    patch.setattr(Engine, "_conclude", conclude_alike)
 
 
 def calls_clean_what_others_cut_off(patch: Patch) -> None:
     init = Partition.__init__
 
     def without_others(
-        partition: Partition, epoch: int, recovered: facts.Recovered, limits: Limits
+        partition: Partition, epoch: int, recovered: facts.Recovered, *more: Any
     ) -> None:
-        init(partition, epoch, replace(recovered, unclean_below=0), limits)
+        init(partition, epoch, replace(recovered, unclean_below=0), *more)
 
     patch.setattr(Partition, "__init__", without_others)
 
 
 def calls_every_last_commit_clean(patch: Patch) -> None:
-    patch.setattr(Partition, "last_head", lambda partition: partition.head()._replace(clean=True))
+    last_head = Partition.last_head
+
+    def clean(partition: Partition, now: float, runs: Sequence[Run]) -> Head:
+        return last_head(partition, now, runs)._replace(clean=True)
+
+    patch.setattr(Partition, "last_head", clean)
 
 
 def never_asks_for_duplicates(patch: Patch) -> None:
@@ -247,6 +250,16 @@ def forgets_too_early_who_asked(patch: Patch) -> None:
 def forgets_who_asked_before_the_assignment(patch: Patch) -> None:
     init = Duplicates.__init__
     patch.setattr(Duplicates, "__init__", lambda one, window_ms, _=(): init(one, window_ms))
+
+
+def forgets_which_records_are_duplicates(patch: Patch) -> None:
+    first = Duplicates.first
+
+    def anew(duplicates: Duplicates, question_id: str, asked: Asked) -> Asked | None:
+        duplicates._repeats.clear()
+        return first(duplicates, question_id, asked)
+
+    patch.setattr(Duplicates, "first", anew)
 
 
 # --- publishing -------------------------------------------------------------------------------
@@ -275,13 +288,10 @@ def never_publishes_again_what_was_refused(patch: Patch) -> None:
 # --- who runs, and when ------------------------------------------------------------------------
 
 
-class _Open(set[Any]):
-    """A set of shut lanes that stays empty."""
+class _Open(Counter[Any]):
+    """No lane is ever shut."""
 
-    def add(self, element: Any) -> None:
-        pass
-
-    def remove(self, element: Any) -> None:
+    def __setitem__(self, lane: Any, count: int) -> None:
         pass
 
 

@@ -1,15 +1,18 @@
 """What is found out about a partition that arrives? As `penstock.kafka.recovery` does it."""
 
+import contextlib
 import math
+from collections.abc import Sequence
 
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
 from penstock.core.facts import Recovered
+from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 from penstock.kafka import metadata
 from penstock.kafka.token_tail import TokenTail
-from tests.simulation.log import Completion, LastCommit, Log
+from tests.simulation.log import Completion, LastCommit, Log, TokenEvent
 
 
 class Search:
@@ -17,18 +20,39 @@ class Search:
 
     Args:
         tail: token events that are read back at most.
+        writer: who asks.
+        known: it knows the ids, up to its own last commit.
     """
 
-    def __init__(self, log: Log, partition: int, window_ms: int, tail: int | None) -> None:
+    def __init__(
+        self,
+        log: Log,
+        partition: int,
+        window_ms: int,
+        tail: int | None,
+        *,
+        writer: str = "",
+        known: bool = False,
+    ) -> None:
         self.log = log
         self.partition = partition
         self.window_ms = window_ms
         self.tail = tail
+        self.writer = writer
+        self.known = known
 
-    def read_commit(self) -> None:
+    def read_commit(self, read_at: float) -> None:
+        """`read_at`: by the clock of who asks."""
         log, start = self.log, self.log.starts[self.partition]
         commit = log.commits.get(self.partition, LastCommit(start, ""))
-        self.done, self.bookmark, self.clean = _said(commit)
+        self.done, self.clean = DoneBeyond(commit.offset), False
+        self.bookmark: Bookmark | None = None
+        self.runs: tuple[Run, ...] = ()
+        self.ours = False
+        with contextlib.suppress(metadata.ForeignError):
+            last = metadata.read(*commit, read_at)
+            self.done, self.bookmark, self.clean = last.done, last.bookmark, last.clean
+            self.runs, self.ours = last.runs, last.writer == self.writer
         self.done = self.done.after(max(commit.offset, start))
         # What an operator has reset has a commit that says nothing.
         self.again = self.partition in log.commits and self.bookmark is None
@@ -60,26 +84,32 @@ class Search:
             elif found.repeats is None and found.question_id and found.timestamp >= self.since:
                 asked.append((found.question_id, _asked(found)))
         tail = TokenTail() if self.clean else self._read_tokens(log_end)
-        return Recovered(self.done, claims, begin, self.end, tail.below, asked), tail
+        recovered = Recovered(
+            self.done,
+            claims,
+            begin,
+            self.end,
+            tail.below,
+            None if self.known and self.ours else asked,
+            self.runs,
+            self.ours,
+        )
+        return recovered, tail
 
     def _read_tokens(self, below: int) -> TokenTail:
         topic = self.log.tokens[self.partition % len(self.log.tokens)]
-        tail = TokenTail(below)
-        start = 0 if self.tail is None else max(0, len(topic) - self.tail)
-        for question_id, sequence, attempt, _ in topic[start:]:
-            tail.saw(question_id, sequence, attempt)
-        if start > 0:
-            tail.read_from = min((said[3] for said in topic[start:]), default=math.inf)
-        return tail
+        return token_tail(topic, self.tail, below)
 
 
-def _said(commit: LastCommit) -> tuple[DoneBeyond, Bookmark | None, bool]:
-    """What is done, where the completions begin that it does not cover, whether all runs ended."""
-    try:
-        last = metadata.read(*commit)
-    except metadata.ForeignError:
-        return DoneBeyond(commit.offset), None, False
-    return last.done, last.bookmark, last.clean
+def token_tail(topic: Sequence[TokenEvent], most: int | None, below: int) -> TokenTail:
+    """Of that many events at most."""
+    tail = TokenTail(below)
+    start = 0 if most is None else max(0, len(topic) - most)
+    for question_id, sequence, attempt, _ in topic[start:]:
+        tail.saw(question_id, sequence, attempt)
+    if start > 0:
+        tail.read_from = min((said[3] for said in topic[start:]), default=math.inf)
+    return tail
 
 
 def _asked(found: Completion) -> Asked:

@@ -5,13 +5,14 @@ from one thing that happens to the next.
 import heapq
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from penstock.core.engine import Policy
 from penstock.core.facts import Assigned, Draining
 from penstock.kafka import metadata
-from tests.simulation.draw import Weather, draw_log, draw_policy, draw_weather
+from tests.simulation.draw import FLIGHT, Weather, draw_log, draw_policy, draw_weather
 from tests.simulation.faults import Faults, identities
 from tests.simulation.group import MOST, Group
 from tests.simulation.guarantees import GUARANTEES, Bounds, Guarantee
@@ -30,7 +31,7 @@ TOO_LONG = 100_000
 
 
 class World:
-    """Odd seeds have crashes, restarts, rebalances and people at work; even ones never do."""
+    """See `draw_weather`."""
 
     def __init__(
         self, seed: int, guarantees: Sequence[type[Guarantee]] = GUARANTEES, *, trace: bool = False
@@ -38,10 +39,11 @@ class World:
         self.now: float = 0
         self.trace: list[str] | None = [] if trace else None
         self._rng = rng = random.Random(seed)
-        self.weather = draw_weather(rng, disturbed=seed % 2 == 1)
-        tight = rng.random() < TIGHT
+        self.weather = draw_weather(rng, seed)
+        room = self.weather.moving and not self.weather.disturbed
+        tight = rng.random() < TIGHT and not room
         self.log, draw = draw_log(rng, tight=tight)
-        self.policy = policy = draw_policy(rng, tight=tight)
+        self.policy = policy = draw_policy(rng, self.weather, tight=tight)
         batch = rng.randrange(1, 11)
         self.bounds = _bounds(policy, self.weather, batch, self.log.all())
         self._watching = _watching([guarantee(self.bounds) for guarantee in guarantees])
@@ -49,6 +51,8 @@ class World:
         self._happened = 0
         self._scheduled = 0
         self._patience = 0
+        self.in_flight: Counter[int] = Counter()
+        """Requests about questions of a partition."""
         self.know(self.log.all())
         self.group = Group(self, policy, batch)
         self._faults = Faults(self, draw)
@@ -81,27 +85,27 @@ class World:
 
     def run(self) -> None:
         """Lives through the bad times, the calm after them, and a drain at the end."""
-        for _ in range(self.chance(1, MOST)):
-            self.group.join()
-        if self.weather.disturbed:
+        fewest = 1 if not self.weather.moving or self.happens(0.2) else 2
+        self.group.begin(self.chance(fewest, MOST))
+        if self.weather.moving:
             self._faults.plan()
-        self._run_until(self.weather.calm_at)
+        self.live_until(self.weather.calm_at)
         while self.now < self.weather.calm_at + self._patience and (
             self.group.rebalancing or self._unfinished()
         ):
-            self._run_until(self.now + GLANCE)
+            self.live_until(self.now + GLANCE)
         # Nothing but commits that say the same again is left to happen.
-        self._run_until(self.now + self.bounds.silence + GLANCE)
+        self.live_until(self.now + self.bounds.silence + GLANCE)
         self.tell("over", self._unfinished())
         self.group.closing = True
-        for member in self.group.members:
+        for member in self.group.processes:
             self.drain(member, DRAIN)
-        self._run_until(self.now + 10 * DRAIN)
-        members = [f"{member.name} has not stopped" for member in self.group.members]
+        self.live_until(self.now + 10 * DRAIN)
+        members = [f"{member.name} has not stopped" for member in self.group.processes]
         self.tell("over", members + self.log.unfinished())
 
-    def drain(self, member: Member, time: int) -> None:
-        member.tell(Draining(self.now + time))
+    def drain(self, member: Member, time: int, *, alone: bool = False) -> None:
+        member.tell(Draining(member.clock.now + time, alone))
 
     def know(self, questions: Sequence[Question]) -> None:
         """They arrive in time. Were they all of one key and each ran until its deadline, their
@@ -113,23 +117,25 @@ class World:
             self.after(at - self.now, self._arrive)
 
     def _arrive(self) -> None:
-        for member in self.group.members:
+        for member in self.group.processes:
             member.source.fetch()
 
-    def _run_until(self, end: float) -> None:
+    def live_until(self, end: float) -> None:
         events = self._events
         while events and events[0][0] <= end:
             self.now, _, then, member = heapq.heappop(events)
             self._happened += 1
             if self._happened > TOO_LONG:
                 raise RuntimeError("the world does not come to rest")
-            if member is None or member.alive:
+            if member is None or (member.alive and not member.frozen):
                 then()
+            elif member.alive:
+                member.missed.append(then)
         self.now = end
 
     def _unfinished(self) -> list[str]:
         left = self.log.unfinished()
-        for member in self.group.members:
+        for member in self.group.processes:
             left += [f"{member.name} holds {record}" for record in member.engine.questions]
         return left
 
@@ -154,7 +160,8 @@ def _arrived(event: Assigned) -> str:
     return "Assigned " + "; ".join(
         f"{partition} (epoch {event.epochs[partition]}): {found.done.committed} and "
         f"{found.done.ranges} are done, claims up to {found.claims.claimed_end}, completions "
-        f"{found.bookmark.position} to {found.end.position}, unclean below {found.unclean_below}"
+        f"{found.bookmark.position} to {found.end.position}, unclean below {found.unclean_below}, "
+        f"runs {[tuple(run) for run in found.runs]}{' of ours' if found.ours else ''}"
         for partition, found in event.recovered.items()
     )
 
@@ -175,20 +182,27 @@ def _watching(
 
 
 def _bounds(policy: Policy, weather: Weather, batch: int, questions: Sequence[Question]) -> Bounds:
-    release = weather.RELEASE + int(max(policy.cancel_grace, policy.flight))
+    letting_go = FLIGHT + 2 * FLIGHT + weather.LAG
+    # The last tokens, the end, and the completion.
+    saying = 5 * (FLIGHT + weather.LAG)
+    confirmed = 2 * weather.HEARTBEAT if weather.moving else 0
     return Bounds(
         slots=policy.slots,
-        held=policy.high - 1 + batch + policy.slots,
+        # Beside those of now, those that were handed over and have come back.
+        held=policy.high - 1 + batch + (1 + 2 * weather.moving) * policy.slots,
         ending=weather.ENDING + 2 * weather.LAG,
         publishing=(weather.REFUSALS + 1) * (weather.PUBLISH + 2 * weather.LAG)
-        + weather.REFUSALS * int(policy.republish),
+        + weather.REFUSALS * int(policy.republish)
+        + saying
+        + (letting_go + confirmed if weather.moving else 0),
         silence=int(policy.cadence.at_least + policy.cadence.backoff)
         + weather.COMMIT
         + 4 * weather.LAG
-        + release,
+        + letting_go,
         metadata=policy.limits.map_letters + metadata.OVERHEAD,
         map_letters=policy.limits.map_letters,
         window=policy.limits.window_ms,
         tails_cut_short=weather.tail is not None,
+        handed_over=weather.moving and not weather.disturbed,
         questions=identities(list(questions)),
     )

@@ -27,6 +27,8 @@ class Duplicates:
         self._window_ms = window_ms
         self._asked: OrderedDict[str, Asked] = OrderedDict()
         self._newest = 0
+        self._repeats: dict[int, Asked] = {}
+        """Duplicates that are not done."""
         for question_id, asked in before:
             self.first(question_id, asked)
 
@@ -41,16 +43,24 @@ class Duplicates:
         """
         if not self._window_ms:
             return None
+        if asked.offset in self._repeats:
+            # Read again, when the first may be forgotten.
+            return self._repeats[asked.offset]
         self._newest = max(self._newest, asked.at)
         self._forget()
         before = self._asked.get(question_id)
         if before is not None and before.offset >= asked.offset:
             return None
         if before is not None and abs(asked.at - before.at) <= self._window_ms:
+            self._repeats[asked.offset] = before
             return before
         self._asked[question_id] = asked
         self._asked.move_to_end(question_id)
         return None
+
+    def done(self, offset: int) -> None:
+        """It will not be read again."""
+        self._repeats.pop(offset, None)
 
     def _forget(self) -> None:
         oldest = self._newest - self._window_ms

@@ -202,12 +202,14 @@ class Engine:
             done = partition.ledger.was_done(at) or recovered.claims.hold(at, timestamp)
             if not question.lost and not done and (recovered.ours or at in listed):
                 partition.begun[at] = record
+                if question.phase is Phase.PUBLISHING:
+                    # Behind the end that was read, or it would be done.
+                    partition.completions.sent(at)
             else:
                 self._lose(record, question, now)
         for offset in listed - partition.begun.keys():
-            # We have lost it, and it may be that its stream is not at an end.
-            partition.cut_off(offset)
-            partition.taken_over[offset] = now
+            # Lost, or done after the completions were read.
+            partition.hold(Run(offset, self.writer, now))
 
     def _fetched(self, event: facts.Fetched, now: float) -> None:
         record = event.record
@@ -219,6 +221,7 @@ class Engine:
         first = partition.first(event)
         if partition.ledger.skip(record.offset, event.timestamp):
             partition.held.done(record.offset)
+            partition.duplicates.done(record.offset)
             self._cadence.resolved(now)
         elif partition.ledger.track(record.offset, now) and record.offset not in partition.begun:
             self._begin(event, partition, first, now)
@@ -344,6 +347,9 @@ class Engine:
         number, partition = event.partition, self.partitions.get(event.partition)
         if partition is None or partition.epoch != event.epoch:
             return
+        if number in self._departures:
+            # Of what it holds we know no more; who comes next finds it behind the bookmark.
+            return
         for answered in event.answered:
             self._completed_by_another(number, partition, answered, now)
         for run in reversed(partition.followed(event.position, event.as_of)):
@@ -435,6 +441,8 @@ class Engine:
 
     def _expire(self, now: float) -> None:
         for record in self._until.expired(now):
+            if (partition := self._partition_of(record)) is not None:
+                partition.hold(Run(record.offset, self.writer, now))
             self._lose(record, self.questions[record], now)
         for record in self._deadlines.expired(now):
             question = self.questions[record]
@@ -454,6 +462,9 @@ class Engine:
                 self._commands.append(question.conclusion)
 
     def _start(self, now: float) -> None:
+        if now + self.policy.flight > self.lease.until:
+            # Others may have our partitions, and start it too.
+            return
         while (record := self.admission.take(self._ceiling)) is not None:
             question = self.questions[record]
             question.phase = Phase.RUNNING
@@ -574,7 +585,7 @@ class Engine:
         """Whether partitions on their way out still have work; what is out of time is cancelled."""
         busy = False
         for record, question in list(self.questions.items()):
-            if record.partition in self._departures:
+            if record.partition in self._departures and not question.lost:
                 departure = self._departures[record.partition]
                 if departure.hand_over:
                     busy |= (

@@ -95,6 +95,9 @@ class Holds:
     def __contains__(self, offset: int) -> bool:
         return offset in self._runs
 
+    def add(self, run: Run) -> None:
+        self._runs[run.offset] = run
+
     def entries(self) -> tuple[Run, ...]:
         """Whoever follows us has to wait for them, too."""
         return tuple(self._runs.values())

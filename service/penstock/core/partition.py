@@ -100,6 +100,7 @@ class Partition:
     def resolve(self, offset: int, position: int | None, now: float) -> None:
         """Its completion is acknowledged."""
         self.begun.pop(offset, None)
+        self.duplicates.done(offset)
         self.ledger.resolve(offset)
         self.completions.acknowledged(offset, position)
         self._unmeasured += 1
@@ -111,6 +112,7 @@ class Partition:
     def claim(self, offset: int, timestamp: int, position: int | None) -> None:
         """The same, of a record that has not turned up in this assignment."""
         self.begun.pop(offset, None)
+        self.duplicates.done(offset)
         self.ledger.claim(offset, timestamp)
         self.completions.acknowledged(offset, position)
 
@@ -118,6 +120,12 @@ class Partition:
         """It was started and is left to whoever starts it next."""
         self.begun.pop(offset, None)
         self._unclean_below = max(self._unclean_below, offset + 1)
+
+    def hold(self, run: Run) -> None:
+        """We do not run it any more; what we have said of it may still be on its way."""
+        self.cut_off(run.offset)
+        if not self.ledger.was_done(run.offset):
+            self.held.add(run)
 
     def followed(self, position: int, as_of: float) -> list[Run]:
         """See `Holds.read`."""
@@ -138,8 +146,10 @@ class Partition:
         """What a commit may say now, with these runs of ours. Where the map does not fit, what was
         said before: the bookmark of then lets the next owner find what was done since.
         """
-        entries = (*self.held.entries(), *runs)
         done = self.ledger.done_beyond()
+        # Whose record the retention took, nobody starts.
+        named = (*self.held.entries(), *runs)
+        entries = tuple(run for run in named if run.offset >= done.committed)
         text = encode(done)
         room = self._limits.map_letters - letters(entries, done.committed, now)
         expected = len(self.begun) * _LETTERS_PER_RUN
@@ -164,6 +174,8 @@ class Partition:
         while runs and not self._fits(head, now):
             runs = runs[:-1]
             head = self.head(now, runs)
+        for offset in self.begun.keys() - {run.offset for run in runs}:
+            self.cut_off(offset)
         return head._replace(clean=head.offset >= self._unclean_below)
 
     def _fits(self, head: Head, now: float) -> bool:

@@ -21,7 +21,7 @@ from aiokafka.errors import (
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.protocol.group import HeartbeatRequest, SyncGroupRequest
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
@@ -58,6 +58,9 @@ class Ear(Protocol):
     def fenced(self) -> None:
         """It listens to another process by the same static name."""
 
+    def joins(self) -> bool:
+        """Whether we want to be a member still."""
+
 
 def listen(consumer: AIOKafkaConsumer, clock: Clock, ear: Ear) -> None:
     """To all answers from now on."""
@@ -65,6 +68,8 @@ def listen(consumer: AIOKafkaConsumer, clock: Clock, ear: Ear) -> None:
     send = coordinator._send_req  # noqa: SLF001 - there is no public way to hear of heartbeats
 
     async def send_and_tell(request: Any) -> Any:
+        if isinstance(request, JoinGroupRequest) and not ear.joins():
+            raise GroupCoordinatorNotAvailableError
         sent_at = clock.monotonic()
         answer = await send(request)
         code = getattr(answer, "error_code", None)

@@ -213,8 +213,11 @@ class Producer:
             return await send(node_id, request, group=group)
 
         made.client.send = send_if_covered
-        # Who waits for room in a batch waits as long as the brokers are away.
+        # What is queued waits as long as the brokers are away, and so does who waits for room: a
+        # batch that is given up leaves a gap in the producer's numbers, for which all that follow
+        # are refused.
         made._request_timeout_ms = NEVER_MS  # noqa: SLF001
+        made._message_accumulator._batch_ttl = NEVER_MS  # noqa: SLF001
         return made
 
     def _replace(self) -> None:

@@ -123,7 +123,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._failure: KafkaError | None = None
         self._undecodable = 0
         self._left = False
-        self._leaving = asyncio.Event()
         self._heard_at = 0.0
         self._static = instance_id
         self._started_at = 0.0
@@ -165,7 +164,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """The group. Everything is released before; what still runs goes on."""
         if not self._left:
             self._left = True
-            self._leaving.set()
             await self._arrivals.close()
             await stopped(self._consumer.stop())
 
@@ -359,9 +357,6 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         evicted = membership(self._consumer).generation != self._member.generation
         await self._take(told, Leaving.EVICTED if evicted else Leaving.ASKED)
         self._known = told
-        if isinstance(self._failure, FencedError):
-            # To join anew would fence the other in turn.
-            await self._leaving.wait()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
@@ -400,6 +395,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 "KAFKA__GROUP_INSTANCE_ID of its own"
             )
         )
+
+    def joins(self) -> bool:
+        """Not who is fenced: to join anew would fence the other in turn."""
+        return not isinstance(self._failure, FencedError)
 
     async def _take(self, partitions: frozenset[int], why: Leaving) -> None:
         """From who has them now."""
