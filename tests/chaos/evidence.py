@@ -159,6 +159,7 @@ def _bounds(evidence: Evidence, slots: int) -> Bounds:
         map_letters=0,
         window=WINDOW_MS,
         tails_cut_short=False,
+        handed_over=False,
         questions=identities,
     )
 
@@ -190,7 +191,7 @@ def _streams(evidence: Evidence) -> Iterator[Iterator[Moment]]:
     for partition in partitions:
         yield _completed(evidence, partition, speakers, record)
         yield _said(evidence, partition, speakers, record)
-        yield _let_go(evidence, partition, to_wall)
+        yield _let_go(evidence, partition, to_wall, record)
 
 
 def _completed(
@@ -229,10 +230,17 @@ def _in_order(events: Iterable[Event], partition: int) -> Iterator[tuple[float, 
             yield at, event
 
 
-def _let_go(evidence: Evidence, partition: int, to_wall: float) -> Iterator[Moment]:
+def _let_go(
+    evidence: Evidence,
+    partition: int,
+    to_wall: float,
+    record: Callable[[str, Place], RecordId],
+) -> Iterator[Moment]:
     for death in evidence.deaths:
         at = death.at * 1000 + to_wall + LAST_WORDS_MS
-        yield at, 4, _later("let_go", at, death.member, partition)
+        for place in sorted({c.place for c in evidence.calls if c.member == death.member}):
+            if place[0] == partition:
+                yield at, 4, _later("let_go", at, death.member, record(death.member, place))
 
 
 def _later(method: str, *arguments: Any) -> Tell:

@@ -210,7 +210,6 @@ def test_what_only_looks_like_ours_is_foreign_too(other: dict[str, str], version
 def test_a_run_without_end_is_foreign_too() -> None:
     """Nobody writes a number of hundreds of digits."""
     for_ever = to_text(bytes([5, *[0xFF] * 160, 1]))
-    # BUG in core (handover.decode): OverflowError.
     with pytest.raises(ForeignError, match="looks like ours"):
         metadata.read(100, said(penstock="2", runs=f'{{"w":"{for_ever}"}}'), READ_AT)
 

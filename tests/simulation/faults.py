@@ -94,7 +94,7 @@ class Faults:
     def _in_a_row(self, _: Member) -> None:
         """Each before all have arrived, and opened, what the one before has given them."""
         world, at = self._world, 0
-        for _ in range(world.chance(2, 4)):
+        for _again in range(world.chance(2, 4)):
             world.after(at, world.group.rebalance)
             at += world.chance(20, 300)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.core import facts
 from penstock.core.engine import Engine, Phase, Policy
-from penstock.core.facts import Command, Event, RecordId
+from penstock.core.facts import Event, RecordId
 from tests.simulation.clock import Clock
 from tests.simulation.commits import Commits
 from tests.simulation.follower import Follower
@@ -51,6 +51,23 @@ class Member:
         self.frozen = False
         self.missed: list[Callable[[], object]] = []
         """What would have happened."""
+        self._routes: dict[type, Callable[[Any], object]] = {
+            facts.Start: self.model.start,
+            facts.TakeOver: self._take_over,
+            facts.Drop: self._drop,
+            facts.Cancel: lambda command: self.model.cancel(command.record),
+            facts.PublishCompletion: self._publish,
+            facts.GiveUp: self._publish,
+            facts.PublishDuplicate: self._publish_duplicate,
+            facts.Pause: lambda command: self.source.pause(command.partitions),
+            facts.Resume: lambda command: self.source.resume(command.partitions),
+            facts.Commit: self._commit,
+            facts.Follow: lambda command: self.follower.follow(command.partitions),
+            facts.Release: self._release,
+            facts.HeldBack: lambda _: None,
+            facts.Depart: self._depart,
+            facts.Stop: self._stopped,
+        }
         self._inbox: list[Event | tuple[Question, RecordId]] = []
         self._turning = False
         self._timer = 0
@@ -97,7 +114,7 @@ class Member:
         step = self.engine.poll(now)
         for command in step.commands:
             world.say(self, command)
-            self._carry_out(command)
+            self._routes[type(command)](command)
         self.sink.look()
         if any(isinstance(item, tuple) for item in inbox):
             self.source.fetching = False
@@ -148,39 +165,17 @@ class Member:
             expires_at = None if held else question.expires_at
             self.world.tell("fetched", self.name, record, expires_at)
 
-    def _carry_out(self, command: Command) -> None:
-        match command:
-            case facts.Start():
-                self.model.start(command)
-            case facts.Cancel(record):
-                self.model.cancel(record)
-            case facts.TakeOver(record, since):
-                self._take_over(record, since)
-            case facts.Drop(record):
-                self._drop(record)
-            case facts.PublishCompletion(record) | facts.GiveUp(record):
-                self.sink.publish(record, self.jobs[record], None)
-            case facts.PublishDuplicate(record, first):
-                self.sink.publish(record, self.jobs[record], first.offset)
-                self.world.moment("repeated", self)
-            case facts.Pause(partitions):
-                self.source.pause(partitions)
-            case facts.Resume(partitions):
-                self.source.resume(partitions)
-            case facts.Commit():
-                self._look_at(command)
-                self.world.tell("committing", self.name, command.heads)
-                self.commits.put(command)
-            case facts.Release():
-                self._release(command)
-            case facts.Follow(partitions):
-                self.follower.follow(partitions)
-            case facts.Depart():
-                self.source.stop_arriving()
-                self._leave()
-            case facts.Stop():
-                self._stop = True
-                self._end()
+    def _commit(self, command: facts.Commit) -> None:
+        self._look_at(command)
+        self.world.tell("committing", self.name, command.heads)
+        self.commits.put(command)
+
+    def _publish(self, command: facts.PublishCompletion | facts.GiveUp) -> None:
+        self.sink.publish(command.record, self.jobs[command.record], None)
+
+    def _publish_duplicate(self, command: facts.PublishDuplicate) -> None:
+        self.world.moment("repeated", self)
+        self.sink.publish(command.record, self.jobs[command.record], command.first.offset)
 
     def _look_at(self, command: facts.Commit) -> None:
         for number, head in command.heads.items():
@@ -198,16 +193,16 @@ class Member:
 
     # --- records ------------------------------------------------------------------------------
 
-    def _take_over(self, record: RecordId, since: float) -> None:
-        job = self.jobs[record]
-        job.stream.goes_on(self.source.said_until(job.question, since))
+    def _take_over(self, command: facts.TakeOver) -> None:
+        record, job = command.record, self.jobs[command.record]
+        job.stream.goes_on(self.source.said_until(job.question, command.since))
         self.world.tell("fetched", self.name, record, job.question.expires_at)
         self.world.moment("took over", self)
 
-    def _drop(self, record: RecordId) -> None:
-        if (job := self.jobs.pop(record, None)) is not None:
+    def _drop(self, command: facts.Drop) -> None:
+        if (job := self.jobs.pop(command.record, None)) is not None:
             self.sink.drop(job)
-        self.world.tell("let_go", self.name, record)
+        self.world.tell("let_go", self.name, command.record)
 
     # --- partitions, and leaving --------------------------------------------------------------
 
@@ -257,11 +252,19 @@ class Member:
         else:
             self.membership.released()
 
+    def _depart(self, _: facts.Depart) -> None:
+        self.source.stop_arriving()
+        self._leave()
+
     def _leave(self) -> None:
         if self.sink.settled:
             self.later(self.sink.settled, self._leave)
         else:
             self.membership.leave()
+
+    def _stopped(self, _: facts.Stop) -> None:
+        self._stop = True
+        self._end()
 
     def _end(self) -> None:
         if self.commits or self.membership.state is not State.LEFT:

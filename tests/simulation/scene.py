@@ -80,13 +80,16 @@ class Actor:
 
     # --- questions ------------------------------------------------------------------------------
 
-    def fetches(self, now: int, *offsets: int, lane: str | None = None) -> list[int]:
+    def fetches(self, now: int, *offsets: int) -> list[int]:
         """Which of them start."""
+        return starts(self.takes(now, *offsets))
+
+    def takes(self, now: int, *offsets: int) -> list[Command]:
         questions = {question.offset: question for question in self._log.of(0)}
         fetched = [
             facts.Fetched(
                 self.record(offset),
-                lane,
+                None,
                 1_000,
                 timestamp=questions[offset].arrives_at,
                 question_id=questions[offset].question_id,
@@ -94,7 +97,7 @@ class Actor:
             )
             for offset in offsets
         ]
-        return starts(self(now, *fetched))
+        return self(now, *fetched)
 
     def answers(self, now: int, record: int | RecordId) -> None:
         """Its completion is on its way."""

@@ -378,7 +378,9 @@ def test_17_it_is_the_same_for_what_turns_up_later() -> None:
     second.opens(150)
     over = 550 + MARGIN
     second.follows(over)
-    assert second.fetches(over + 20, 0) == [0]
+    taken, started = second.takes(over + 20, 0)
+    assert taken == facts.TakeOver(second.record(0), since=over)
+    assert isinstance(started, facts.Start)
 
 
 # --- found later --------------------------------------------------------------------------------
@@ -397,7 +399,7 @@ def test_ended_while_its_partition_was_away() -> None:
 
 
 def test_a_bookmark_beyond_what_had_landed_when_its_partition_came_back() -> None:
-    scene, first = one_handed_over(until=900)
+    _, first = one_handed_over(until=900)
     before = first.record(0)
     found = first.looks(150)
     first.answers(160, before)
@@ -458,7 +460,7 @@ def test_read_again_a_duplicate_is_one_still_when_the_first_is_forgotten() -> No
     first = scene.enters()
     first.opens(10)
     assert first.fetches(10, 1, 3) == [1]
-    much_later = facts.Fetched(first.record(8), None, 1, failure=POISON, question_id="q8")
+    much_later = facts.Fetched(first.record(8), None, 1, failure=POISON, question_id="q1")
     first(11, replace(much_later, asked_at=10**9))
     first(12, facts.Revoking(ZERO, until=12))
     [release] = [one for one in first(62) if isinstance(one, facts.Release)]

@@ -7,6 +7,7 @@ happened.
 import os
 import sys
 from collections import Counter
+from itertools import takewhile
 
 import pytest
 
@@ -26,6 +27,7 @@ HAPPENS = {
     *("repeated", "restarted", "found", "position unknown", "generation over"),
     *("claimed", "nearly full", "did not fit"),
     *("revoked while arriving", "revoked before it was open"),
+    *("evicted", "too slow", "killed"),
     *("recreated", "reset", "retained", "forgotten"),
 }
 
@@ -64,13 +66,25 @@ def test_a_broken_world_says_how_it_came_about(monkeypatch: pytest.MonkeyPatch) 
     report = outcome(0).report or ""
     what, *trace, replay = report.splitlines()
     assert what.startswith("seed 0: AssertionError: NothingCommittedEarly: m")
-    assert "Commit(heads=" in trace[-1]
+    assert "Commit(heads=" in "".join(trace)
     assert replay.startswith("replay: PENSTOCK_SIM_SEED=0 ")
 
 
 def test_half_of_the_worlds_are_undisturbed() -> None:
-    for seed in range(20):
+    for seed in range(24):
         world = World(seed, trace=True)
         world.run()
-        rebalances = sum(line.endswith("the group rebalances") for line in world.trace or ())
+        lived = takewhile(lambda line: "Depart()" not in line, world.trace or ())
+        rebalances = sum(line.endswith("the group rebalances") for line in lived)
         assert (rebalances > 1) <= (seed % 2 == 1)
+
+
+def test_in_some_worlds_members_only_come_and_go() -> None:
+    worlds = [World(seed) for seed in range(64)]
+    for world in worlds:
+        world.run()
+    calm = [world for world in worlds if world.weather.moving and not world.weather.disturbed]
+    assert len(calm) == len(worlds) // 8
+    seen = sum((world.seen for world in calm), Counter[str]())
+    assert seen.keys() >= {"handed over", "held", "came back"}
+    assert not seen.keys() & {"took over", "out", "evicted", "commit failed"}

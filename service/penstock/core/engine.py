@@ -206,7 +206,7 @@ class Engine:
                     # Behind the end that was read, or it would be done.
                     partition.completions.sent(at)
             else:
-                self._lose(record, question, now)
+                self._lose(record, question, now, cut_off=not done)
         for offset in listed - partition.begun.keys():
             # Lost, or done after the completions were read.
             partition.hold(Run(offset, self.writer, now))
@@ -423,6 +423,10 @@ class Engine:
             self._stopping = True
             self._departure_due = True
             self._commands.append(facts.Pause(frozenset(self.partitions)))
+            for record, question in self.questions.items():
+                if question.until is not None and question.until > event.until:
+                    question.until = event.until
+                    self._until.arm(record, event.until)
             for number in self.partitions:
                 if number not in self._departures:
                     self._leave(number, event.until, now, hand_over=not event.alone)
@@ -662,7 +666,10 @@ class Engine:
         """While the last commit names it: what is on its way then, nobody may know of."""
         departure = self._departures.get(record.partition)
         leaves = departure is not None and departure.hand_over
-        return record in self._handing_over or (leaves and self._partition_of(record) is not None)
+        partition = self._partition_of(record)
+        # What was not opened has no last commit: the entry of before stands.
+        named = leaves and partition is not None and partition.open
+        return record in self._handing_over or named
 
     def _give_up(self, record: RecordId, question: Question, failure: Failure) -> None:
         self._conclude(record, question, facts.GiveUp(record, "failed", failure, dead_letter=True))
@@ -672,12 +679,14 @@ class Engine:
         self._deadlines.arm(record, now + self.policy.cancel_grace)
         self._commands.append(facts.Cancel(record))
 
-    def _lose(self, record: RecordId, question: Question, now: float) -> None:
+    def _lose(
+        self, record: RecordId, question: Question, now: float, *, cut_off: bool = True
+    ) -> None:
         """Nothing more is said of it; somebody else answers."""
         if question.lost:
             return
         question.lost = True
-        self._commands.append(facts.Drop(record, cut_off=True))
+        self._commands.append(facts.Drop(record, cut_off=cut_off and bool(question.attempt)))
         if question.phase is Phase.RUNNING:
             self._cancel(record, question, now)
         elif question.phase is not Phase.CANCELLING:

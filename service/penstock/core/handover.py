@@ -50,6 +50,8 @@ def decode(text: Mapping[str, str], committed: int, now: float) -> Iterator[Run]
         numbers = list(from_leb128(from_text(entries)))
         if len(numbers) % 2:
             raise ValueError("a run without an end")
+        if max(numbers, default=0) >= 1 << 63:
+            raise ValueError("a run for ever")
         offset = committed
         for distance, ticks in zip(numbers[::2], numbers[1::2], strict=True):
             offset += distance

@@ -29,15 +29,12 @@ class Lease:
 
     def renewed(self, sent_at: float, *, rebalancing: bool) -> None:
         """The group has answered without an error what was sent then; `rebalancing`: but wants us
-        to join anew, for which it waits as long as the rebalance timeout.
+        to join anew, for which it waits as long as the rebalance timeout. So does a commit, which
+        it takes all the same; only a heartbeat or a join shows that it does not.
         """
         self._answered = max(self._answered, sent_at)
         if not rebalancing:
             self._confirmed = max(self._confirmed, sent_at)
-
-    def over(self) -> None:
-        """The generation is."""
-        self._answered = self._confirmed = -math.inf
 
     @property
     def until(self) -> float:
