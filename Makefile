@@ -24,8 +24,8 @@ check: $(READY)  ## ruff, mypy strict, the import law
 sim: $(READY)  ## the guarantees in so many simulated worlds: make sim [SEEDS=3000]
 	PENSTOCK_SIM_SEEDS=$(or $(SEEDS),3000) $(BIN)/pytest -q tests/simulation/test_simulation.py
 
-chaos: $(READY)  ## members killed at random on a real Kafka, again and again: make chaos [KILLS=20]
-	PENSTOCK_CHAOS_KILLS=$(or $(KILLS),20) $(BIN)/pytest -q -rP tests/chaos -k random
+chaos: $(READY)  ## members, brokers and the network fail at random: make chaos [MINUTES=15]
+	PENSTOCK_CHAOS_MINUTES=$(or $(MINUTES),15) $(BIN)/python -m tests.acceptance chaos
 
 bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same run
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -54,7 +54,7 @@ async def brokers_killed(
                 await node.kill()
                 await load.answered(round(2 * per_second))
                 await node.start()
-                await _whole(kafka, here.world)
+                await whole(kafka, here.world)
             await load.answered(round(per_second))
         await rest_ended(here)
         _check_alive(outcome, crew)
@@ -116,7 +116,7 @@ async def brokers_away(
     return outcome
 
 
-async def _whole(kafka: Kafka, world: World) -> None:
+async def whole(kafka: Kafka, world: World) -> None:
     """Until every copy of every partition is in sync."""
     async with admin(client_arguments(kafka.bootstrap_servers, {})) as connection:
         while True:

@@ -72,8 +72,8 @@ async def freezes(
         outcome.figures |= {"seed": seed, "freezes": len(frozen)}
         # Whether a frozen one has let go is not in the topics: what was begun again is looked at
         # apart from the rest.
-        again = _begun_again(evidence)
-        others = _without(evidence, again.keys())
+        again = begun_again(evidence)
+        others = without(evidence, again.keys())
         codes = crew.codes.values()
         await tell(outcome, here, evidence, codes, repeats=True, judged=others)
     outcome.figures["running_at_freezes"] = _running(evidence, frozen)
@@ -83,12 +83,12 @@ async def freezes(
         for call, then in pairwise(calls)
         if not _froze(call, then, frozen)
     ]
-    outcome.figures["repeated_without_a_freeze"] = len(awake)
+    outcome.figures["repeatedwithout_a_freeze"] = len(awake)
     outcome.promise(
         f"a call is repeated only where its process was frozen: not {awake[:2]}", kept=not awake
     )
     with outcome.promised():
-        _check_answers(evidence, again.keys())
+        check_answers(evidence, again.keys())
     told_gaps(outcome, load.gaps(evidence))
     return outcome
 
@@ -113,14 +113,14 @@ async def _freeze(crew: Crew, times: int, seconds: float, rng: Random, frozen: l
             group.create_task(one_after_the_other())
 
 
-def _begun_again(evidence: Evidence) -> dict[Place, list[Call]]:
+def begun_again(evidence: Evidence) -> dict[Place, list[Call]]:
     about: defaultdict[Place, list[Call]] = defaultdict(list)
     for call in sorted(evidence.calls, key=lambda call: call.began):
         about[call.place].append(call)
     return {place: calls for place, calls in about.items() if len(calls) > 1}
 
 
-def _without(evidence: Evidence, places: Collection[Place]) -> Evidence:
+def without(evidence: Evidence, places: Collection[Place]) -> Evidence:
     names = {evidence.asked[place].question_id for place in places}
     return replace(
         evidence,
@@ -139,7 +139,7 @@ def _froze(call: Call, then: Call, frozen: Iterable[Death]) -> bool:
     )
 
 
-def _check_answers(evidence: Evidence, places: Collection[Place]) -> None:
+def check_answers(evidence: Evidence, places: Collection[Place]) -> None:
     """Numbered without a gap to the one `end`; what is said after the last `restart` is the
     answer.
     """

@@ -51,7 +51,7 @@ async def test_the_first_of_two_by_the_same_name_ends_and_says_why(
 ) -> None:
     heard = hear(monkeypatch, source)
     same = {"group_instance_id": "replica-1"}
-    settings = settings_for(bootstrap_servers, topics, "openai/moody").model_copy()
+    settings = settings_for(bootstrap_servers, topics, "openai/moody")
     async with stage(bootstrap_servers, topics) as on:
         on.models.script["moody"] = lambda count, _: HELD if count == 1 else "ok"
         async with (
@@ -105,5 +105,5 @@ async def test_a_restart_keeps_the_partitions_and_begins_when_nobody_else_can_ha
             lines = heard.said(WAITING)
             assert [line["seconds"] for line in lines][-1] == SESSION_MS / 1000
             assert took >= SESSION_MS / 1000 - 0.5
-        await talk.to_the_end()
-        assert len(talk.completed) == 1
+            await talk.to_the_end()
+            assert len(talk.completed) == 1

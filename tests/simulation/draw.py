@@ -74,7 +74,7 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
     """Half of the worlds are at rest, and in an eighth members only come and go."""
     disturbed, moving = seed % 2 == 1 and seed % 8 != 1, seed % 2 == 1
     bad = rng.random() < 0.75
-    fails = rng.uniform(0, 0.4) if bad else 0.0
+    fails = rng.choice((0.1, 0.3, 0.6)) if bad else 0.0
     return Weather(
         disturbed=disturbed,
         moving=moving,

@@ -1,7 +1,7 @@
 """What goes wrong, and when: people, the retention, and processes that die at the worst moment."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tests.simulation.draw import BUDGET, Draw
@@ -110,8 +110,8 @@ class Faults:
         world.say(member, "is frozen")
         world.tell("stalled", member.name)
         member.frozen = True
-        longest = world.one_of((weather.SESSION // 2, 2 * weather.SESSION, 4 * weather.SESSION))
-        world.after(world.chance(20, longest), lambda: self._thaw(member))
+        longest = (weather.SESSION // 2, 2 * weather.SESSION, 4 * weather.SESSION)
+        world.after(self._how_long(member, longest), lambda: self._thaw(member))
 
     def _thaw(self, member: Member) -> None:
         if member.alive:
@@ -126,13 +126,22 @@ class Faults:
         world.say(member, "is cut off")
         world.tell("stalled", member.name)
         member.wire.cut = True
-        longest = world.one_of((weather.SESSION // 2, 3 * weather.SESSION))
-        world.after(world.chance(20, longest), lambda: self._heal(member))
+        longest = (weather.SESSION // 2, 3 * weather.SESSION)
+        world.after(self._how_long(member, longest), lambda: self._heal(member))
 
     def _heal(self, member: Member) -> None:
         self._world.say(member, "is not cut off any more")
         self._world.tell("stalled", member.name)
         member.wire.heal()
+
+    def _how_long(self, member: Member, longest: Sequence[int]) -> float:
+        """Often until what it has handed over has no more time, or almost none."""
+        world = self._world
+        untils = [question.until for question in member.engine.questions.values()]
+        ends = sorted(member.clock.moment(until) - world.now for until in untils if until)
+        if ends and world.happens(0.5):
+            return max(0, world.one_of(ends) + world.chance(-20, 10))
+        return world.chance(20, world.one_of(longest))
 
     # --- topics and offsets -------------------------------------------------------------------
 
