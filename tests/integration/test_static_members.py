@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from penstock import app
 from penstock.kafka import source
-from penstock.kafka.commit import Membership, membership
-from penstock.telemetry import journal
+from penstock.kafka.commit import membership
+from penstock.kafka.source import KafkaSource
 from tests.support.command import environment, model_environment, started
-from tests.support.conversation import conversation
 from tests.support.hearing import hear
 from tests.support.kafka import Topics
 from tests.support.service import settings_for
@@ -22,7 +20,6 @@ from tests.support.stage import Stage, stage
 SESSION_MS = 6000
 """The shortest that the broker allows by itself."""
 
-HELD = "held?token_ms=20&tokens=2000"
 WAITING = "waiting for whoever was this static member before"
 
 
@@ -30,6 +27,18 @@ WAITING = "waiting for whoever was this static member before"
 def short_session(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (app, source):
         monkeypatch.setattr(module, "SESSION_TIMEOUT_MS", SESSION_MS)
+
+
+@pytest.fixture
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """For whoever was the same member before; until it is undone."""
+
+    async def at_once(_: KafkaSource) -> None:
+        pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KafkaSource, "_predecessor_has_ended", at_once)
+        yield patch
 
 
 @asynccontextmanager
@@ -47,20 +56,15 @@ async def _process(on: Stage, instance: str) -> AsyncIterator[asyncio.subprocess
 
 
 async def test_the_first_of_two_by_the_same_name_ends_and_says_why(
-    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+    bootstrap_servers: str, topics: Topics, nobody_waits: pytest.MonkeyPatch
 ) -> None:
-    heard = hear(monkeypatch, source)
     same = {"group_instance_id": "replica-1"}
-    settings = settings_for(bootstrap_servers, topics, "openai/moody")
     async with stage(bootstrap_servers, topics) as on:
-        on.models.script["moody"] = lambda count, _: HELD if count == 1 else "ok"
-        async with (
-            _process(on, "replica-1") as first,
-            conversation(settings.kafka, settings.topics) as talk,
-        ):
-            await talk.ask_all(["slow", "behind"], b"k")
-            await talk.until(lambda: talk.said("slow"), bool)
-            async with on.member("openai/moody", kafka=same) as second:
+        async with _process(on, "replica-1") as first:
+            assert first.stderr is not None
+            while WAITING.encode() not in await first.stderr.readline():
+                assert first.returncode is None
+            async with on.serving(kafka=same) as (_, talk):
                 _, logged = await first.communicate()
                 assert first.returncode == 4
                 lines = [json.loads(line) for line in logged.decode().splitlines()]
@@ -68,42 +72,38 @@ async def test_the_first_of_two_by_the_same_name_ends_and_says_why(
                 assert error["event"] == "stopped"
                 assert "'replica-1'" in error["reason"]
                 assert "KAFKA__GROUP_INSTANCE_ID" in error["reason"]
-                assert "Traceback" not in logged.decode()
-
-                assert len(heard.said(WAITING)) == 1
-                for question in ("slow", "behind"):
-                    said = await talk.ended(question)
-                    await talk.completion(question)
-                    assert [event["sequence"] for event in said] == list(range(len(said)))
-                assert len(second.engine.partitions) == 1
-            await talk.to_the_end()
-            asked = [completion.body["question_id"] for completion in talk.completed]
-            assert asked == ["slow", "behind"]
+                # It has not fenced the other one in turn.
+                await talk.ask_all(["first", "second"], b"k")
+                await talk.completions(2)
         assert (await on.operator.commit()).offset == 2
 
 
-async def test_a_restart_keeps_the_partitions_and_begins_when_nobody_else_can_have_them(
-    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+async def test_a_restart_keeps_the_partitions_and_waits_for_who_may_still_run(
+    bootstrap_servers: str,
+    topics: Topics,
+    monkeypatch: pytest.MonkeyPatch,
+    nobody_waits: pytest.MonkeyPatch,
 ) -> None:
-    heard = hear(monkeypatch, source, journal)
-    async with stage(bootstrap_servers, topics, partitions=2) as on:
-        loop = asyncio.get_running_loop()
-        async with on.serving(kafka={"group_instance_id": "replica-1"}) as (stays, talk):
-            async with on.member(kafka={"group_instance_id": "replica-2"}) as before:
-                [partition] = before.engine.partitions
-                member = membership(stays.source._consumer)
-                restarts = {"kafka": {"group_instance_id": "replica-2"}}
-            began = loop.time()
-            await talk.ask_all(["meanwhile"], b"k", partition)
-            async with on.member(**restarts) as again:
-                took = loop.time() - began
-                assert again.engine.partitions.keys() == {partition}
-                await talk.completion("meanwhile")
-                # Nobody was asked to join anew.
-                assert membership(stays.source._consumer) == member
-                assert stays.engine.partitions.keys() == {1 - partition}
-            lines = heard.said(WAITING)
-            assert [line["seconds"] for line in lines][-1] == SESSION_MS / 1000
-            assert took >= SESSION_MS / 1000 - 0.5
-            await talk.to_the_end()
-            assert len(talk.completed) == 1
+    heard = hear(monkeypatch, source)
+    other, own = ({"group_instance_id": f"replica-{number}"} for number in (1, 2))
+    clock = asyncio.get_running_loop().time
+    async with (
+        stage(bootstrap_servers, topics, partitions=2) as on,
+        on.serving(kafka=other) as (stays, talk),
+    ):
+        async with on.member(kafka=own) as before:
+            [partition] = before.engine.partitions
+            group = membership(stays.source._consumer)
+        nobody_waits.undo()
+        await talk.ask_all(["meanwhile"], b"k", partition)
+        began = clock()
+        async with on.member(kafka=own) as again:
+            assert [line["seconds"] for line in heard.said(WAITING)] == [SESSION_MS / 1000]
+            assert clock() - began >= SESSION_MS / 1000
+            assert again.engine.partitions.keys() == {partition}
+            await talk.completion("meanwhile")
+            # Nobody was asked to join anew.
+            assert membership(stays.source._consumer) == group
+            assert stays.engine.partitions.keys() == {1 - partition}
+        await talk.to_the_end()
+        assert len(talk.completed) == 1

@@ -41,6 +41,8 @@ class Weather:
     """Token events that are read back at most."""
     rates: tuple[float, ...]
     """Of the members' clocks."""
+    heartbeat: int
+    """From one to the next."""
     rebalance: int
     """The longest that a group waits for those who have to let go."""
 
@@ -58,7 +60,6 @@ class Weather:
     """The longest a cancelled run goes on."""
     FOREVER = 10_000
     """Longer than any run."""
-    HEARTBEAT = 100
     SESSION = 400
     """Until the group takes a silent member for dead."""
     MARGIN = 100
@@ -91,6 +92,8 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
         operator=rng.choice((0.0, 0.01)) if disturbed else 0.0,
         tail=rng.choice((None, None, None, rng.randrange(1, 40))),
         rates=(0.998, 1, 1.002) if disturbed else (1,),
+        # Often enough for a lease that never lapses where nothing happens to it.
+        heartbeat=100 if disturbed else 200,
         rebalance=rng.choice((300, 700)) if disturbed else 1_000,
     )
 
@@ -111,7 +114,7 @@ def draw_policy(rng: random.Random, weather: Weather, *, tight: bool) -> Policy:
             records=rng.randrange(1, 12),
             interval=rng.randrange(10, 200),
             backoff=rng.randrange(10, 100),
-            at_least=rng.randrange(300, 2_000),
+            at_least=rng.randrange(300, 1_500),
         ),
         limits=Limits(
             map_letters=rng.randrange(*rng.choice(((3, 10), (20, 80)))) if tight else 3_900,

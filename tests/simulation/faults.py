@@ -155,8 +155,12 @@ class Faults:
             def try_it() -> None:
                 if world.group.at_rest(partition):
                     what(partition)
-                elif world.calm_is_far:
-                    world.after(2 * BUDGET, lambda: world.group.rebalance(try_it))
+                else:
+                    world.after(2 * BUDGET, try_again)
+
+            def try_again() -> None:
+                if world.calm_is_far:
+                    world.group.rebalance(try_it)
 
             world.group.rebalance(try_it)
 

@@ -147,7 +147,6 @@ class Group:
         for record in member.jobs:
             if self._owners.get(record.partition) is member and not self._waits(member, record):
                 world.tell("let_go", member.name, record)
-        world.tell("evicted", member.name, member.source.epoch)
         self._remove(member)
 
     def _waits(self, member: Member, record: RecordId) -> bool:

@@ -92,9 +92,6 @@ class Guarantee:
     def released(self, now: float, member: str, partition: int) -> None:
         """The member does not commit it any more."""
 
-    def evicted(self, now: float, member: str, epoch: int) -> None:
-        """Without its knowledge: what it has had so far is not its own."""
-
     def stalled(self, now: float, member: str) -> None:
         """It stands still, or cannot be heard, from now on or until now: it need not be in time."""
 
@@ -174,19 +171,6 @@ class OneCompletion(Guarantee):
         self._done = _others(self._done, partition)
 
 
-class Outs:
-    """Who begins something in ignorance of having been evicted pays for it, and hurts nobody."""
-
-    def __init__(self) -> None:
-        self._epochs: defaultdict[str, int] = defaultdict(int)
-
-    def add(self, member: str, epoch: int) -> None:
-        self._epochs[member] = max(epoch, self._epochs[member])
-
-    def ignorant(self, member: str, record: RecordId) -> bool:
-        return record.epoch <= self._epochs[member]
-
-
 class PaidWorkNotRepeated(Guarantee):
     """A question is run again only where its run was cut off, and a duplicate never."""
 
@@ -197,13 +181,10 @@ class PaidWorkNotRepeated(Guarantee):
         self._run: defaultdict[tuple[int, str], set[Place]] = defaultdict(set)
         """By partition and id, the places that were run."""
         self._done: set[Place] = set()
-        self._outs = Outs()
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
-        if self._outs.ignorant(member, record):
-            return
         place = (record.partition, record.offset)
         if place in self._done:
             self.broken(now, f"{member} runs {record}, which is done")
@@ -225,9 +206,6 @@ class PaidWorkNotRepeated(Guarantee):
         place = (record.partition, record.offset)
         if self._running.get(place) == (member, record):
             del self._running[place]
-
-    def evicted(self, now: float, member: str, epoch: int) -> None:
-        self._outs.add(member, epoch)
 
     def reset(self, now: float, partition: int, offset: int) -> None:
         self._done = {p for p in self._done if p[0] != partition or p[1] < offset}
@@ -394,13 +372,12 @@ class KeysInOrder(Guarantee):
         self._running: dict[tuple[int, str], tuple[str, RecordId]] = {}
         self._last: dict[tuple[int, str], tuple[str, RecordId]] = {}
         self._done: set[tuple[str, RecordId]] = set()
-        self._outs = Outs()
         self._taken: defaultdict[int, int] = defaultdict(int)
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
-        if key is None or self._outs.ignorant(member, record):
+        if key is None:
             return
         lane = (record.partition, key)
         running = self._running.get(lane)
@@ -431,9 +408,6 @@ class KeysInOrder(Guarantee):
     def taken(self, now: float, partition: int, below: int) -> None:
         # Who has the others cannot know of what is gone.
         self._taken[partition] = below
-
-    def evicted(self, now: float, member: str, epoch: int) -> None:
-        self._outs.add(member, epoch)
 
 
 class TokensInOrder(Guarantee):
@@ -622,7 +596,8 @@ class LoopNeverSpins(Guarantee):
             self.broken(now, f"{member} wants to turn again after {waits:g}")
         self._idle[member] = 0 if told or commands else self._idle[member] + 1
         # A deadline may pass while its run is being cancelled for another reason: one per slot.
-        if self._idle[member] > self.bounds.slots + 2:
+        # And partitions on their way out are looked at a few times.
+        if self._idle[member] > self.bounds.slots + 6:
             self.broken(now, f"{member} turned {self._idle[member]} times for nothing")
 
 

@@ -1,5 +1,6 @@
 """One process of the service: the real engine; a loop, a source, a model and a sink of chance."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,12 +71,12 @@ class Member:
         }
         self._inbox: list[Event | tuple[Question, RecordId]] = []
         self._turning = False
-        self._timer = 0
+        self._wakes_at = self._rings_at = math.inf
         self._stop = False
 
     def begin(self) -> None:
         self.membership.join()
-        self.later(self.world.chance(1, self.world.weather.HEARTBEAT), self.membership.beat)
+        self.later(self.world.chance(1, self.world.weather.heartbeat), self.membership.beat)
 
     def thaw(self) -> None:
         """What has not happened does, at once and in any order."""
@@ -102,7 +103,6 @@ class Member:
         """As the real loop does it: handle what is there, poll once, carry out."""
         now, world = self.clock.now, self.world
         self._turning = False
-        self._timer += 1
         if self._stop:
             return
         inbox, self._inbox = self._inbox, []
@@ -119,17 +119,33 @@ class Member:
         if any(isinstance(item, tuple) for item in inbox):
             self.source.fetching = False
         self.source.fetch()
-        if step.wake_at is not None:
-            timer = self._timer
-            # A spinning engine is told apart by its guarantee, not by a world that stands still.
-            late = world.chance(0, world.weather.LAG)
-            wakes = max(self.clock.moment(step.wake_at) - world.now, 1)
-            self.later(wakes + late, lambda: self._ring(timer))
+        self._wake(step.wake_at)
         waits = None if step.wake_at is None else step.wake_at - now
         world.tell("turned", self.name, waits, told=bool(inbox), commands=len(step.commands))
 
-    def _ring(self, timer: int) -> None:
-        if timer == self._timer:
+    def _wake(self, wake_at: float | None) -> None:
+        """A timer that is set already, and earlier, is used again."""
+        if wake_at is None:
+            self._wakes_at = math.inf
+            return
+        now, world = self.world.now, self.world
+        # A spinning engine is told apart by its guarantee, not by a world that stands still.
+        wakes = max(self.clock.moment(wake_at) - now, 1)
+        self._wakes_at = now + wakes + world.chance(0, world.weather.LAG)
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._wakes_at < self._rings_at:
+            self._rings_at = rings_at = self._wakes_at
+            self.later(rings_at - self.world.now, lambda: self._ring(rings_at))
+
+    def _ring(self, rings_at: float) -> None:
+        if rings_at != self._rings_at:
+            return
+        self._rings_at = math.inf
+        if self.world.now < self._wakes_at:
+            self._set_timer()
+        else:
             self._turn()
 
     def _handle(self, event: Event) -> None:

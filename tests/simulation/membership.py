@@ -89,7 +89,7 @@ class Membership:
                 lambda: group.heartbeat(member, generation),
                 lambda verdict: self._beaten(sent_at, generation, verdict),
             )
-        member.later(self._world.weather.HEARTBEAT, self.beat)
+        member.later(self._world.weather.heartbeat, self.beat)
 
     def _beaten(self, sent_at: float, generation: int, verdict: Verdict | None) -> None:
         if verdict is None:

@@ -249,6 +249,18 @@ def has_a_lease_for_ever(patch: Patch) -> None:
     patch.setattr(Lease, "until", property(lambda _: math.inf))
 
 
+def begins_what_may_be_anothers(patch: Patch) -> None:
+    start = Engine._start
+
+    def at_any_time(engine: Engine, now: float) -> None:
+        lease, engine.lease = engine.lease, Lease(replace(engine.policy.lease, margin=-math.inf))
+        engine.lease.renewed(now, rebalancing=False)
+        start(engine, now)
+        engine.lease = lease
+
+    patch.setattr(Engine, "_start", at_any_time)
+
+
 def renews_the_lease_when_it_reads_the_answer(patch: Patch) -> None:
     heard = Engine._heard
 

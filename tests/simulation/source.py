@@ -21,8 +21,6 @@ class Source:
 
     def __init__(self, member: "Member", batch: int, window_ms: int) -> None:
         self.fetching = False
-        self.epoch = 0
-        """The highest so far."""
         self._positions: dict[int, int] = {}
         """Of the partitions that have arrived."""
         self._epochs: dict[int, int] = {}
@@ -35,6 +33,8 @@ class Source:
         self._known: frozenset[int] = frozenset()
         """What was ours before the last rebalance."""
         self._arriving: set[object] = set()
+        self._epoch = 0
+        """The highest so far."""
 
     # --- partitions come and go ---------------------------------------------------------------
 
@@ -99,16 +99,16 @@ class Source:
         self._member.later(then - at, take)
 
     def _arrived(self, recovered: dict[int, facts.Recovered]) -> None:
-        self.epoch += 1
+        self._epoch += 1
         for partition, found in recovered.items():
             self._positions[partition] = found.done.committed
-            self._epochs[partition] = self.epoch
+            self._epochs[partition] = self._epoch
             self._paused.add(partition)
             if any(run.runner != self._member.name for run in found.runs):
                 self._world.moment("held", self._member)
             elif found.runs:
                 self._world.moment("came back", self._member)
-        self._member.tell(facts.Assigned(dict.fromkeys(recovered, self.epoch), recovered))
+        self._member.tell(facts.Assigned(dict.fromkeys(recovered, self._epoch), recovered))
 
     def stop_arriving(self) -> bool:
         """Whether some were. What has arrived until now is all that was ours."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from penstock.core import facts
 from penstock.core.bookmark import Bookmark
+from penstock.core.facts import RecordId
 from penstock.core.failure import Failure, Kind
 from penstock.core.offset_map import DoneBeyond, encode
 from tests.simulation.guarantees import OneCompletion, TokensInOrder
@@ -29,8 +30,8 @@ from tests.simulation.world import World
 
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
 LONG = 10_000
-TWO_MEMBERS = 10
-"""The seed of a world with so many."""
+SEEDS = (0, 2, 4)
+"""Of worlds in which nothing else happens."""
 
 
 def two_begun() -> tuple[Scene, Actor]:
@@ -96,6 +97,19 @@ def test_3_entries_lost_between_two_rebalances() -> None:
     assert runs(opening.heads[0]) == [(0, "first")], "and who comes when the third has died"
     third.opened(250, opening)
     assert third.fetches(250, 0) == []
+
+
+def test_3_the_entries_of_who_has_its_partition_again() -> None:
+    """It is not open yet, and may go at any moment without another commit."""
+    scene, first = one_handed_over(until=900)
+    opening = first.arrives(150)
+    assert runs(opening.heads[0]) == [(0, "first")]
+    first.commits(150, opening)
+    assert first.leaves(151, until=900).heads == {}
+
+    second = scene.enters("second")
+    second.opens(200)
+    assert second.fetches(200, 0) == []
 
 
 def test_4_revoked_while_recovering_an_empty_ledger_committed() -> None:
@@ -244,38 +258,47 @@ def test_9_dropped_by_the_rebalance_timeout_with_a_valid_lease() -> None:
     assert not first.may_speak(20 + REBALANCE - MARGIN, first.record(0))
 
 
-def between(world: World, *, completes: bool) -> Member:
-    """A member whose client has something that it has not sent yet."""
+def test_9_a_group_takes_commits_while_it_rebalances() -> None:
+    _, first = two_begun()
+    heard, record = facts.Heard(sent_at=20), first.record(0)
+    first(21, heard, facts.Finished(record))
+    first(22, heard, facts.Published(record, first.lands(21, record)))
+    first(300, heard, facts.Committed())
+    assert not first.may_speak(20 + SESSION - MARGIN, first.record(1))
+
+
+def between(world: World, *, completes: bool) -> tuple[Member, RecordId]:
+    """One of two members, and of which record its client has something that it has not sent yet."""
     world.group.begin(2)
     for _ in range(2_000):
         world.live_until(world.now + 0.5)
         for member in world.group.processes:
-            waiting = [job.channel for job in member.jobs.values()]
-            queued = [channel for channel in waiting if channel.state is State.QUEUED]
-            if any(channel.completes is completes for channel in queued):
-                return member
+            for record, job in member.jobs.items():
+                if job.channel.state is State.QUEUED and job.channel.completes is completes:
+                    return member, record
     raise LookupError("no such moment")
 
 
 def test_10_network_cut_producer_retries_for_ever() -> None:
-    world = World(TWO_MEMBERS, [OneCompletion])
-    member = between(world, completes=True)
-    [cut] = [r for r, job in member.jobs.items() if job.channel.state is State.QUEUED]
-    member.wire.cut = True
-    world.live_until(world.now + 3 * SESSION)
-    answered = [one[:2] for topic in world.log.completions for one in topic]
-    assert (cut.partition, cut.offset) in answered, "by the other member"
-    member.wire.heal()
-    world.live_until(world.now + SESSION)
+    for seed in SEEDS:
+        world = World(seed, [OneCompletion])
+        member, cut = between(world, completes=True)
+        member.wire.cut = True
+        world.live_until(world.now + 3 * SESSION)
+        answered = [one[:2] for topic in world.log.completions for one in topic]
+        assert (cut.partition, cut.offset) in answered, "by the other member"
+        member.wire.heal()
+        world.live_until(world.now + SESSION)
 
 
 def test_11_a_zombies_tokens() -> None:
-    world = World(TWO_MEMBERS, [TokensInOrder])
-    member = between(world, completes=False)
-    member.frozen = True
-    world.live_until(world.now + 3 * SESSION)
-    member.thaw()
-    world.live_until(world.now + SESSION)
+    for seed in SEEDS:
+        world = World(seed, [TokensInOrder])
+        member, _ = between(world, completes=False)
+        member.frozen = True
+        world.live_until(world.now + 3 * SESSION)
+        member.thaw()
+        world.live_until(world.now + SESSION)
 
 
 def test_13_a_late_periodic_commit_overwrites_the_final_one() -> None:

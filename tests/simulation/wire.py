@@ -37,8 +37,18 @@ class Wire:
         self._world.after(self._world.chance(1, 5), arrive)
 
     def answer(self, then: Then, otherwise: Then) -> None:
-        """An answer is on its way to us; `otherwise`: when we know that it will not come."""
-        self._member.later(1, lambda: self.when_healed(otherwise) if self.cut else then())
+        """An answer comes to us; `otherwise`: when we know that it will not come."""
+
+        def hear() -> None:
+            if self.cut:
+                self.when_healed(otherwise)
+            else:
+                then()
+
+        if self._member.frozen:
+            self._member.missed.append(hear)
+        elif self._member.alive:
+            hear()
 
     def swallows(self) -> bool:
         """What was on its way when the network was cut."""

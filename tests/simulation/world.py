@@ -185,7 +185,7 @@ def _bounds(policy: Policy, weather: Weather, batch: int, questions: Sequence[Qu
     letting_go = FLIGHT + 2 * FLIGHT + weather.LAG
     # The last tokens, the end, and the completion.
     saying = 5 * (FLIGHT + weather.LAG)
-    confirmed = 2 * weather.HEARTBEAT if weather.moving else 0
+    confirmed = 2 * weather.heartbeat if weather.moving else 0
     return Bounds(
         slots=policy.slots,
         # Beside those of now, those that were handed over and have come back.

@@ -66,6 +66,8 @@ class Producer:
         self._speaks_until = speaks_until
         self._unheard: dict[TopicPartition, dict[asyncio.Future[Any], RecordId]] = {}
         self._waiting: dict[asyncio.Future[None], RecordId] = {}
+        self._meeting: set[asyncio.Future[Any]] = set()
+        """What waits for the client to know a topic."""
         self._lapsed: set[TopicPartition] = set()
         self._up = asyncio.Event()
         self._killed_at = -math.inf
@@ -99,8 +101,12 @@ class Producer:
             PublishError: it is not ours to say any more.
             aiokafka.errors.KafkaError: it was refused.
         """
-        while not (self._up.is_set() and self._may_be_queued(record)):
-            await self._turn(record)
+        while True:
+            while not (self._up.is_set() and self._may_be_queued(record)):
+                await self._turn(record)
+            if self._client.client.cluster.partitions_for_topic(tp.topic) is not None:
+                break
+            await self._meet(tp.topic)
         key, value, headers = said
         sent: asyncio.Future[Any] = await self._client.send(
             tp.topic, value, key, tp.partition, headers=headers
@@ -160,6 +166,20 @@ class Producer:
             await turn
         finally:
             del self._waiting[turn]
+
+    async def _meet(self, topic: str) -> None:
+        """The client itself would wait for ever once it is given up."""
+        client = self._client
+        meeting = asyncio.ensure_future(client.client._wait_on_metadata(topic))  # noqa: SLF001
+        self._meeting.add(meeting)
+        try:
+            await meeting
+        except asyncio.CancelledError:
+            if client is self._client:
+                raise
+            raise _given_up() from None
+        finally:
+            self._meeting.discard(meeting)
 
     async def _watch(self) -> None:
         """Looks often: who is frozen and wakes has missed the moment."""
@@ -237,9 +257,13 @@ class Producer:
         sender = old._sender.sender_task  # noqa: SLF001
         if sender is not None:
             sender.cancel()
-        old._message_accumulator.fail_all(  # noqa: SLF001
-            UnknownOutcomeError("the producer has given it up")
-        )
+        old._message_accumulator.fail_all(_given_up())  # noqa: SLF001
+        # What waits is behind what was queued, and must not overtake it when that is sent again.
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_exception(_given_up())
+        for meeting in self._meeting:
+            meeting.cancel()
         _abort_connections(old)
         return old
 
@@ -253,6 +277,10 @@ class Producer:
                 log.warning("Kafka does not answer", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
         self._up.set()
+
+
+def _given_up() -> UnknownOutcomeError:
+    return UnknownOutcomeError("the producer has given it up")
 
 
 async def _dead(client: AIOKafkaProducer) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -123,7 +124,7 @@ class KafkaSink:
             await producer.settled()
             return await self._last_said(raw.partition, prefix, since)
 
-        return TokenChannel(send, find, clock.wall)
+        return TokenChannel(send, find, clock.wall, partial(_translated, target))
 
     def fits(self, delivery: Delivery, completion: Completion) -> bool:
         """Whether the topic takes a completion of this size."""
@@ -187,6 +188,8 @@ class KafkaSink:
 
 
 def _translated(target: Target, error: BaseException) -> PublishError:
+    if isinstance(error, PublishError):
+        return error
     message = f"{target.topic}: {error or type(error).__name__}"
     if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
         return TooLargeError(message)

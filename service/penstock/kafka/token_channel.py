@@ -33,6 +33,7 @@ class TokenChannel:
         find: the last sequence that has arrived, of those since the moment of the call; Unix
             seconds. None: none has.
         wall: the time, in Unix seconds.
+        translated: what an error of the client means.
     """
 
     def __init__(
@@ -40,16 +41,18 @@ class TokenChannel:
         send: Send,
         find: Callable[[float], Awaitable[int | None]],
         wall: Callable[[], float],
+        translated: Callable[[BaseException], BaseException],
     ) -> None:
         self._send = send
         self._find = find
         self._wall = wall
+        self._translated = translated
         self._unheard: deque[_Event] = deque()
         self._since = 0.0
         self._mending: asyncio.Task[None] | None = None
 
     async def __call__(self, value: bytes, sequence: int) -> "asyncio.Future[Any]":
-        if self._mending is not None:
+        while self._mending is not None:
             await asyncio.shield(self._mending)
         if not self._unheard:
             self._since = self._wall()
@@ -60,7 +63,7 @@ class TokenChannel:
         except UnknownOutcomeError:
             self._mend()
         except BaseException:
-            self._unheard.remove(event)
+            self._drop(event)
             raise
         return event.acknowledged
 
@@ -69,17 +72,23 @@ class TokenChannel:
         sent.add_done_callback(partial(self._heard, event))
 
     def _heard(self, event: _Event, sent: "asyncio.Future[Any]") -> None:
-        if sent.cancelled() or isinstance(sent.exception(), UnknownOutcomeError):
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None:
+            error = self._translated(error)
+        if sent.cancelled() or isinstance(error, UnknownOutcomeError):
             self._mend()
             return
-        if event in self._unheard:
-            self._unheard.remove(event)
+        self._drop(event)
         if event.acknowledged.done():
             return
-        if (error := sent.exception()) is None:
+        if error is None:
             event.acknowledged.set_result(None)
         else:
             event.acknowledged.set_exception(error)
+
+    def _drop(self, event: _Event) -> None:
+        if event in self._unheard:
+            self._unheard.remove(event)
 
     def _mend(self) -> None:
         if self._mending is None:
