@@ -121,7 +121,7 @@ class Service:
         until = self.clock.monotonic() + self.drain_seconds
         try:
             alone = await self.source.alone()
-        except KafkaError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, we were asked to stop
             log.warning("whether others are there is not known", reason=str(error))
             alone = False
         self.loop.tell(facts.Draining(until, alone))

@@ -18,8 +18,9 @@ from penstock.inbox import Inbox
 IDLE = 1.0
 """Seconds after which the loop turns although nothing happened: the liveness probe watches it."""
 
-LAST_TRIES = 2
-"""Of the last commit, with the same bytes."""
+LAST_SECONDS = 4.0
+"""In which the last commit is tried again; a coordinator that has moved refuses at once."""
+LAST_PAUSE = 0.2
 
 log = structlog.get_logger("penstock.loop")
 
@@ -319,7 +320,9 @@ class Loop(Generic[D, J]):
         self.tell(facts.Released(command.partitions, committed))
 
     async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> bool:
-        for _ in range(LAST_TRIES):
+        last_try = self._clock.monotonic() + LAST_SECONDS
+        while True:
+            began = self._clock.monotonic()
             try:
                 await self._source.commit(heads)
             except LostPartitionsError as error:
@@ -330,7 +333,9 @@ class Loop(Generic[D, J]):
                 log.warning("the last commit of these partitions failed", error=str(error))
             else:
                 return True
-        return False
+            if self._clock.monotonic() + (self._clock.monotonic() - began) >= last_try:
+                return False
+            await asyncio.sleep(LAST_PAUSE)
 
     def _depart(self, _: facts.Depart) -> None:
         self._spawn(self._source.leave())

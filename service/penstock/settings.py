@@ -48,8 +48,8 @@ class KafkaSettings(_Part):
     group_id: str = Field("penstock", description="The consumer group of all replicas.")
     assignor: Literal["roundrobin", "range", "sticky"] = Field(
         "roundrobin",
-        description="How the group deals out partitions. Another one counts when all replicas "
-        "have it: a rolling restart will do.",
+        description="How the group deals out partitions: the same for all replicas. To change it, "
+        "stop them all.",
     )
     group_instance_id: str | None = Field(
         None,

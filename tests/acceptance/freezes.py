@@ -84,7 +84,8 @@ async def freezes(
         if not _froze(call, then, frozen)
     ]
     outcome.figures["repeatedwithout_a_freeze"] = len(awake)
-    outcome.promise(
+    # A bound: what was begun in the moment of the freeze reaches the model after it.
+    outcome.bound(
         f"a call is repeated only where its process was frozen: not {awake[:2]}", kept=not awake
     )
     with outcome.promised():

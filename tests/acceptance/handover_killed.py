@@ -79,7 +79,7 @@ async def handover_killed(
         "running_at_the_kill": len(numbers),
         "restarted_after_seconds": [round(f(after, default=0.0), 1) for f in (min, max)],
     }
-    outcome.promise("others have its partitions before it dies", kept=handed_over)
+    outcome.bound("others have its partitions before it dies", kept=handed_over)
     outcome.promise("something ran when it died", kept=bool(numbers))
     outcome.promise(
         f"what it ran is begun again once, not {numbers}", kept=numbers == [2] * len(numbers)

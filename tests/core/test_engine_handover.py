@@ -63,7 +63,26 @@ def test_running_work_is_named_in_the_last_commit_and_waiting_work_is_dropped() 
 def test_an_idle_partition_goes_at_once_and_a_group_without_ours_does_not_wait() -> None:
     drive = Driven()
     assert drive(10, REVOKING) == [release(0)]
+    assert drive(11, released()) == []
     assert drive(20, facts.Revoking(frozenset(), until=100)) == [facts.Release(frozenset(), {})]
+
+
+def test_who_asks_while_a_last_commit_is_on_its_way_waits_for_it() -> None:
+    """What runs is named there, and must not be lost by a join in the middle."""
+    drive = Driven()
+    drive(0, facts.Draining(until=100))
+    assert drive(10, REVOKING) == []
+    assert drive(20, released())[0] == facts.Release(frozenset(), {})
+
+
+def test_a_drain_bounds_what_is_being_handed_over() -> None:
+    drive = Driven()
+    drive(0, fetched(0), fetched(1))
+    drive(5, facts.Finished(record(1)))
+    assert drive(10, facts.Revoking(ZERO, until=900)) == [], "a publish is on its way"
+    drive(12, facts.Draining(until=100))
+    last = next(c for c in drive(13, facts.Published(record(1))) if isinstance(c, facts.Release))
+    assert last.heads[0].runs == (run(0, 100),)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from tests.core.driven import (
     record,
     recovered,
     release,
+    released,
     start,
 )
 
@@ -123,6 +124,7 @@ def test_what_arrives_after_the_release_of_everything_is_opened_all_the_same() -
 def test_what_is_assigned_while_the_service_stops_is_neither_committed_nor_resumed() -> None:
     drive = Driven()
     drive(0, facts.Draining(until=100))
-    assert drive(10, assigned({1: 2})) == [facts.Release(frozenset({1}), {})]
-    both = facts.Released(frozenset({0, 1}), committed=True)
-    assert drive(20, both) == [facts.Depart(), facts.Stop(None)]
+    assert drive(10, assigned({1: 2})) == [], "one last commit after the other"
+    assert drive(15, released()) == [facts.Release(frozenset({1}), {})]
+    late = facts.Released(frozenset({1}), committed=True)
+    assert drive(20, late) == [facts.Depart(), facts.Stop(None)]

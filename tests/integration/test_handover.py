@@ -108,7 +108,6 @@ def _started_again(said: list[dict[str, Any]]) -> None:
         ("roundrobin", "roundrobin"),
         ("range", "range"),
         ("sticky", "sticky"),
-        ("roundrobin", "sticky"),
     ],
     ids="-".join,
 )

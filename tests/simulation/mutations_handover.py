@@ -17,7 +17,7 @@ from penstock.core.handover import Holds, Run
 from penstock.core.lease import Lease
 from penstock.core.partition import Partition
 from penstock.kafka import metadata
-from tests.simulation.sink import Channel, Saying
+from tests.simulation.sink import Channel, Saying, Sink
 
 Patch = pytest.MonkeyPatch
 
@@ -304,3 +304,7 @@ def sends_tokens_whoever_has_the_question(patch: Patch) -> None:
         return not saying.completes or may_be_sent(channel, saying)
 
     patch.setattr(Channel, "may_be_sent", tokens)
+
+
+def does_not_wait_for_what_it_has_given_up(patch: Patch) -> None:
+    patch.setattr(Sink, "settled", 0.0)

@@ -93,6 +93,7 @@ CAUGHT: list[tuple[type[guarantees.Guarantee], Mutation, Where]] = [
     (guarantees.TokensInOrder, handover.takes_over_without_looking_again, disturbed),
     (guarantees.TokensInOrder, handover.begins_again_at_once_what_it_has_lost, disturbed),
     (guarantees.TokensInOrder, handover.speaks_when_its_time_is_over, disturbed),
+    (guarantees.TokensInOrder, handover.does_not_wait_for_what_it_has_given_up, disturbed),
     (guarantees.TokensInOrder, handover.sends_tokens_whoever_has_the_question, disturbed),
     (guarantees.TokensInOrder, mutations.calls_clean_what_it_cut_off, disturbed),
     (guarantees.TokensInOrder, mutations.calls_clean_what_others_cut_off, disturbed),

@@ -2,7 +2,8 @@
 
 Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` sets the length of
 its text in words, `text` says which words, `at` is the number of chunks before a fault,
-`retry_after` the header, and `error` which refusal an `error-frame` carries.
+`retry_after` the header, and `error` which refusal an `error-frame` carries. `held` says all but
+its last chunk, which waits for `ModelServer.let_end`.
 """
 
 import ast

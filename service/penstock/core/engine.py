@@ -423,6 +423,9 @@ class Engine:
             self._stopping = True
             self._departure_due = True
             self._commands.append(facts.Pause(frozenset(self.partitions)))
+            for number, departure in self._departures.items():
+                until = min(departure.until, event.until)
+                self._departures[number] = departure._replace(until=until)
             for record, question in self.questions.items():
                 if question.until is not None and question.until > event.until:
                     question.until = event.until
@@ -536,7 +539,8 @@ class Engine:
                 self._commands.append(facts.HeldBack(record, now - held.since, outstanding))
 
     def _depart(self, now: float) -> None:
-        if self._departure_due and not self._busy(now):
+        # One last commit after the other: what the group waits for may be in the one before.
+        if self._departure_due and not self._released and not self._busy(now):
             self._departure_due = False
             self._release(frozenset(self._departures), now)
         if self._stopping and not self.partitions and not self._released:
@@ -553,7 +557,7 @@ class Engine:
             head = self._hand_over(number, partition, now)
             if partition.open and partition.committable:
                 heads[number] = head
-        self._known = {number: self.partitions[number].duplicates for number in leaving}
+        self._known.update((number, self.partitions[number].duplicates) for number in leaving)
         self._commands.append(facts.Release(leaving, heads))
         self._released |= leaving
         for number in leaving:

@@ -15,7 +15,7 @@ class LeasePolicy:
     """
 
     session: float = 10.0
-    rebalance: float = 45.0
+    rebalance: float = 30.0
     margin: float = 3.0
 
 
@@ -29,8 +29,8 @@ class Lease:
 
     def renewed(self, sent_at: float, *, rebalancing: bool) -> None:
         """The group has answered without an error what was sent then; `rebalancing`: but wants us
-        to join anew, for which it waits as long as the rebalance timeout. So does a commit, which
-        it takes all the same; only a heartbeat or a join shows that it does not.
+        to join anew, for which it waits as long as the rebalance timeout. A commit it takes all
+        the same meanwhile: only a heartbeat or a join shows that it does not rebalance.
         """
         self._answered = max(self._answered, sent_at)
         if not rebalancing:

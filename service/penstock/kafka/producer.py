@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -21,6 +22,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
 from penstock.errors import PublishError, UnknownOutcomeError
+from penstock.kafka.stopping import cancelled
 
 FLIGHT = 2.0
 """Seconds a request of ours may stay on its way."""
@@ -113,8 +115,18 @@ class Producer:
         )
         unheard = self._unheard.setdefault(tp, {})
         unheard[sent] = record
-        sent.add_done_callback(unheard.pop)
+        sent.add_done_callback(partial(self._heard, unheard))
         return sent
+
+    def _heard(
+        self, unheard: dict[asyncio.Future[Any], RecordId], sent: "asyncio.Future[Any]"
+    ) -> None:
+        unheard.pop(sent, None)
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None and not isinstance(error, UnknownOutcomeError):
+            # It leaves a gap in the producer's numbers, for which all that follow are refused.
+            log.warning("Kafka has refused a record", error=str(error))
+            self._replace()
 
     def forget(self, record: RecordId) -> None:
         """Nothing that is queued of it may arrive any more."""
@@ -132,7 +144,9 @@ class Producer:
 
     def healthy(self) -> bool:
         """False when nobody lets go on any more who waits."""
-        return self._watching is not None and not self._watching.done()
+        replacing = self._replacing is not None and not self._replacing.done()
+        watching = self._watching is not None and not self._watching.done()
+        return watching and (self._up.is_set() or replacing)
 
     async def reaches_kafka(self, seconds: float) -> bool:
         try:
@@ -175,7 +189,7 @@ class Producer:
         try:
             await meeting
         except asyncio.CancelledError:
-            if client is self._client:
+            if cancelled():
                 raise
             raise _given_up() from None
         finally:
@@ -221,15 +235,16 @@ class Producer:
                 topics = request._topics  # noqa: SLF001 - there is no public way
                 tps = [TopicPartition(t, number) for t, parts in topics for number, _ in parts]
                 while True:
+                    if self._stopped or made is not self._client:
+                        raise NodeNotReadyError("given up")
                     if all(map(self._covered, tps)):
                         if not await made.client.ready(node_id, group=group):
                             raise NodeNotReadyError(f"node {node_id}")
                         # Connected, nothing comes between this look and the socket.
-                        if all(map(self._covered, tps)):
+                        current = made is self._client and not self._stopped
+                        if current and all(map(self._covered, tps)):
                             break
                     await asyncio.sleep(LOOK)
-                if made is not self._client:
-                    raise NodeNotReadyError("given up")
             return await send(node_id, request, group=group)
 
         made.client.send = send_if_covered
@@ -273,7 +288,9 @@ class Producer:
             try:
                 await self._client.start()
                 break
-            except (ClientError, OSError) as error:
+            except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+                if cancelled():
+                    raise
                 log.warning("Kafka does not answer", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
         self._up.set()
@@ -285,7 +302,7 @@ def _given_up() -> UnknownOutcomeError:
 
 async def _dead(client: AIOKafkaProducer) -> None:
     sender = client._sender.sender_task  # noqa: SLF001
-    with contextlib.suppress(TimeoutError, ClientError):
+    with contextlib.suppress(Exception):
         async with asyncio.timeout(STOP_SECONDS):
             await client.client.close()
     if sender is not None:

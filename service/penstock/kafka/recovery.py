@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import structlog
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import for_code
 from aiokafka.structs import OffsetAndMetadata
 
@@ -28,6 +27,7 @@ from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.completed import Completions, Search, json_object
 from penstock.kafka.producer import MARGIN
 from penstock.kafka.scope import CLOCK_SKEW, Scope
+from penstock.kafka.stopping import cancelled
 from penstock.kafka.stretch import Reader, Stretch, in_time, reader
 from penstock.kafka.token_tail import Said, TokenTail
 
@@ -80,7 +80,9 @@ class Recovery:
             [answer] = await in_time(self._admin.describe_consumer_groups([self._scope.group]))
             # Later versions of the answer say more behind.
             [(refusal, _, _, _, _, members, *_)] = answer.groups
-        except (ClientError, TimeoutError, ValueError) as error:
+        except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+            if cancelled():
+                raise
             raise KafkaError(f"the group cannot be described: {error}") from error
         if refusal:
             raise KafkaError(f"the group cannot be described: {for_code(refusal).__name__}")

@@ -54,6 +54,7 @@ take 5 s to end, a publish and a commit in flight and the two tries of the last 
 reader 5 s to stop.
 """
 
+LEAVE_SECONDS = 15.0
 MAX_POLL_MS = 120_000
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_MS = 500
@@ -165,7 +166,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         if not self._left:
             self._left = True
             await self._arrivals.close()
-            await stopped(self._consumer.stop())
+            # In the middle of a join it waits for the others; cut short, the group would miss us
+            # only a session timeout later.
+            await stopped(self._consumer.stop(), LEAVE_SECONDS)
 
     async def alone(self) -> bool:
         """Whether the group has no other member."""
@@ -229,7 +232,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                     timeout_ms=NOTICE_MS, max_records=MAX_BATCH
                 )
             except (ClientError, UnicodeDecodeError) as error:
-                if not self._left:
+                # A fenced member's join is refused with an error of no name.
+                if not self._left and self._failure is None:
                     await self._survive(error)
                 continue
             self._undecodable = 0
@@ -432,8 +436,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
 
 def _assignors(wanted: str) -> list[type]:
-    """The first that all members know counts; the default is there for those not yet changed."""
-    return list(dict.fromkeys((ASSIGNORS[wanted], RoundRobinPartitionAssignor)))
+    """One: of several, the client joins with the first, then anew with the first two."""
+    return [ASSIGNORS[wanted]]
 
 
 def _raw(record: ConsumerRecord) -> Raw:

@@ -11,10 +11,10 @@ STOP_SECONDS = 5.0
 log = structlog.get_logger("penstock.kafka")
 
 
-async def stopped(stopping: Coroutine[Any, Any, None]) -> None:
+async def stopped(stopping: Coroutine[Any, Any, None], seconds: float = STOP_SECONDS) -> None:
     """The client lets its own cancellations out: they would pass for those of the caller."""
     task = asyncio.ensure_future(stopping)
-    await asyncio.wait({task}, timeout=STOP_SECONDS)
+    await asyncio.wait({task}, timeout=seconds)
     if not task.done():
         task.cancel()
     elif not task.cancelled() and (error := task.exception()) is not None:

@@ -50,6 +50,8 @@ class TokenChannel:
         self._unheard: deque[_Event] = deque()
         self._since = 0.0
         self._mending: asyncio.Task[None] | None = None
+        self._again = False
+        """Something has become unknown since the topic was asked."""
 
     async def __call__(self, value: bytes, sequence: int) -> "asyncio.Future[Any]":
         while self._mending is not None:
@@ -79,37 +81,47 @@ class TokenChannel:
             self._mend()
             return
         self._drop(event)
-        if event.acknowledged.done():
-            return
-        if error is None:
-            event.acknowledged.set_result(None)
-        else:
-            event.acknowledged.set_exception(error)
+        _end(event, error)
 
     def _drop(self, event: _Event) -> None:
         if event in self._unheard:
             self._unheard.remove(event)
 
     def _mend(self) -> None:
+        self._again = True
         if self._mending is None:
             self._mending = asyncio.get_running_loop().create_task(self._mended())
 
     async def _mended(self) -> None:
-        while True:
-            try:
-                last = await self._find(self._since)
-                while self._unheard and last is not None and self._unheard[0].sequence <= last:
-                    self._unheard.popleft().acknowledged.set_result(None)
-                for event in list(self._unheard):
-                    await self._hand_over(event)
-                break
-            except UnknownOutcomeError:
-                continue
-            except PublishError as error:
-                while self._unheard:
-                    self._unheard.popleft().acknowledged.set_exception(error)
-                break
-            except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
-                log.warning("whether a token has arrived is not known yet", error=str(error))
-                await asyncio.sleep(AGAIN_SECONDS)
-        self._mending = None
+        try:
+            while self._again:
+                self._again = False
+                await self._try_again()
+        finally:
+            self._mending = None
+
+    async def _try_again(self) -> None:
+        try:
+            last = await self._find(self._since)
+            while self._unheard and last is not None and self._unheard[0].sequence <= last:
+                _end(self._unheard.popleft(), None)
+            for event in list(self._unheard):
+                await self._hand_over(event)
+        except UnknownOutcomeError:
+            self._again = True
+        except PublishError as error:
+            while self._unheard:
+                _end(self._unheard.popleft(), error)
+        except Exception as error:  # noqa: BLE001 - not to know is not to have nothing
+            log.warning("whether a token has arrived is not known yet", error=str(error))
+            self._again = True
+            await asyncio.sleep(AGAIN_SECONDS)
+
+
+def _end(event: _Event, error: BaseException | None) -> None:
+    if event.acknowledged.done():
+        return
+    if error is None:
+        event.acknowledged.set_result(None)
+    else:
+        event.acknowledged.set_exception(error)
