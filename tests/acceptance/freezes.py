@@ -83,7 +83,7 @@ async def freezes(
         for call, then in pairwise(calls)
         if not _froze(call, then, frozen)
     ]
-    outcome.figures["repeatedwithout_a_freeze"] = len(awake)
+    outcome.figures["repeated_without_a_freeze"] = len(awake)
     # A bound: what was begun in the moment of the freeze reaches the model after it.
     outcome.bound(
         f"a call is repeated only where its process was frozen: not {awake[:2]}", kept=not awake
