@@ -236,7 +236,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         await sink.start()
-        await source.start(loop.tell, revoke)
+        await source.start(loop.tell, revoke, sink.settled)
         yield built
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock import app, job
+from penstock import app, job, loop
 from penstock.core.facts import Head, RecordId
 from penstock.errors import CommitError
 from penstock.kafka import producer, recovery, source
@@ -242,6 +242,7 @@ def _refuse_commits(monkeypatch: pytest.MonkeyPatch, *, landed: bool) -> list[Ka
             raise CommitError("no answer")
 
     monkeypatch.setattr(KafkaSource, "commit", refuses)
+    monkeypatch.setattr(loop, "LAST_SECONDS", 0.5)
     return refused
 
 

@@ -195,8 +195,8 @@ async def test_what_nobody_has_acknowledged_is_cut_off_and_arrives_once(
 
 
 async def _dropped(network: Network, links: set[Link]) -> None:
-    """Polled, as it is the kernel that says when."""
-    async with asyncio.timeout(PATIENCE_S):
+    """Long before the client itself would give them up. Polled, as it is the kernel that says."""
+    async with asyncio.timeout(module.REQUEST_MS / 1000 / 2):
         while links & network.links:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

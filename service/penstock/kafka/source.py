@@ -73,6 +73,7 @@ ASSIGNORS = {
 log = structlog.get_logger("penstock.kafka")
 
 Tell = Callable[[Event], None]
+Settled = Callable[[], Awaitable[None]]
 
 
 class Leaving(Enum):
@@ -130,6 +131,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
         self._tell: Tell | None = None
+        self._settled: Settled | None = None
         self._follower: Follower | None = None
         self._on_revoked: OnRevoked | None = None
         self._consumer = AIOKafkaConsumer(
@@ -151,8 +153,12 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             fetch_max_wait_ms=250,
         )
 
-    async def start(self, tell: Tell, on_revoked: OnRevoked) -> None:
+    async def start(
+        self, tell: Tell, on_revoked: OnRevoked, settled: Settled | None = None
+    ) -> None:
+        """`settled` returns when what we have given up can arrive no more."""
         self._tell = tell
+        self._settled = settled
         self._on_revoked = on_revoked
         self._follower = Follower(self._client, self._clock, self._recovery.completions, tell)
         await self._recovery.start()
@@ -166,6 +172,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         if not self._left:
             self._left = True
             await self._arrivals.close()
+            if self._settled is not None:
+                await self._settled()
             # In the middle of a join it waits for the others; cut short, the group would miss us
             # only a session timeout later.
             await stopped(self._consumer.stop(), LEAVE_SECONDS)
@@ -408,6 +416,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """From who has them now."""
         if partitions and self._on_revoked is not None:
             await self._on_revoked(partitions, why)
+            if self._settled is not None:
+                await self._settled()
         for partition in partitions:
             del self._epochs[partition], self._next[partition]
             self._committed.pop(partition, None)
