@@ -238,7 +238,8 @@ def _let_go(
 ) -> Iterator[Moment]:
     for death in evidence.deaths:
         at = death.at * 1000 + to_wall + LAST_WORDS_MS
-        for place in sorted({c.place for c in evidence.calls if c.member == death.member}):
+        # Without a call, too, it may have said the end of one.
+        for place in sorted(evidence.asked):
             if place[0] == partition:
                 yield at, 4, _later("let_go", at, death.member, record(death.member, place))
 

@@ -38,6 +38,7 @@ class Topic:
     sent: list[tuple[int, asyncio.Future[Any]]] = field(default_factory=list)
     refuses: list[Exception] = field(default_factory=list)
     blind: list[Exception] = field(default_factory=list)
+    holds: dict[int, asyncio.Future[None]] = field(default_factory=dict)
     asked: list[float] = field(default_factory=list)
     wall: float = 100.0
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,6 +63,8 @@ class Topic:
 
     async def _send(self, value: bytes, sequence: int) -> "asyncio.Future[Any]":
         assert value == b"%d" % sequence
+        if sequence in self.holds:
+            await self.holds.pop(sequence)
         if self.refuses:
             raise self.refuses.pop()
         sent = asyncio.get_running_loop().create_future()
@@ -189,6 +192,22 @@ async def test_what_is_no_longer_ours_is_not_sent_again() -> None:
         with pytest.raises(PublishError, match="another member"):
             await event
     assert len(topic.sent) == 2
+
+
+async def test_nor_is_what_waits_meanwhile() -> None:
+    topic = Topic()
+    first = await topic.say(0)
+    held = topic.holds[1] = asyncio.get_running_loop().create_future()
+    second = asyncio.create_task(topic.say(1))
+    await asyncio.sleep(0)
+    topic.refuses = [PublishError("another member has the question")]
+    topic.lost(0, landed=False)
+    with pytest.raises(PublishError, match="another member"):
+        await first
+    held.set_exception(PublishError("another member has the question"))
+    with pytest.raises(PublishError, match="another member"):
+        await second
+    assert len(topic.sent) == 1
 
 
 async def test_what_the_broker_refuses_is_told() -> None:
