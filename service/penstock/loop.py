@@ -104,6 +104,8 @@ class Loop(Generic[D, J]):
         self._conclusions: dict[RecordId, asyncio.Task[int | None]] = {}
         self._commits: set[asyncio.Task[None]] = set()
         self._awaiting_release: list[asyncio.Future[None]] = []
+        self._released: list[asyncio.Future[None]] = []
+        """Those whose release has ended; what is lost by that, the engine has to drop first."""
         self._stop: facts.Stop | None = None
         self._ended = False
         self._routes: dict[type, Callable[[Any], None]] = {
@@ -143,7 +145,7 @@ class Loop(Generic[D, J]):
             for task in (fetching, *self._runs.values(), *self._conclusions.values()):
                 task.cancel()
             self._ended = True
-            _go_on(self._awaiting_release)
+            _go_on(self._awaiting_release + self._released)
         return self._stop.failure
 
     def tell(self, event: facts.Event) -> None:
@@ -179,6 +181,8 @@ class Loop(Generic[D, J]):
         for command in step.commands:
             self._observe(command, self._job_of(command))
             self._routes[type(command)](command)
+        released, self._released = self._released, []
+        _go_on(released)
         return now + IDLE if step.wake_at is None else min(step.wake_at, now + IDLE)
 
     def _handle(self, event: facts.Event, now: float) -> None:
@@ -313,16 +317,18 @@ class Loop(Generic[D, J]):
     def _begin_release(self, command: facts.Release) -> None:
         # Each release lets go on who waited for it: another one's commit may be under way.
         waiting, self._awaiting_release = self._awaiting_release, []
-        self._spawn(self._release(command)).add_done_callback(lambda _: _go_on(waiting))
+        self._spawn(self._release(command, waiting))
 
-    async def _release(self, command: facts.Release) -> None:
-        committed = not command.heads or await self._commit_for_the_last_time(command.heads)
-        self.tell(facts.Released(command.partitions, committed))
+    async def _release(self, command: facts.Release, waiting: "list[asyncio.Future[None]]") -> None:
+        try:
+            committed = not command.heads or await self._commit_for_the_last_time(command.heads)
+            self.tell(facts.Released(command.partitions, committed))
+        finally:
+            self._released += waiting
 
     async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> bool:
         last_try = self._clock.monotonic() + LAST_SECONDS
         while True:
-            began = self._clock.monotonic()
             try:
                 await self._source.commit(heads)
             except LostPartitionsError as error:
@@ -333,7 +339,7 @@ class Loop(Generic[D, J]):
                 log.warning("the last commit of these partitions failed", error=str(error))
             else:
                 return True
-            if self._clock.monotonic() + (self._clock.monotonic() - began) >= last_try:
+            if self._clock.monotonic() + LAST_PAUSE >= last_try:
                 return False
             await asyncio.sleep(LAST_PAUSE)
 

@@ -153,7 +153,6 @@ async def test_as_long_as_nobody_can_look_nothing_is_sent_again(
         assert len(heard.said("a completion was refused")) == 2
 
 
-@pytest.mark.skip(reason="a connection of the given up producer is closed only by the collector")
 async def test_a_request_without_an_answer_holds_up_no_end(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,9 @@ class Producer:
         old = self._client
         self._up.clear()
         old._closed = True  # noqa: SLF001 - there is no public way
+        if (metadata := old.client._sync_task) is not None:  # noqa: SLF001
+            # Else it would connect anew, and leave that connection open when it is cancelled then.
+            metadata.cancel()
         sender = old._sender.sender_task  # noqa: SLF001
         if sender is not None:
             sender.cancel()
