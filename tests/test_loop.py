@@ -10,10 +10,11 @@ from penstock.clock import Clock
 from penstock.core import duplicates, facts
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
-from penstock.core.engine import Engine, Policy
+from penstock.core.engine import Engine
 from penstock.core.facts import Head, RecordId, Recovered, Status
 from penstock.core.failure import Failure
 from penstock.core.offset_map import DoneBeyond
+from penstock.core.policy import Policy
 from penstock.errors import KafkaError
 from penstock.loop import Loop
 

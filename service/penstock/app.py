@@ -20,10 +20,11 @@ import dspy
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
-from penstock.core.engine import Engine, Policy
+from penstock.core.engine import Engine
 from penstock.core.failure import Failure
 from penstock.core.lease import LeasePolicy
 from penstock.core.partition import Limits
+from penstock.core.policy import Policy
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.job import Job
 from penstock.kafka import metadata

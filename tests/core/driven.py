@@ -7,13 +7,14 @@ from penstock.core.bookmark import Bookmark
 from penstock.core.cadence import CadencePolicy
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
-from penstock.core.engine import Engine, Policy
+from penstock.core.engine import Engine
 from penstock.core.facts import Command, Event, Head, RecordId, Recovered
 from penstock.core.failure import Failure, Kind
 from penstock.core.handover import Run
 from penstock.core.lease import LeasePolicy
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits
+from penstock.core.policy import Policy
 
 BUDGET = 1_000
 LATER = 10**6

@@ -4,10 +4,10 @@ import random
 from dataclasses import dataclass
 
 from penstock.core.cadence import CadencePolicy
-from penstock.core.engine import Policy
 from penstock.core.failure import Failure, Kind
 from penstock.core.lease import LeasePolicy
 from penstock.core.partition import Limits
+from penstock.core.policy import Policy
 from tests.simulation.log import Log, Question
 
 BUDGET = 300

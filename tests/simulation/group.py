@@ -5,8 +5,8 @@ all is dealt out. Who is not heard of for long, or lets go too slowly, is in the
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from penstock.core.engine import Policy
 from penstock.core.facts import RecordId
+from penstock.core.policy import Policy
 from penstock.kafka import metadata
 from tests.simulation.log import LastCommit
 from tests.simulation.member import Member

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock.core import facts
-from penstock.core.engine import Engine, Phase, Policy
+from penstock.core.engine import Engine
 from penstock.core.facts import Event, RecordId
+from penstock.core.policy import Policy
+from penstock.core.question import Phase
 from tests.simulation.clock import Clock
 from tests.simulation.commits import Commits
 from tests.simulation.follower import Follower

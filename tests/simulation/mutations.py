@@ -9,18 +9,21 @@ import pytest
 
 from penstock.core import facts
 from penstock.core.admission import Admission
+from penstock.core.arrival import Arrival
 from penstock.core.bookmark import Bookmark, KnownEnd
 from penstock.core.cadence import Cadence, CadencePolicy
 from penstock.core.claims import Claims
 from penstock.core.deadline import Deadlines
 from penstock.core.duplicates import Asked, Duplicates
-from penstock.core.engine import Engine, Question
 from penstock.core.facts import Head, RecordId
 from penstock.core.handover import Run
 from penstock.core.intake import Intake
 from penstock.core.ledger import Ledger
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits, Partition
+from penstock.core.question import Question
+from penstock.core.release import Release
+from penstock.core.work import Work
 
 Patch = pytest.MonkeyPatch
 Mutation = Callable[[Patch], None]
@@ -52,28 +55,28 @@ def tracks_again_what_is_done(patch: Patch) -> None:
 
 
 def resolves_what_it_drops(patch: Patch) -> None:
-    forget = Engine._forget
+    forget = Work.forget
 
-    def drop(engine: Engine, record: RecordId, question: Question) -> None:
-        forget(engine, record, question)
-        if record.partition in engine.partitions:
-            engine.partitions[record.partition].ledger.resolve(record.offset)
+    def drop(work: Work, record: RecordId, question: Question) -> None:
+        forget(work, record, question)
+        if record.partition in work._board.partitions:
+            work._board.partitions[record.partition].ledger.resolve(record.offset)
 
-    patch.setattr(Engine, "_forget", drop)
+    patch.setattr(Work, "forget", drop)
 
 
 def resolves_before_the_acknowledgement(patch: Patch) -> None:
-    conclude = Engine._conclude
+    conclude = Work._conclude
 
     def resolve_and_conclude(
-        engine: Engine, record: RecordId, question: Question, conclusion: facts.Conclusion
+        work: Work, record: RecordId, question: Question, conclusion: facts.Conclusion
     ) -> None:
-        conclude(engine, record, question, conclusion)
-        if record.partition in engine.partitions:
-            engine.partitions[record.partition].ledger.resolve(record.offset)
+        conclude(work, record, question, conclusion)
+        if record.partition in work._board.partitions:
+            work._board.partitions[record.partition].ledger.resolve(record.offset)
 
     patch.setattr(Ledger, "resolve", lambda ledger, offset: ledger._outstanding.pop(offset, None))
-    patch.setattr(Engine, "_conclude", resolve_and_conclude)
+    patch.setattr(Work, "_conclude", resolve_and_conclude)
 
 
 def says_one_offset_too_many(patch: Patch) -> None:
@@ -88,18 +91,18 @@ def says_one_offset_too_many(patch: Patch) -> None:
 
 def commits_an_empty_ledger(patch: Patch) -> None:
     """Of a partition that goes before anything of it was said."""
-    release = Engine._release
+    release = Release._release
 
-    def release_all(engine: Engine, leaving: frozenset[int], now: float) -> None:
-        late = {n for n, partition in engine.partitions.items() if not partition.open}
-        before = len(engine._commands)
-        release(engine, leaving, now)
-        for at, command in enumerate(engine._commands[before:], before):
-            if isinstance(command, facts.Release):
-                empty = dict.fromkeys(command.partitions & late, Head(0, "", Bookmark(0, 1)))
-                engine._commands[at] = replace(command, heads={**command.heads, **empty})
+    def release_all(leaver: Release, leaving: frozenset[int], now: float) -> None:
+        board = leaver._board
+        late = {n for n, partition in board.partitions.items() if not partition.open}
+        release(leaver, leaving, now)
+        command = board._commands[-1]
+        assert isinstance(command, facts.Release)
+        empty = dict.fromkeys(command.partitions & late, Head(0, "", Bookmark(0, 1)))
+        board._commands[-1] = replace(command, heads={**command.heads, **empty})
 
-    patch.setattr(Engine, "_release", release_all)
+    patch.setattr(Release, "_release", release_all)
 
 
 # --- where the next owner looks ---------------------------------------------------------------
@@ -182,13 +185,13 @@ def commits_a_map_that_does_not_fit(patch: Patch) -> None:
 
 
 def begins_before_the_opening_commit(patch: Patch) -> None:
-    assigned = Engine._assigned
+    assigned = Arrival.assigned
 
-    def assigned_and_resumed(engine: Engine, event: facts.Assigned, now: float) -> None:
-        assigned(engine, event, now)
-        engine._commands.append(facts.Resume(frozenset(event.epochs)))
+    def assigned_and_resumed(arrival: Arrival, event: facts.Assigned, now: float) -> None:
+        assigned(arrival, event, now)
+        arrival._board.say(facts.Resume(frozenset(event.epochs)))
 
-    patch.setattr(Engine, "_assigned", assigned_and_resumed)
+    patch.setattr(Arrival, "assigned", assigned_and_resumed)
 
 
 # --- what was cut off, and what was asked before ------------------------------------------------
@@ -199,16 +202,16 @@ def calls_clean_what_it_cut_off(patch: Patch) -> None:
 
 
 def calls_clean_what_ended_without_a_run(patch: Patch) -> None:
-    conclude = Engine._conclude
+    conclude = Work._conclude
 
     def conclude_alike(
-        engine: Engine, record: RecordId, question: Question, conclusion: facts.Conclusion
+        work: Work, record: RecordId, question: Question, conclusion: facts.Conclusion
     ) -> None:
-        conclude(engine, record, question, conclusion)
-        if not question.attempt and record.partition in engine.partitions:
-            engine.partitions[record.partition].begun.pop(record.offset, None)
+        conclude(work, record, question, conclusion)
+        if not question.attempt and record.partition in work._board.partitions:
+            work._board.partitions[record.partition].begun.pop(record.offset, None)
 
-    patch.setattr(Engine, "_conclude", conclude_alike)
+    patch.setattr(Work, "_conclude", conclude_alike)
 
 
 def calls_clean_what_others_cut_off(patch: Patch) -> None:
@@ -266,23 +269,20 @@ def forgets_which_records_are_duplicates(patch: Patch) -> None:
 
 
 def publishes_a_refused_completion_twice(patch: Patch) -> None:
-    expire = Engine._expire
+    expire = Work.expire
 
-    def expire_with_an_echo(engine: Engine, now: float) -> None:
-        before = len(engine._commands)
-        refused = set(engine._republish._due)
-        expire(engine, now)
-        engine._commands += [
-            command
-            for command in engine._commands[before:]
-            if getattr(command, "record", None) in refused
-        ]
+    def expire_with_an_echo(work: Work, now: float) -> None:
+        commands = work._board._commands
+        before = len(commands)
+        refused = set(work._republish._due)
+        expire(work, now)
+        commands += [one for one in commands[before:] if getattr(one, "record", None) in refused]
 
-    patch.setattr(Engine, "_expire", expire_with_an_echo)
+    patch.setattr(Work, "expire", expire_with_an_echo)
 
 
 def never_publishes_again_what_was_refused(patch: Patch) -> None:
-    patch.setattr(Engine, "_publish_failed", lambda *_: None)
+    patch.setattr(Work, "publish_failed", lambda *_: None)
 
 
 # --- who runs, and when ------------------------------------------------------------------------
@@ -306,16 +306,16 @@ def never_shuts_a_lane(patch: Patch) -> None:
 
 
 def opens_the_lane_before_the_acknowledgement(patch: Patch) -> None:
-    ended = Engine._ended
+    ended = Work.ended
 
-    def ended_and_open(engine: Engine, record: RecordId) -> Question | None:
-        if (question := ended(engine, record)) is not None:
-            engine.admission.open(question.lane)
+    def ended_and_open(work: Work, record: RecordId) -> Question | None:
+        if (question := ended(work, record)) is not None:
+            work.admission.open(question.lane)
             # Else it would be opened again by the acknowledgement.
             question.attempt = 0
         return question
 
-    patch.setattr(Engine, "_ended", ended_and_open)
+    patch.setattr(Work, "ended", ended_and_open)
 
 
 def has_one_slot_too_many(patch: Patch) -> None:
@@ -324,13 +324,13 @@ def has_one_slot_too_many(patch: Patch) -> None:
 
 
 def frees_the_slot_at_the_cancellation(patch: Patch) -> None:
-    cancel = Engine._cancel
+    cancel = Work.cancel
 
-    def cancel_and_free(engine: Engine, record: RecordId, question: Question, now: float) -> None:
-        cancel(engine, record, question, now)
-        engine.admission.free_slot()
+    def cancel_and_free(work: Work, record: RecordId, question: Question, now: float) -> None:
+        cancel(work, record, question, now)
+        work.admission.free_slot()
 
-    patch.setattr(Engine, "_cancel", cancel_and_free)
+    patch.setattr(Work, "cancel", cancel_and_free)
 
 
 def never_pauses(patch: Patch) -> None:

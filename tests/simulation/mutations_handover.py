@@ -11,11 +11,19 @@ import pytest
 
 from penstock.core import facts, handover
 from penstock.core.admission import Admission
-from penstock.core.engine import Engine, Phase, Step
+from penstock.core.arrival import Arrival
+from penstock.core.board import Board
+from penstock.core.commits import Commits
+from penstock.core.departures import Departures
+from penstock.core.engine import Engine, Step
 from penstock.core.facts import Head, RecordId, Recovered
+from penstock.core.following import Following
 from penstock.core.handover import Holds, Run
 from penstock.core.lease import Lease
 from penstock.core.partition import Partition
+from penstock.core.question import Phase, Question
+from penstock.core.release import Release
+from penstock.core.work import Work
 from penstock.kafka import metadata
 from tests.simulation.sink import Channel, Saying, Sink
 
@@ -25,16 +33,17 @@ Patch = pytest.MonkeyPatch
 
 
 def does_not_name_what_goes_on(patch: Patch) -> None:
-    release = Engine._release
+    release = Release._release
 
-    def without_names(engine: Engine, leaving: frozenset[int], now: float) -> None:
-        release(engine, leaving, now)
-        *before, last = engine._commands
+    def without_names(leaver: Release, leaving: frozenset[int], now: float) -> None:
+        release(leaver, leaving, now)
+        board = leaver._board
+        last = board._commands[-1]
         assert isinstance(last, facts.Release)
-        heads = {number: _without(engine.writer, head) for number, head in last.heads.items()}
-        engine._commands = [*before, replace(last, heads=heads)]
+        heads = {number: _without(board.writer, head) for number, head in last.heads.items()}
+        board._commands[-1] = replace(last, heads=heads)
 
-    patch.setattr(Engine, "_release", without_names)
+    patch.setattr(Release, "_release", without_names)
 
 
 def _without(runner: str, head: Head) -> Head:
@@ -42,17 +51,17 @@ def _without(runner: str, head: Head) -> Head:
 
 
 def hands_nothing_over(patch: Patch) -> None:
-    patch.setattr(Engine, "_runs", lambda *_: [])
+    patch.setattr(Board, "runs", lambda *_: [])
 
 
 def hands_over_only_what_its_programs_run(patch: Patch) -> None:
-    runs = Engine._runs
+    runs = Board.runs
 
-    def running(engine: Engine, records: Iterable[RecordId]) -> list[Run]:
-        on = (one for one in records if engine.questions[one].phase is not Phase.PUBLISHING)
-        return runs(engine, on)
+    def running(board: Board, records: Iterable[RecordId]) -> list[Run]:
+        on = (one for one in records if board.questions[one].phase is not Phase.PUBLISHING)
+        return runs(board, on)
 
-    patch.setattr(Engine, "_runs", running)
+    patch.setattr(Board, "runs", running)
 
 
 def forgets_what_others_run(patch: Patch) -> None:
@@ -60,10 +69,10 @@ def forgets_what_others_run(patch: Patch) -> None:
 
 
 def opens_without_its_own_runs_of_before(patch: Patch) -> None:
-    def head(_: Engine, partition: Partition, now: float) -> Head:
+    def head(_: Commits, partition: Partition, now: float) -> Head:
         return partition.head(now)
 
-    patch.setattr(Engine, "_head", head)
+    patch.setattr(Commits, "_head", head)
 
 
 def says_when_by_its_own_clock(patch: Patch) -> None:
@@ -112,12 +121,12 @@ def has_no_margin(patch: Patch) -> None:
 
 
 def takes_over_before_it_has_read_all(patch: Patch) -> None:
-    others = Engine._others_completed
+    completed = Following.completed
 
-    def as_of_now(engine: Engine, event: facts.Followed, now: float) -> None:
-        others(engine, replace(event, as_of=now), now)
+    def as_of_now(following: Following, event: facts.Followed, now: float) -> bool:
+        return completed(following, replace(event, as_of=now), now)
 
-    patch.setattr(Engine, "_others_completed", as_of_now)
+    patch.setattr(Following, "completed", as_of_now)
 
 
 def takes_over_without_looking_again(patch: Patch) -> None:
@@ -138,50 +147,51 @@ def moves_the_bookmark_while_others_run(patch: Patch) -> None:
 
 
 def reads_on_while_it_lets_go(patch: Patch) -> None:
-    others = Engine._others_completed
+    completed = Following.completed
 
-    def blind(engine: Engine, event: facts.Followed, now: float) -> None:
-        departures, engine._departures = engine._departures, {}
-        others(engine, event, now)
-        engine._departures = departures
+    def blind(following: Following, event: facts.Followed, now: float) -> bool:
+        departures = following._departures
+        following._departures = Departures(following._board.policy)
+        done = completed(following, event, now)
+        following._departures = departures
+        return done
 
-    patch.setattr(Engine, "_others_completed", blind)
+    patch.setattr(Following, "completed", blind)
 
 
 # --- what comes back ----------------------------------------------------------------------------
 
 
 def keeps_everything_that_comes_back(patch: Patch) -> None:
-    def keep(engine: Engine, number: int, partition: Partition, _: Recovered, now: float) -> None:
-        for record in engine.questions:
-            if record.partition == number:
-                partition.begun[record.offset] = record
+    def keep(arrival: Arrival, number: int, partition: Partition, _: Recovered, now: float) -> None:
+        for record, _question in arrival._board.questions_of(number):
+            partition.begun[record.offset] = record
 
-    patch.setattr(Engine, "_keep", keep)
+    patch.setattr(Arrival, "_keep", keep)
 
 
 def begins_again_what_comes_back(patch: Patch) -> None:
-    keep = Engine._keep
+    keep = Arrival._keep
 
     def keep_nothing(
-        engine: Engine, number: int, partition: Partition, recovered: Recovered, now: float
+        arrival: Arrival, number: int, partition: Partition, recovered: Recovered, now: float
     ) -> None:
-        keep(engine, number, partition, recovered, now)
+        keep(arrival, number, partition, recovered, now)
         partition.begun.clear()
 
-    patch.setattr(Engine, "_keep", keep_nothing)
+    patch.setattr(Arrival, "_keep", keep_nothing)
 
 
 def forgets_what_is_on_its_way_when_it_comes_back(patch: Patch) -> None:
-    keep = Engine._keep
+    keep = Arrival._keep
 
     def keep_and_forget(
-        engine: Engine, number: int, partition: Partition, recovered: Recovered, now: float
+        arrival: Arrival, number: int, partition: Partition, recovered: Recovered, now: float
     ) -> None:
-        keep(engine, number, partition, recovered, now)
+        keep(arrival, number, partition, recovered, now)
         partition.completions._in_flight.clear()
 
-    patch.setattr(Engine, "_keep", keep_and_forget)
+    patch.setattr(Arrival, "_keep", keep_and_forget)
 
 
 def begins_again_at_once_what_it_has_lost(patch: Patch) -> None:
@@ -192,57 +202,57 @@ def begins_again_at_once_what_it_has_lost(patch: Patch) -> None:
 
 
 def speaks_when_its_time_is_over(patch: Patch) -> None:
-    until = Engine.speaks_until
+    until = Work.speaks_until
 
-    def for_ever(engine: Engine, record: RecordId) -> float | None:
-        question = engine.questions.get(record)
+    def for_ever(work: Work, record: RecordId) -> float | None:
+        question = work._questions.get(record)
         handed_over = question is not None and question.until is not None
-        return math.inf if handed_over else until(engine, record)
+        return math.inf if handed_over else until(work, record)
 
-    expire = Engine._expire
+    expire = Work.expire
 
-    def never(engine: Engine, now: float) -> None:
-        engine._until._due.clear()
-        engine._until._heap.clear()
-        expire(engine, now)
+    def never(work: Work, now: float) -> None:
+        work.until._due.clear()
+        work.until._heap.clear()
+        expire(work, now)
 
-    patch.setattr(Engine, "speaks_until", for_ever)
-    patch.setattr(Engine, "_expire", never)
+    patch.setattr(Work, "speaks_until", for_ever)
+    patch.setattr(Work, "expire", never)
 
 
 def keeps_what_it_was_evicted_from(patch: Patch) -> None:
-    revoking = Engine._revoking
+    revoke = Release.revoke
 
-    def as_asked(engine: Engine, event: facts.Revoking, now: float) -> None:
-        revoking(engine, replace(event, commits=True), now)
+    def as_asked(leaver: Release, event: facts.Revoking, now: float) -> None:
+        revoke(leaver, replace(event, commits=True), now)
 
-    patch.setattr(Engine, "_revoking", as_asked)
+    patch.setattr(Release, "revoke", as_asked)
 
 
 def says_what_ends_during_the_last_commit(patch: Patch) -> None:
-    patch.setattr(Engine, "_must_wait", lambda *_: False)
+    patch.setattr(Departures, "silences", lambda *_: False)
 
 
 def goes_on_without_its_last_commit(patch: Patch) -> None:
-    ended = Engine._last_commit_ended
+    ended = Release.ended
 
-    def all_is_well(engine: Engine, event: facts.Released, now: float) -> None:
-        ended(engine, replace(event, committed=True), now)
+    def all_is_well(leaver: Release, event: facts.Released, now: float) -> None:
+        ended(leaver, replace(event, committed=True), now)
 
-    patch.setattr(Engine, "_last_commit_ended", all_is_well)
+    patch.setattr(Release, "ended", all_is_well)
 
 
 def drops_what_runs_when_it_leaves(patch: Patch) -> None:
-    ended = Engine._last_commit_ended
+    ended = Release.ended
 
-    def and_drop(engine: Engine, event: facts.Released, now: float) -> None:
-        ended(engine, replace(event, committed=event.committed and not engine._stopping), now)
+    def and_drop(leaver: Release, event: facts.Released, now: float) -> None:
+        ended(leaver, replace(event, committed=event.committed and not leaver.stopping), now)
 
-    patch.setattr(Engine, "_last_commit_ended", and_drop)
+    patch.setattr(Release, "ended", and_drop)
 
 
 def does_not_wait_for_a_publish_on_its_way(patch: Patch) -> None:
-    patch.setattr(Engine, "_on_its_way", lambda *_: False)
+    patch.setattr(Question, "on_its_way", False)
 
 
 def has_a_lease_for_ever(patch: Patch) -> None:
@@ -250,15 +260,15 @@ def has_a_lease_for_ever(patch: Patch) -> None:
 
 
 def begins_what_may_be_anothers(patch: Patch) -> None:
-    start = Engine._start
+    start = Work.start
 
-    def at_any_time(engine: Engine, now: float) -> None:
-        lease, engine.lease = engine.lease, Lease(replace(engine.policy.lease, margin=-math.inf))
-        engine.lease.renewed(now, rebalancing=False)
-        start(engine, now)
-        engine.lease = lease
+    def at_any_time(work: Work, now: float) -> None:
+        lease, work.lease = work.lease, Lease(replace(work._policy.lease, margin=-math.inf))
+        work.lease.renewed(now, rebalancing=False)
+        start(work, now)
+        work.lease = lease
 
-    patch.setattr(Engine, "_start", at_any_time)
+    patch.setattr(Work, "start", at_any_time)
 
 
 def renews_the_lease_when_it_reads_the_answer(patch: Patch) -> None:
@@ -281,13 +291,13 @@ def ignores_that_the_group_does_not_wait_for_ever(patch: Patch) -> None:
 
 def believes_that_a_commit_confirms_the_generation(patch: Patch) -> None:
     """A group takes them while it rebalances, too."""
-    acknowledged = Engine._commit_acknowledged
+    committed = Engine._committed
 
     def confirmed(engine: Engine, event: facts.Committed, now: float) -> None:
-        acknowledged(engine, event, now)
+        committed(engine, event, now)
         engine.lease.renewed(now, rebalancing=False)
 
-    patch.setattr(Engine, "_commit_acknowledged", confirmed)
+    patch.setattr(Engine, "_committed", confirmed)
 
 
 # --- around the core ----------------------------------------------------------------------------

@@ -2,10 +2,11 @@
 
 from penstock.core import facts
 from penstock.core.cadence import CadencePolicy
-from penstock.core.engine import Engine, Policy
+from penstock.core.engine import Engine
 from penstock.core.facts import Answered, Command, Event, Head, RecordId
 from penstock.core.lease import LeasePolicy
 from penstock.core.partition import Limits
+from penstock.core.policy import Policy
 from penstock.kafka import metadata
 from penstock.kafka.token_tail import TokenTail
 from tests.simulation.log import LastCommit, Log, Question

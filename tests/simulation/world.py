@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from penstock.core.engine import Policy
 from penstock.core.facts import Assigned, Draining
+from penstock.core.policy import Policy
 from penstock.kafka import metadata
 from tests.simulation.draw import FLIGHT, Weather, draw_log, draw_policy, draw_weather
 from tests.simulation.faults import Faults, identities

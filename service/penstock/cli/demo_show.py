@@ -14,7 +14,7 @@ from rich.live import Live
 from penstock.cli import demo_screen
 from penstock.cli.demo_screen import Asked, State
 from penstock.client import Client
-from penstock.core.engine import Phase
+from penstock.core.question import Phase
 from penstock.errors import KafkaError, PenstockError
 from penstock.events.completion import Completion
 from penstock.kafka.security import client_arguments

@@ -8,7 +8,8 @@ from prometheus_client.registry import Collector
 
 from penstock.clock import Clock
 from penstock.core import facts
-from penstock.core.engine import Engine, Phase
+from penstock.core.engine import Engine
+from penstock.core.question import Phase
 from penstock.job import Job
 
 _FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)

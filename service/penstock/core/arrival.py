@@ -1,0 +1,80 @@
+"""What happens when a partition arrives: what of it is kept, and what is begun?"""
+
+from collections.abc import Iterable
+
+from penstock.core import facts
+from penstock.core.board import Board
+from penstock.core.departures import Departures
+from penstock.core.facts import RecordId, Recovered
+from penstock.core.handover import Run
+from penstock.core.partition import Partition
+from penstock.core.question import Phase
+from penstock.core.release import Release
+from penstock.core.work import Work
+
+
+class Arrival:
+    """Of partitions, then of their records."""
+
+    def __init__(self, board: Board, departures: Departures, work: Work, release: Release) -> None:
+        self._board = board
+        self._departures = departures
+        self._work = work
+        self._release = release
+
+    def assigned(self, event: facts.Assigned, now: float) -> None:
+        board = self._board
+        for number, epoch in event.epochs.items():
+            recovered = event.recovered[number]
+            known = self._release.known.pop(number, None)
+            partition = Partition(epoch, recovered, board.policy.limits, board.writer, known)
+            board.partitions[number] = partition
+            self._keep(number, partition, recovered, now)
+        if self._release.stopping:
+            self._release.at_once(frozenset(event.epochs), now)
+
+    def _keep(self, number: int, partition: Partition, recovered: Recovered, now: float) -> None:
+        """Of what we still run of a partition that has come back: what nobody else runs."""
+        writer = self._board.writer
+        listed = {run.offset for run in recovered.runs if run.runner == writer}
+        for record, question in self._board.questions_of(number):
+            at, timestamp = record.offset, question.asked.timestamp
+            done = partition.ledger.was_done(at) or recovered.claims.hold(at, timestamp)
+            if not question.lost and not done and (recovered.ours or at in listed):
+                partition.begun[at] = record
+                if question.phase is Phase.PUBLISHING:
+                    # Behind the end that was read, or it would be done.
+                    partition.completions.sent(at)
+            else:
+                self._work.lose(record, question, now, cut_off=not done)
+        for offset in listed - partition.begun.keys():
+            # Lost, or done after the completions were read.
+            partition.hold(Run(offset, writer, now))
+
+    def own(self, records: Iterable[RecordId]) -> bool:
+        """What was handed over and has come back need not hurry any more. Whether there is any:
+        whoever follows need not wait for it when we are gone.
+        """
+        any_of_it = False
+        for record in records:
+            self._board.questions[record].until = None
+            self._work.until.disarm(record)
+            any_of_it = True
+        return any_of_it
+
+    def fetched(self, event: facts.Fetched, now: float) -> bool:
+        """Whether the record was done before."""
+        record = event.record
+        partition = self._board.partitions.get(record.partition)
+        if partition is None or partition.epoch != record.epoch:
+            return False
+        if record.partition in self._departures:
+            return False
+        first = partition.first(event)
+        if partition.ledger.skip(record.offset, event.timestamp):
+            partition.held.done(record.offset)
+            partition.duplicates.done(record.offset)
+            return True
+        if partition.ledger.track(record.offset, now) and record.offset not in partition.begun:
+            self._work.begin(event, partition, first, now)
+        return False

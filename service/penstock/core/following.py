@@ -1,0 +1,64 @@
+"""What do other processes complete of our partitions, and what do they leave to us?"""
+
+from penstock.core import facts
+from penstock.core.board import Board
+from penstock.core.departures import Departures
+from penstock.core.facts import Answered, RecordId
+from penstock.core.partition import Partition
+from penstock.core.question import Phase
+from penstock.core.work import Work
+
+
+class Following:
+    """The end of the completions of partitions of which others still run something."""
+
+    def __init__(self, board: Board, departures: Departures, work: Work) -> None:
+        self._board = board
+        self._departures = departures
+        self._work = work
+        self._followed: dict[int, int] = {}
+
+    def follow(self) -> None:
+        """Asks for it where that has changed."""
+        held = {
+            number: partition
+            for number, partition in self._board.partitions.items()
+            if partition.held and number not in self._departures
+        }
+        epochs = {number: partition.epoch for number, partition in held.items()}
+        if epochs != self._followed:
+            self._followed = epochs
+            positions = {n: (p.epoch, p.held.position) for n, p in held.items()}
+            self._board.say(facts.Follow(positions))
+
+    def completed(self, event: facts.Followed, now: float) -> bool:
+        """Whether anything of ours is done by that."""
+        number, partition = event.partition, self._board.partitions.get(event.partition)
+        if partition is None or partition.epoch != event.epoch:
+            return False
+        if number in self._departures:
+            # Of what it holds we know no more; who comes next finds it behind the bookmark.
+            return False
+        done = [self._done(number, partition, answered, now) for answered in event.answered]
+        for run in reversed(partition.followed(event.position, event.as_of)):
+            record = RecordId(number, partition.epoch, run.offset)
+            if (question := self._board.questions.get(record)) is None:
+                partition.taken_over[run.offset] = event.as_of
+            elif question.phase is Phase.HELD:
+                self._work.take_over(record, question, event.as_of, now)
+        return any(done)
+
+    def _done(self, number: int, partition: Partition, answered: Answered, now: float) -> bool:
+        fetched = RecordId(number, partition.epoch, answered.offset)
+        record = partition.begun.get(answered.offset, fetched)
+        question = self._board.questions.get(record)
+        if question is None:
+            partition.held.done(answered.offset)
+            partition.ledger.claim(answered.offset, answered.timestamp)
+            return False
+        if question.asked.timestamp != answered.timestamp or question.phase is Phase.PUBLISHING:
+            # Of a record by the same number that is gone, or our own.
+            return False
+        partition.held.done(answered.offset)
+        self._work.was_completed(record, question)
+        return self._work.published(record, None, now)

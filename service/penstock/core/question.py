@@ -1,0 +1,42 @@
+"""What is known of a record that is not done?"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from penstock.core.duplicates import Asked
+from penstock.core.facts import Conclusion, Fetched
+
+
+class Phase(Enum):
+    WAITING = auto()
+    HELD = auto()
+    """Another process runs it."""
+    RUNNING = auto()
+    CANCELLING = auto()
+    """Told to stop, not yet ended: it still has its slot."""
+    PUBLISHING = auto()
+
+
+@dataclass(slots=True)
+class Question:
+    phase: Phase
+    asked: Fetched
+    lane: tuple[int, Hashable]
+    first: Asked | None
+    """Whose id this one has again."""
+    expires_at: float | None
+    attempt: int = 0
+    conclusion: Conclusion | None = None
+    """What is to be published, kept for another try."""
+    waits: bool = False
+    """Whether the conclusion waits: for that other try, or until it may be published."""
+    until: float | None = None
+    """Until when it may go on; None: as long as its partition is ours."""
+    lost: bool = False
+    """Somebody else will answer it; when its run has ended, it is forgotten."""
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether its completion is being published."""
+        return self.phase is Phase.PUBLISHING and not self.waits
