@@ -27,7 +27,9 @@ class Asked:
     expires_at: float | None = None
     failure: Failure | None = None
     timestamp: int = 0
-    asked_as: str | None = None
+    question_id: str = ""
+    own_id: bool = True
+    model: str = ""
     asked_at: int = 0
 
 

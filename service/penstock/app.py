@@ -308,6 +308,7 @@ def _codec(settings: Settings, programs: dict[str, Program]) -> Codec:
             name: Expectation(
                 program.inputs,
                 (settings.programs[name].timeout_ms or deadline.default_ms) / 1000,
+                settings.programs[name].model,
             )
             for name, program in programs.items()
         },

@@ -41,10 +41,24 @@ class Delivery(Protocol):
     @property
     def timestamp(self) -> int: ...
     @property
-    def asked_as(self) -> str | None: ...
+    def question_id(self) -> str: ...
+    @property
+    def own_id(self) -> bool: ...
+    @property
+    def model(self) -> str: ...
     @property
     def asked_at(self) -> int: ...
 
+
+FOR_THE_LOG = (
+    facts.RetryAt,
+    facts.ModelShut,
+    facts.ModelOpened,
+    facts.GateShut,
+    facts.KeptBack,
+    facts.HeldBack,
+)
+"""There is nothing to be carried out."""
 
 D = TypeVar("D", bound=Delivery)
 D_co = TypeVar("D_co", bound=Delivery, covariant=True)
@@ -121,7 +135,7 @@ class Loop(Generic[D, J]):
             facts.Commit: self._commit_soon,
             facts.Follow: lambda command: source.follow(command.partitions),
             facts.Release: self._begin_release,
-            facts.HeldBack: lambda _: None,
+            **dict.fromkeys(FOR_THE_LOG, lambda _: None),
             facts.Depart: self._depart,
             facts.Stop: self._stopping,
         }
@@ -214,8 +228,10 @@ class Loop(Generic[D, J]):
                 delivery.expires_at,
                 delivery.failure,
                 timestamp=delivery.timestamp,
-                question_id=delivery.asked_as,
+                question_id=delivery.question_id,
+                own_id=delivery.own_id,
                 asked_at=delivery.asked_at,
+                model=delivery.model,
             )
             self._engine.handle(fetched, now)
             # A record may be delivered twice; its first job is at work.

@@ -1,6 +1,7 @@
 """An engine under a test's hand: events in, commands out, time as integers."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 from penstock.core import facts
 from penstock.core.bookmark import Bookmark
@@ -15,6 +16,7 @@ from penstock.core.lease import LeasePolicy
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits
 from penstock.core.policy import Policy
+from penstock.core.retry import RetryPolicy
 
 BUDGET = 1_000
 LATER = 10**6
@@ -23,6 +25,9 @@ LATER = 10**6
 NEVER = CadencePolicy(records=LATER, interval=LATER, backoff=LATER, at_least=LATER)
 """Tests that are not about commits do not want to see any."""
 AT_ONCE = CadencePolicy(records=1, interval=100, backoff=250, at_least=LATER)
+
+ONCE = RetryPolicy(attempts={Kind.UPSTREAM: 1, Kind.ANSWER: 1})
+"""Tests that are not about retries do not want to see any."""
 
 US, THEM = "us", "them"
 """Runners."""
@@ -52,7 +57,9 @@ class Driven:
         held_back: int = LATER,
         limits: Limits | None = None,
         heard: int | None = LATER,
+        **more: Any,
     ) -> None:
+        """`more` of the policy."""
         self.engine = Engine(
             Policy(
                 slots=slots,
@@ -67,6 +74,7 @@ class Driven:
                 cadence=cadence,
                 limits=limits or Limits(),
                 lease=LeasePolicy(session=100, rebalance=300, margin=3),
+                **{"retry": ONCE, **more},
             ),
             US,
         )
@@ -121,8 +129,9 @@ def fetched(
         expires_at,
         failure,
         timestamp,
-        question_id,
-        timestamp,
+        question_id or "",
+        own_id=question_id is None,
+        asked_at=timestamp,
     )
 
 

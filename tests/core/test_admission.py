@@ -3,6 +3,8 @@
 from penstock.core.admission import Admission, LaneId
 from penstock.core.facts import RecordId
 
+MODEL = "default"
+
 
 def record(offset: int, partition: int = 0) -> RecordId:
     return RecordId(partition, 1, offset)
@@ -14,13 +16,13 @@ def lane(key: str, partition: int = 0) -> LaneId:
 
 def take(admission: Admission, **ceilings: int) -> RecordId | None:
     """The ceiling of partition 1 is called `p1`; there is none unless told otherwise."""
-    return admission.take(lambda partition: ceilings.get(f"p{partition}"))
+    return admission.take([MODEL], lambda partition: ceilings.get(f"p{partition}"))
 
 
 def test_no_more_than_the_slots_run_at_once() -> None:
     admission = Admission(2)
     for offset in range(3):
-        admission.add(record(offset), lane(str(offset)))
+        admission.add(record(offset), lane(str(offset)), MODEL)
     assert [take(admission), take(admission), take(admission)] == [record(0), record(1), None]
     admission.free_slot()
     assert take(admission) == record(2)
@@ -28,8 +30,8 @@ def test_no_more_than_the_slots_run_at_once() -> None:
 
 def test_a_lane_is_shut_until_it_is_opened_even_when_slots_are_free() -> None:
     admission = Admission(2)
-    admission.add(record(0), lane("a"))
-    admission.add(record(1), lane("a"))
+    admission.add(record(0), lane("a"), MODEL)
+    admission.add(record(1), lane("a"), MODEL)
     assert take(admission) == record(0)
     admission.free_slot()
     assert take(admission) is None
@@ -39,9 +41,9 @@ def test_a_lane_is_shut_until_it_is_opened_even_when_slots_are_free() -> None:
 
 def test_what_arrives_in_a_shut_and_empty_lane_waits_too() -> None:
     admission = Admission(2)
-    admission.add(record(0), lane("a"))
+    admission.add(record(0), lane("a"), MODEL)
     take(admission)
-    admission.add(record(1), lane("a"))
+    admission.add(record(1), lane("a"), MODEL)
     assert take(admission) is None
     admission.open(lane("a"))
     assert take(admission) == record(1)
@@ -50,9 +52,9 @@ def test_what_arrives_in_a_shut_and_empty_lane_waits_too() -> None:
 def test_partitions_take_turns_and_so_do_the_lanes_within_one() -> None:
     admission = Admission(9)
     for offset, key in enumerate("aab"):
-        admission.add(record(offset), lane(key))
-    admission.add(record(0, partition=1), lane("a", partition=1))
-    admission.add(record(1, partition=1), lane("b", partition=1))
+        admission.add(record(offset), lane(key), MODEL)
+    admission.add(record(0, partition=1), lane("a", partition=1), MODEL)
+    admission.add(record(1, partition=1), lane("b", partition=1), MODEL)
     taken = [take(admission) for _ in range(5)]
     assert taken == [record(0), record(0, 1), record(2), record(1, 1), None]
 
@@ -60,19 +62,19 @@ def test_partitions_take_turns_and_so_do_the_lanes_within_one() -> None:
 def test_a_dropped_record_never_runs_and_the_rest_of_its_lane_does() -> None:
     admission = Admission(9)
     for offset in range(2):
-        admission.add(record(offset), lane("a"))
-    admission.add(record(2), lane("b"))
-    admission.drop(record(0), lane("a"))
-    admission.drop(record(2), lane("b"))
+        admission.add(record(offset), lane("a"), MODEL)
+    admission.add(record(2), lane("b"), MODEL)
+    admission.drop(record(0), lane("a"), MODEL)
+    admission.drop(record(2), lane("b"), MODEL)
     assert [take(admission), take(admission)] == [record(1), None]
 
 
 def test_dropping_from_a_shut_lane_does_not_open_it() -> None:
     admission = Admission(9)
     for offset in range(3):
-        admission.add(record(offset), lane("a"))
+        admission.add(record(offset), lane("a"), MODEL)
     take(admission)
-    admission.drop(record(1), lane("a"))
+    admission.drop(record(1), lane("a"), MODEL)
     assert take(admission) is None
     admission.open(lane("a"))
     assert take(admission) == record(2)
@@ -84,7 +86,7 @@ def test_dropping_from_a_shut_lane_does_not_open_it() -> None:
 def test_at_or_above_the_ceiling_nothing_runs_and_below_it_does() -> None:
     admission = Admission(9)
     for offset in (4, 5, 6):
-        admission.add(record(offset), lane(str(offset)))
+        admission.add(record(offset), lane(str(offset)), MODEL)
     assert [take(admission, p0=5), take(admission, p0=5)] == [record(4), None]
     assert [take(admission), take(admission)] == [record(5), record(6)]
 
@@ -92,14 +94,14 @@ def test_at_or_above_the_ceiling_nothing_runs_and_below_it_does() -> None:
 def test_a_lane_below_the_ceiling_is_found_behind_others_that_are_not() -> None:
     admission = Admission(9)
     for offset, key in ((5, "a"), (3, "b")):
-        admission.add(record(offset), lane(key))
+        admission.add(record(offset), lane(key), MODEL)
     assert [take(admission, p0=4), take(admission, p0=4)] == [record(3), None]
 
 
 def test_only_the_next_of_a_lane_counts() -> None:
     admission = Admission(9)
     for offset in (3, 5):
-        admission.add(record(offset), lane("a"))
+        admission.add(record(offset), lane("a"), MODEL)
     assert take(admission, p0=4) == record(3)
     admission.open(lane("a"))
     assert take(admission, p0=4) is None
@@ -109,7 +111,7 @@ def test_a_partition_under_its_ceiling_holds_no_other_up() -> None:
     admission = Admission(9)
     for partition in (0, 1):
         for offset in (1, 2):
-            admission.add(record(offset, partition), lane(str(offset), partition))
+            admission.add(record(offset, partition), lane(str(offset), partition), MODEL)
     taken = [take(admission, p0=1) for _ in range(3)]
     assert taken == [record(1, 1), record(2, 1), None]
 
@@ -118,14 +120,14 @@ def test_when_the_ceiling_is_gone_it_is_its_turn() -> None:
     admission = Admission(9)
     for partition in (0, 1):
         for offset in (1, 2, 3):
-            admission.add(record(offset, partition), lane(str(offset), partition))
+            admission.add(record(offset, partition), lane(str(offset), partition), MODEL)
     assert take(admission, p0=1) == record(1, 1)
     assert [take(admission), take(admission)] == [record(1, 0), record(2, 1)]
 
 
 def test_what_could_not_run_takes_no_slot_and_shuts_no_lane() -> None:
     admission = Admission(1)
-    admission.add(record(5), lane("a"))
+    admission.add(record(5), lane("a"), MODEL)
     assert take(admission, p0=5) is None
     assert admission.in_flight == 0
     assert take(admission, p0=6) == record(5)
@@ -136,12 +138,12 @@ def test_what_could_not_run_takes_no_slot_and_shuts_no_lane() -> None:
 
 def test_a_lane_shut_for_what_runs_elsewhere_waits_and_takes_no_slot() -> None:
     admission = Admission(1)
-    admission.add(record(1), lane("a"))
+    admission.add(record(1), lane("a"), MODEL)
     admission.shut(lane("a"))
-    admission.add(record(2), lane("a"))
+    admission.add(record(2), lane("a"), MODEL)
     assert take(admission) is None
     assert admission.in_flight == 0
-    admission.add(record(3), lane("b"))
+    admission.add(record(3), lane("b"), MODEL)
     assert take(admission) == record(3)
     admission.free_slot()
     admission.open(lane("a"))
@@ -152,7 +154,7 @@ def test_a_lane_that_waits_for_two_opens_after_both() -> None:
     admission = Admission(9)
     admission.shut(lane("a"))
     admission.shut(lane("a"))
-    admission.add(record(1), lane("a"))
+    admission.add(record(1), lane("a"), MODEL)
     admission.open(lane("a"))
     assert take(admission) is None
     admission.open(lane("a"))
@@ -162,7 +164,7 @@ def test_a_lane_that_waits_for_two_opens_after_both() -> None:
 def test_one_that_runs_here_and_one_elsewhere_are_two() -> None:
     admission = Admission(9)
     for offset in (0, 1):
-        admission.add(record(offset), lane("a"))
+        admission.add(record(offset), lane("a"), MODEL)
     assert take(admission) == record(0)
     admission.shut(lane("a"))
     admission.open(lane("a"))
@@ -175,8 +177,8 @@ def test_what_is_added_first_runs_before_those_that_wait() -> None:
     admission = Admission(9)
     admission.shut(lane("a"))
     for offset in (1, 2):
-        admission.add(record(offset), lane("a"))
-    admission.add_first(record(0), lane("a"))
+        admission.add(record(offset), lane("a"), MODEL)
+    admission.add_first(record(0), lane("a"), MODEL)
     assert take(admission) is None
     taken = []
     for _ in range(3):
@@ -188,7 +190,7 @@ def test_what_is_added_first_runs_before_those_that_wait() -> None:
 def test_what_is_added_first_to_an_empty_lane_runs_when_it_opens() -> None:
     admission = Admission(9)
     admission.shut(lane("a"))
-    admission.add_first(record(0), lane("a"))
+    admission.add_first(record(0), lane("a"), MODEL)
     assert take(admission) is None
     admission.open(lane("a"))
     assert take(admission) == record(0)
@@ -197,10 +199,10 @@ def test_what_is_added_first_to_an_empty_lane_runs_when_it_opens() -> None:
 
 def test_what_is_dropped_from_a_lane_shut_for_another_leaves_it_shut() -> None:
     admission = Admission(9)
-    admission.add(record(0), lane("a"))
+    admission.add(record(0), lane("a"), MODEL)
     admission.shut(lane("a"))
-    admission.drop(record(0), lane("a"))
-    admission.add(record(1), lane("a"))
+    admission.drop(record(0), lane("a"), MODEL)
+    admission.add(record(1), lane("a"), MODEL)
     assert take(admission) is None
     admission.open(lane("a"))
     assert take(admission) == record(1)

@@ -461,7 +461,7 @@ def test_until_it_is_ours_again_the_opening_commit_says_that_it_runs() -> None:
     assert drive(20, assigned({0: 2}, ours())) == [commit(0, runs=[run(0, 100)])]
     assert drive.engine.speaks_until(record(0)) == 100
     # The next one has nothing to add.
-    assert drive(21, facts.Committed()) == [RESUME, commit(0)]
+    assert drive(21, facts.Committed()) == [commit(0), RESUME]
 
 
 def test_once_it_is_ours_again_it_need_not_hurry() -> None:
@@ -632,7 +632,7 @@ def test_and_coming_back_once_more_it_is_carried_on() -> None:
     drive(30, facts.Revoking(ZERO, until=500))
     drive(31, released(), facts.Committed())
     assert drive(40, assigned({0: 3}, listed())) == [commit(0, runs=[run(0, 100)])]
-    assert drive(50, facts.Committed()) == [RESUME, commit(0)]
+    assert drive(50, facts.Committed()) == [commit(0), RESUME]
     drive(51, facts.Committed(), fetched(0, epoch=3))
     assert drive(200, facts.Finished(record(0))) == [answer(0)]
     assert drive(210, facts.Published(record(0), 4)) == [commit(1, bookmark=Bookmark(5, 1))]

@@ -12,6 +12,7 @@ from penstock.core.facts import RecordId
 SLOTS = 4
 PARTITIONS = range(3)
 KEYS = "abc"
+MODEL = "default"
 
 Partitions = st.sampled_from(PARTITIONS)
 Keys = st.sampled_from(KEYS)
@@ -42,7 +43,7 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         record, lane = RecordId(partition, 1, self.offset), (partition, key)
         self.offset += 1
         self.waiting.append((record, lane))
-        self.admission.add(record, lane)
+        self.admission.add(record, lane, MODEL)
 
     @rule(ceilings=st.one_of(st.just({}), Ceilings))
     def takes(self, ceilings: dict[int, int]) -> None:
@@ -52,7 +53,7 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
             if record.offset < ceilings.get(record.partition, self.offset)
             and self.in_flight < SLOTS
         }
-        taken = self.admission.take(ceilings.get)
+        taken = self.admission.take([MODEL], ceilings.get)
         if taken is None:
             assert not possible
             return
@@ -97,13 +98,13 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         record = RecordId(lane[0], 1, self.offset)
         self.offset += 1
         self.waiting.insert(0, (record, lane))
-        self.admission.add_first(record, lane)
+        self.admission.add_first(record, lane, MODEL)
 
     @precondition(lambda self: self.waiting)
     @rule(which=st.integers(0, 50))
     def drops(self, which: int) -> None:
         record, lane = self.waiting.pop(which % len(self.waiting))
-        self.admission.drop(record, lane)
+        self.admission.drop(record, lane, MODEL)
 
     @invariant()
     def slots_are_bounded(self) -> None:

@@ -19,7 +19,9 @@ class IntakeBesideCounting(RuleBasedStateMachine):
         super().__init__()
         self.intake = Intake(HIGH, LOW)
         self.held = Counter[int]()
-        self.paused: set[int] = set()
+        self.paused = set(PARTITIONS)
+        for partition in PARTITIONS:
+            self.intake.arrived(partition)
 
     @rule(partition=Partitions, times=st.integers(1, 3))
     def grows(self, partition: int, times: int) -> None:
@@ -38,26 +40,28 @@ class IntakeBesideCounting(RuleBasedStateMachine):
 
     @rule(partition=Partitions)
     def forgets(self, partition: int) -> None:
+        """And it comes back."""
         self.held[partition] = 0
-        self.paused.discard(partition)
+        self.paused.add(partition)
         self.intake.forget(partition)
+        self.intake.arrived(partition)
 
-    @rule()
-    def changes(self) -> None:
-        pause, resume = self.intake.changes()
+    @rule(closed=st.booleans())
+    def changes(self, closed: bool) -> None:
+        pause, resume = self.intake.changes(closed=closed)
         assert not pause & resume
         assert not pause & self.paused
         assert resume <= self.paused
         self.paused = (self.paused | pause) - resume
         for partition in PARTITIONS:
-            if self.held[partition] >= HIGH:
+            if closed or self.held[partition] >= HIGH:
                 assert partition in self.paused
             elif self.held[partition] <= LOW:
                 assert partition not in self.paused
             else:
                 # Between the marks everything stays as it is.
                 assert partition not in pause | resume
-        assert self.intake.changes() == (frozenset(), frozenset())
+        assert self.intake.changes(closed=closed) == (frozenset(), frozenset())
 
     @invariant()
     def it_knows_who_is_paused(self) -> None:

@@ -3,11 +3,16 @@
 import random
 from dataclasses import dataclass
 
+from penstock.core.breaker import BreakerPolicy
 from penstock.core.cadence import CadencePolicy
 from penstock.core.failure import Failure, Kind
+from penstock.core.gate import GatePolicy
 from penstock.core.lease import LeasePolicy
+from penstock.core.limiter import LimiterPolicy
+from penstock.core.models import ModelPolicy
 from penstock.core.partition import Limits
 from penstock.core.policy import Policy
+from penstock.core.retry import RetryPolicy
 from tests.simulation.log import Log, Question
 
 BUDGET = 300
@@ -41,6 +46,12 @@ class Weather:
     """Token events that are read back at most."""
     rates: tuple[float, ...]
     """Of the members' clocks."""
+    outage: tuple[int, int]
+    """From when to when the model answers nobody."""
+    limited: float
+    """Calls that the provider refuses, and wants to be left alone for a while."""
+    unwanted: float
+    """Questions that somebody cancels."""
     heartbeat: int
     """From one to the next."""
     rebalance: int
@@ -64,6 +75,10 @@ class Weather:
     """Until the group takes a silent member for dead."""
     MARGIN = 100
     """More than anything may be on its way, and than clocks differ by during a run."""
+    RETRY_AFTER = 120
+    """The longest that a provider wants to be left alone."""
+    OPERATOR = 40
+    """The longest until somebody sees to a gate that is shut."""
     LAG = 3
     """The longest an event waits for the loop."""
 
@@ -76,6 +91,8 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
     disturbed, moving = seed % 2 == 1 and seed % 8 != 1, seed % 2 == 1
     bad = rng.random() < 0.75
     fails = rng.choice((0.1, 0.3, 0.6)) if bad else 0.0
+    provider = random.Random(seed)
+    outage = provider.randrange(2_000) if provider.random() < 0.4 else 10**9
     return Weather(
         disturbed=disturbed,
         moving=moving,
@@ -91,6 +108,9 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
         stubborn=rng.uniform(0, 0.5),
         operator=rng.choice((0.0, 0.01)) if disturbed else 0.0,
         tail=rng.choice((None, None, None, rng.randrange(1, 40))),
+        outage=(outage, outage + provider.randrange(50, 800)),
+        limited=provider.choice((0.0, 0.02, 0.2)),
+        unwanted=provider.choice((0.0, 0.1)),
         rates=(0.998, 1, 1.002) if disturbed else (1,),
         # Often enough for a lease that never lapses where nothing happens to it.
         heartbeat=100 if disturbed else 200,
@@ -122,6 +142,19 @@ def draw_policy(rng: random.Random, weather: Weather, *, tight: bool) -> Policy:
             margin=weather.MARGIN,
         ),
         lease=LeasePolicy(weather.SESSION, weather.rebalance, weather.MARGIN),
+        retry=RetryPolicy(
+            base=rng.choice((1, 20)),
+            cap=rng.choice((20, 200)),
+            attempts={Kind.UPSTREAM: rng.randrange(1, 5), Kind.ANSWER: rng.randrange(1, 3)},
+        ),
+        gate=GatePolicy(run=rng.choice((3, 20, 10**6)), window=1_000),
+        models={
+            "": ModelPolicy(
+                BreakerPolicy(failures=rng.randrange(2, 6), window=500, probe=rng.choice((10, 80))),
+                LimiterPolicy(rng.choice(("off", "observe", "enforce")), least=1, most=9),
+                hold=10,
+            )
+        },
     )
 
 

@@ -73,6 +73,15 @@ class Guarantee:
     def ended(self, now: float, member: str, record: RecordId) -> None:
         """A run is over, whatever came of it."""
 
+    def failed(self, now: float, member: str, record: RecordId) -> None:
+        """The run that has just ended has, and there may be another."""
+
+    def kept_back(self, now: float, member: str, record: RecordId) -> None:
+        """An operator has to see to it first; then it has all its time again."""
+
+    def limited(self, now: float, member: str, until: float) -> None:
+        """The member has learned that the provider wants no calls before."""
+
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         """A completion is in its topic; of a duplicate it names the offset asked first."""
 
@@ -202,6 +211,12 @@ class PaidWorkNotRepeated(Guarantee):
             for other in self._same_id(place):
                 self._not_repeated(now, place, other)
 
+    def failed(self, now: float, member: str, record: RecordId) -> None:
+        self.let_go(now, member, record)
+
+    def kept_back(self, now: float, member: str, record: RecordId) -> None:
+        self.let_go(now, member, record)
+
     def let_go(self, now: float, member: str, record: RecordId) -> None:
         place = (record.partition, record.offset)
         if self._running.get(place) == (member, record):
@@ -244,6 +259,9 @@ class WorkHandedOver(Guarantee):
         self._running[record.partition, record.offset] = (member, record)
 
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        self._running.pop((record.partition, record.offset), None)
+
+    def kept_back(self, now: float, member: str, record: RecordId) -> None:
         self._running.pop((record.partition, record.offset), None)
 
     def let_go(self, now: float, member: str, record: RecordId) -> None:
@@ -384,7 +402,7 @@ class KeysInOrder(Guarantee):
         if running is not None and running[1].offset >= self._taken[record.partition]:
             self.broken(now, f"{key}: {member} starts {record} beside {self._running[lane]}")
         who, before = self._last.get(lane, ("", record))
-        if (who, before.epoch) == (member, record.epoch):
+        if (who, before.epoch) == (member, record.epoch) and before != record:
             if before.offset >= record.offset:
                 self.broken(now, f"{key}: {record} starts after {before}")
             if (who, before) not in self._done:
@@ -502,6 +520,24 @@ class SlotsBounded(Guarantee):
         self._excused[member] = now + 2 * self.bounds.ending
 
 
+class ProviderHeeded(Guarantee):
+    """Who was asked to wait calls nobody before, and then one at a time until it is answered."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._until: dict[str, float] = {}
+
+    def limited(self, now: float, member: str, until: float) -> None:
+        self._until[member] = max(until, self._until.get(member, until))
+
+    def started(
+        self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
+    ) -> None:
+        # Clocks that go slow make a wait look short.
+        if now < (until := self._until.get(member, -math.inf)) - 1:
+            self.broken(now, f"{member} starts {record}, and was asked to wait until {until:g}")
+
+
 class IntakeBounded(Guarantee):
     """Memory is bounded: a member holds few records that neither run nor are done."""
 
@@ -572,6 +608,9 @@ class DeadlinesKept(Guarantee):
     def let_go(self, now: float, member: str, record: RecordId) -> None:
         self._due.pop((member, record), None)
 
+    def kept_back(self, now: float, member: str, record: RecordId) -> None:
+        self._due.pop((member, record), None)
+
     def stalled(self, now: float, member: str) -> None:
         for late in [due for due in self._due if due[0] == member]:
             self._due[late] = math.inf
@@ -621,6 +660,7 @@ GUARANTEES: tuple[type[Guarantee], ...] = (
     KeysInOrder,
     TokensInOrder,
     SlotsBounded,
+    ProviderHeeded,
     IntakeBounded,
     DeadlinesKept,
     LoopNeverSpins,

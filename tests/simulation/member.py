@@ -39,7 +39,7 @@ class Member:
     def __init__(self, world: "World", name: str, policy: Policy, batch: int) -> None:
         self.world = world
         self.name = name
-        self.engine = Engine(policy, name)
+        self.engine = Engine(policy, name, world.random)
         self.clock = Clock(world, world.chance(0, 10**6), world.one_of(world.weather.rates))
         self.wire = Wire(self)
         self.membership = Membership(self)
@@ -67,7 +67,17 @@ class Member:
             facts.Commit: self._commit,
             facts.Follow: lambda command: self.follower.follow(command.partitions),
             facts.Release: self._release,
-            facts.HeldBack: lambda _: None,
+            **dict.fromkeys(
+                (
+                    facts.HeldBack,
+                    facts.RetryAt,
+                    facts.ModelShut,
+                    facts.ModelOpened,
+                ),
+                lambda _: None,
+            ),
+            facts.GateShut: self._call_an_operator,
+            facts.KeptBack: lambda command: world.tell("kept_back", name, command.record),
             facts.Depart: self._depart,
             facts.Stop: self._stopped,
         }
@@ -159,7 +169,15 @@ class Member:
             # Nothing is committed any more until the last time.
             for partition in self.source.told():
                 self.world.tell("released", self.name, partition)
+        elif isinstance(event, facts.Failed) and event.record in self.jobs:
+            until = self.clock.moment(self.clock.now + (event.failure.retry_after or 0))
+            self.world.tell("limited", self.name, until)
         self.engine.handle(event, self.clock.now)
+
+    def _call_an_operator(self, _: facts.GateShut) -> None:
+        self.world.moment("gate shut", self)
+        minutes = self.world.chance(1, self.world.weather.OPERATOR)
+        self.later(minutes, lambda: self.tell(facts.GateOpened()))
 
     def _take(self, question: Question, record: RecordId) -> None:
         now, reads = self.clock.now, self.clock.reads
@@ -170,7 +188,8 @@ class Member:
             None if question.expires_at is None else reads(question.expires_at),
             question.failure,
             timestamp=question.arrives_at,
-            question_id=question.question_id if question.explicit else None,
+            question_id=question.question_id,
+            own_id=not question.explicit,
             asked_at=min(question.arrives_at, int(self.world.now)),
         )
         self.world.say(self, event)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from penstock.core import facts
 from penstock.core.facts import Event, RecordId
 from penstock.core.failure import Failure, Kind
+from penstock.core.models import RATE_LIMITED
 from penstock.kafka.token_tail import Said
 from tests.simulation.draw import BUDGET
 from tests.simulation.log import Question
@@ -18,6 +19,7 @@ FAILURES = (
     Failure(Kind.ANSWER, "unparsable", "the answer cannot be read"),
     Failure(Kind.UPSTREAM, "server_error", "the model answered 500"),
 )
+DOWN = Failure(Kind.UPSTREAM, "connection_lost", "nobody listens")
 BAD_KEY = Failure(Kind.OPERATOR, "bad_key", "the key is refused")
 
 
@@ -34,8 +36,14 @@ class Stream:
         self._member = member
         self._record = record
         self._question = question
-        self._ended = False
+        self._ended = self._restarts = False
+        self._next = self._attempt = 0
         self.goes_on(before)
+
+    def again(self) -> None:
+        """Another attempt; what the one before has said is void."""
+        self._attempt += 1
+        self._restarts = self._restarts or self._next > 0
 
     def goes_on(self, before: Said | None) -> None:
         """Nothing is said yet."""
@@ -90,8 +98,15 @@ class Model:
         question = job.question
         expires_at = self._member.clock.moment(command.expires_at)
         world.tell("started", self._member.name, record, question.key, expires_at)
+        if command.attempt > 1:
+            job.stream.again()
         event: Event = facts.Finished(record)
-        if world.calm_is_far and world.happens(weather.operator):
+        out_since, out_until = weather.outage
+        if out_since <= world.now < out_until:
+            event = facts.Failed(record, DOWN)
+        elif world.happens(weather.limited):
+            event = facts.Failed(record, self._limited())
+        elif world.calm_is_far and world.happens(weather.operator):
             event = facts.Failed(record, BAD_KEY)
         elif world.happens(weather.model_fails):
             event = facts.Failed(record, world.one_of(FAILURES))
@@ -105,6 +120,10 @@ class Model:
         if not world.happens(weather.hangs):
             self._member.later(duration, lambda: self._end(record, run, event))
 
+    def _limited(self) -> Failure:
+        after = self._world.chance(1, self._world.weather.RETRY_AFTER)
+        return Failure(Kind.UPSTREAM, RATE_LIMITED, "429", retry_after=after)
+
     def cancel(self, record: RecordId) -> None:
         if (run := self._runs.get(record)) is not None:
             world = self._world
@@ -115,10 +134,16 @@ class Model:
 
     def _say(self, record: RecordId, run: object, stream: Stream) -> None:
         if self._runs.get(record) is run:
+            self._member.tell(facts.Answers(record))
             stream.say()
 
     def _end(self, record: RecordId, run: object, event: Event) -> None:
         if self._runs.get(record) is run:
             del self._runs[record]
             self._world.tell("ended", self._member.name, record)
+            if isinstance(event, facts.Failed):
+                # Who it runs for may be told another time that it has.
+                self._world.tell("failed", self._member.name, record)
+                if event.failure.retry_after:
+                    self._world.moment("limited", self._member)
             self._member.tell(event)

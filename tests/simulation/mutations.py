@@ -21,6 +21,7 @@ from penstock.core.intake import Intake
 from penstock.core.ledger import Ledger
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits, Partition
+from penstock.core.publishing import Publishing
 from penstock.core.question import Question
 from penstock.core.release import Release
 from penstock.core.work import Work
@@ -66,17 +67,17 @@ def resolves_what_it_drops(patch: Patch) -> None:
 
 
 def resolves_before_the_acknowledgement(patch: Patch) -> None:
-    conclude = Work._conclude
+    conclude = Publishing.conclude
 
     def resolve_and_conclude(
-        work: Work, record: RecordId, question: Question, conclusion: facts.Conclusion
+        publishing: Publishing, record: RecordId, question: Question, conclusion: facts.Conclusion
     ) -> None:
-        conclude(work, record, question, conclusion)
-        if record.partition in work._board.partitions:
-            work._board.partitions[record.partition].ledger.resolve(record.offset)
+        conclude(publishing, record, question, conclusion)
+        if record.partition in publishing._board.partitions:
+            publishing._board.partitions[record.partition].ledger.resolve(record.offset)
 
     patch.setattr(Ledger, "resolve", lambda ledger, offset: ledger._outstanding.pop(offset, None))
-    patch.setattr(Work, "_conclude", resolve_and_conclude)
+    patch.setattr(Publishing, "conclude", resolve_and_conclude)
 
 
 def says_one_offset_too_many(patch: Patch) -> None:
@@ -202,16 +203,16 @@ def calls_clean_what_it_cut_off(patch: Patch) -> None:
 
 
 def calls_clean_what_ended_without_a_run(patch: Patch) -> None:
-    conclude = Work._conclude
+    conclude = Publishing.conclude
 
     def conclude_alike(
-        work: Work, record: RecordId, question: Question, conclusion: facts.Conclusion
+        publishing: Publishing, record: RecordId, question: Question, conclusion: facts.Conclusion
     ) -> None:
-        conclude(work, record, question, conclusion)
-        if not question.attempt and record.partition in work._board.partitions:
-            work._board.partitions[record.partition].begun.pop(record.offset, None)
+        conclude(publishing, record, question, conclusion)
+        if not question.attempt and record.partition in publishing._board.partitions:
+            publishing._board.partitions[record.partition].begun.pop(record.offset, None)
 
-    patch.setattr(Work, "_conclude", conclude_alike)
+    patch.setattr(Publishing, "conclude", conclude_alike)
 
 
 def calls_clean_what_others_cut_off(patch: Patch) -> None:
@@ -274,7 +275,7 @@ def publishes_a_refused_completion_twice(patch: Patch) -> None:
     def expire_with_an_echo(work: Work, now: float) -> None:
         commands = work._board._commands
         before = len(commands)
-        refused = set(work._republish._due)
+        refused = set(work._publishing.due._due)
         expire(work, now)
         commands += [one for one in commands[before:] if getattr(one, "record", None) in refused]
 
@@ -282,7 +283,7 @@ def publishes_a_refused_completion_twice(patch: Patch) -> None:
 
 
 def never_publishes_again_what_was_refused(patch: Patch) -> None:
-    patch.setattr(Work, "publish_failed", lambda *_: None)
+    patch.setattr(Publishing, "refused", lambda *_: None)
 
 
 # --- who runs, and when ------------------------------------------------------------------------
@@ -310,7 +311,7 @@ def opens_the_lane_before_the_acknowledgement(patch: Patch) -> None:
 
     def ended_and_open(work: Work, record: RecordId) -> Question | None:
         if (question := ended(work, record)) is not None:
-            work.admission.open(question.lane)
+            work._admission.open(question.lane)
             # Else it would be opened again by the acknowledgement.
             question.attempt = 0
         return question
@@ -328,18 +329,27 @@ def frees_the_slot_at_the_cancellation(patch: Patch) -> None:
 
     def cancel_and_free(work: Work, record: RecordId, question: Question, now: float) -> None:
         cancel(work, record, question, now)
-        work.admission.free_slot()
+        work._admission.free_slot()
 
     patch.setattr(Work, "cancel", cancel_and_free)
 
 
 def never_pauses(patch: Patch) -> None:
-    patch.setattr(Intake, "changes", lambda _: (frozenset(), frozenset()))
+    changes = Intake.changes
+    nothing: frozenset[int] = frozenset()
+    patch.setattr(Intake, "changes", lambda one, closed: (nothing, changes(one, closed=closed)[1]))
 
 
 def never_resumes(patch: Patch) -> None:
     changes = Intake.changes
-    patch.setattr(Intake, "changes", lambda intake: (changes(intake)[0], frozenset()))
+    nothing: frozenset[int] = frozenset()
+
+    def never(intake: Intake, *, closed: bool) -> tuple[frozenset[int], frozenset[int]]:
+        paused, resumed = changes(intake, closed=closed)
+        # But once, when they arrive.
+        return paused, resumed if not +intake._held else nothing
+
+    patch.setattr(Intake, "changes", never)
 
 
 def is_late_for_every_deadline(patch: Patch) -> None:

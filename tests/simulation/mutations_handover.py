@@ -23,6 +23,7 @@ from penstock.core.lease import Lease
 from penstock.core.partition import Partition
 from penstock.core.question import Phase, Question
 from penstock.core.release import Release
+from penstock.core.starting import Starting
 from penstock.core.work import Work
 from penstock.kafka import metadata
 from tests.simulation.sink import Channel, Saying, Sink
@@ -150,10 +151,9 @@ def reads_on_while_it_lets_go(patch: Patch) -> None:
     completed = Following.completed
 
     def blind(following: Following, event: facts.Followed, now: float) -> bool:
-        departures = following._departures
-        following._departures = Departures(following._board.policy)
+        leaving, following._board.departures.leaving = following._board.departures.leaving, {}
         done = completed(following, event, now)
-        following._departures = departures
+        following._board.departures.leaving = leaving
         return done
 
     patch.setattr(Following, "completed", blind)
@@ -202,12 +202,12 @@ def begins_again_at_once_what_it_has_lost(patch: Patch) -> None:
 
 
 def speaks_when_its_time_is_over(patch: Patch) -> None:
-    until = Work.speaks_until
+    until = Board.speaks_until
 
-    def for_ever(work: Work, record: RecordId) -> float | None:
-        question = work._questions.get(record)
+    def for_ever(board: Board, record: RecordId) -> float | None:
+        question = board.questions.get(record)
         handed_over = question is not None and question.until is not None
-        return math.inf if handed_over else until(work, record)
+        return math.inf if handed_over else until(board, record)
 
     expire = Work.expire
 
@@ -216,7 +216,7 @@ def speaks_when_its_time_is_over(patch: Patch) -> None:
         work.until._heap.clear()
         expire(work, now)
 
-    patch.setattr(Work, "speaks_until", for_ever)
+    patch.setattr(Board, "speaks_until", for_ever)
     patch.setattr(Work, "expire", never)
 
 
@@ -260,15 +260,16 @@ def has_a_lease_for_ever(patch: Patch) -> None:
 
 
 def begins_what_may_be_anothers(patch: Patch) -> None:
-    start = Work.start
+    start = Starting.start
 
-    def at_any_time(work: Work, now: float) -> None:
-        lease, work.lease = work.lease, Lease(replace(work._policy.lease, margin=-math.inf))
-        work.lease.renewed(now, rebalancing=False)
-        start(work, now)
-        work.lease = lease
+    def at_any_time(starting: Starting, now: float) -> None:
+        board = starting._board
+        lease, board.lease = board.lease, Lease(replace(board.policy.lease, margin=-math.inf))
+        board.lease.renewed(now, rebalancing=False)
+        start(starting, now)
+        board.lease = lease
 
-    patch.setattr(Work, "start", at_any_time)
+    patch.setattr(Starting, "start", at_any_time)
 
 
 def renews_the_lease_when_it_reads_the_answer(patch: Patch) -> None:

@@ -94,6 +94,7 @@ class Actor:
                 1_000,
                 timestamp=questions[offset].arrives_at,
                 question_id=questions[offset].question_id,
+                own_id=False,
                 asked_at=questions[offset].arrives_at,
             )
             for offset in offsets

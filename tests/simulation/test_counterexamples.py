@@ -483,7 +483,9 @@ def test_read_again_a_duplicate_is_one_still_when_the_first_is_forgotten() -> No
     first = scene.enters()
     first.opens(10)
     assert first.fetches(10, 1, 3) == [1]
-    much_later = facts.Fetched(first.record(8), None, 1, failure=POISON, question_id="q1")
+    much_later = facts.Fetched(
+        first.record(8), None, 1, failure=POISON, question_id="q1", own_id=False
+    )
     first(11, replace(much_later, asked_at=10**9))
     first(12, facts.Revoking(ZERO, until=12))
     [release] = [one for one in first(62) if isinstance(one, facts.Release)]

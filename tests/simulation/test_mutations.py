@@ -5,12 +5,20 @@ Only the guarantee under test watches, so that none can hide behind another.
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
+from random import Random
 
 import pytest
 
+from penstock.core.breaker import BreakerPolicy
+from penstock.core.failure import Kind
+from penstock.core.gate import GatePolicy
+from penstock.core.limiter import LimiterPolicy
 from penstock.core.partition import Limits
-from tests.simulation import guarantees, mutations
+from penstock.core.retry import RetryPolicy
+from tests.simulation import draw, guarantees, mutations
 from tests.simulation import mutations_handover as handover
+from tests.simulation import mutations_provider as provider
 from tests.simulation import test_counterexamples as cases
 from tests.simulation.mutations import Mutation
 from tests.simulation.world import World
@@ -101,7 +109,19 @@ CAUGHT: list[tuple[type[guarantees.Guarantee], Mutation, Where]] = [
     (guarantees.TokensInOrder, mutations.begins_before_the_opening_commit, disturbed),
     (guarantees.SlotsBounded, mutations.has_one_slot_too_many, anywhere),
     (guarantees.SlotsBounded, mutations.frees_the_slot_at_the_cancellation, anywhere),
+    (guarantees.ProviderHeeded, provider.ignores_how_long_it_is_to_wait, anywhere),
+    (guarantees.ProviderHeeded, provider.forgets_a_wait_when_a_probe_fails, anywhere),
     (guarantees.IntakeBounded, mutations.never_pauses, anywhere),
+    (guarantees.IntakeBounded, provider.forgets_who_waits_to_run_again, anywhere),
+    (guarantees.SlotsBounded, provider.runs_again_without_a_slot, anywhere),
+    (guarantees.KeysInOrder, provider.opens_the_lane_of_what_runs_again, anywhere),
+    (guarantees.DeadlinesKept, provider.has_no_deadline_between_attempts, anywhere),
+    (guarantees.PaidWorkNotRepeated, provider.runs_again_what_it_has_lost, disturbed),
+    (guarantees.ProgressWhenCalm, provider.never_asks_whether_the_model_is_back, anywhere),
+    (guarantees.ProgressWhenCalm, provider.resumes_nothing_to_ask_with, anywhere),
+    (guarantees.ProgressWhenCalm, provider.never_runs_again, anywhere),
+    (guarantees.ProgressWhenCalm, provider.keeps_what_waited_at_the_gate, anywhere),
+    (guarantees.LoopNeverSpins, provider.wakes_for_a_model_that_may_be_called, anywhere),
     (guarantees.DeadlinesKept, mutations.is_late_for_every_deadline, anywhere),
     (guarantees.LoopNeverSpins, mutations.forgets_the_backoff_when_it_says_when_to_wake, anywhere),
     (guarantees.ProgressWhenCalm, mutations.never_commits_again_after_a_failure, anywhere),
@@ -258,7 +278,7 @@ def test_every_counterexample_is_proved_able_to_fail() -> None:
 def test_every_fault_is_caught() -> None:
     faults = {
         fault
-        for room in (mutations, handover)
+        for room in (mutations, handover, provider)
         for name, fault in inspect.getmembers(room, inspect.isfunction)
         if fault.__module__ == room.__name__ and not name.startswith("_")
     }
@@ -270,10 +290,26 @@ def test_fewer_maps_do_not_fit_when_a_nearly_full_one_holds_back_what_would_make
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No guarantee depends on it: the bookmark finds what the map does not say, only slower."""
-    seeds = [seed for seed in range(0, 150, 2) if full(World(seed))]
+    _serves_whoever_asks(monkeypatch)
+    seeds = [seed for seed in range(0, 300, 2) if full(World(seed))]
     held_back = sum(_did_not_fit(seed) for seed in seeds)
     monkeypatch.setattr("penstock.core.partition.FULL", 10**6)
     assert 0 < 1.5 * held_back < sum(_did_not_fit(seed) for seed in seeds)
+
+
+def _serves_whoever_asks(patch: pytest.MonkeyPatch) -> None:
+    """The provider: else what waits for another attempt waits longer than any map."""
+    once = RetryPolicy(attempts={Kind.UPSTREAM: 1, Kind.ANSWER: 1})
+    patch.setattr(draw, "RetryPolicy", lambda **_: once)
+    patch.setattr(draw, "BreakerPolicy", lambda **_: BreakerPolicy(failures=10**6))
+    patch.setattr(draw, "LimiterPolicy", lambda *_, **__: LimiterPolicy("off"))
+    patch.setattr(draw, "GatePolicy", lambda **_: GatePolicy(run=10**6))
+    weather, never = draw.draw_weather, (10**9, 10**9)
+
+    def fair(rng: Random, seed: int) -> draw.Weather:
+        return replace(weather(rng, seed), limited=0.0, unwanted=0.0, outage=never)
+
+    patch.setattr("tests.simulation.world.draw_weather", fair)
 
 
 def _did_not_fit(seed: int) -> int:

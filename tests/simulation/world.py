@@ -7,12 +7,13 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
-from penstock.core.facts import Assigned, Draining
+from penstock.core.facts import Assigned, CancelRequested, Draining
 from penstock.core.policy import Policy
 from penstock.kafka import metadata
-from tests.simulation.draw import FLIGHT, Weather, draw_log, draw_policy, draw_weather
+from tests.simulation.draw import BUDGET, FLIGHT, Weather, draw_log, draw_policy, draw_weather
 from tests.simulation.faults import Faults, identities
 from tests.simulation.group import MOST, Group
 from tests.simulation.guarantees import GUARANTEES, Bounds, Guarantee
@@ -66,6 +67,9 @@ class World:
     def happens(self, probability: float) -> bool:
         return self._rng.random() < probability
 
+    def random(self) -> float:
+        return self._rng.random()
+
     def one_of(self, choices: Sequence[T]) -> T:
         return choices[int(self._rng.random() * len(choices))]
 
@@ -113,8 +117,18 @@ class World:
         """
         for question in questions:
             self._patience += question.budget + self.weather.ENDING + self.weather.PUBLISH
+            if self.happens(self.weather.unwanted):
+                at = question.arrives_at - self.now + self.chance(-50, 2 * BUDGET)
+                self.after(at, partial(self._cancel, question.question_id))
         for at in sorted({question.arrives_at for question in questions}):
             self.after(at - self.now, self._arrive)
+
+    def _cancel(self, question_id: str) -> None:
+        """All members hear of it."""
+        self.seen["cancelled"] += 1
+        for member in self.group.processes:
+            until = member.clock.now + self.weather.FOREVER
+            member.tell(CancelRequested(question_id, until))
 
     def _arrive(self) -> None:
         for member in self.group.processes:

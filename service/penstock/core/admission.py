@@ -1,53 +1,92 @@
 """Who runs next? Bounded slots, fair between partitions, one at a time per lane."""
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 
 from penstock.core.facts import RecordId
 
 LaneId = tuple[int, Hashable]
+Turn = tuple[int, str]
+"""Partition and model: where the model may not be called, all that want it are passed over."""
 
 
 class Admission:
     """A lane shuts when its head is taken and opens when that record is done.
 
-    Partitions with an open lane take turns; within a partition lanes take turns; within a lane
-    records go in order of arrival.
+    What runs again goes first. Partitions with an open lane take turns; within a partition lanes
+    take turns; within a lane records go in order of arrival.
     """
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.in_flight = 0
-        self._waiting: dict[LaneId, deque[RecordId]] = {}
+        self._waiting: dict[LaneId, deque[tuple[RecordId, str]]] = {}
+        """With the model that each wants."""
         self._shut: Counter[LaneId] = Counter()
         """How many records each waits for; more than one where lanes were other ones before."""
-        self._ready: OrderedDict[int, OrderedDict[LaneId, None]] = OrderedDict()
+        self._ready: OrderedDict[Turn, OrderedDict[LaneId, None]] = OrderedDict()
+        self._again: dict[str, OrderedDict[RecordId, None]] = {}
+        """By model; their lanes are shut as ever."""
 
-    def add(self, record: RecordId, lane: LaneId) -> None:
+    @property
+    def has_room(self) -> bool:
+        return self.in_flight < self.slots
+
+    def add(self, record: RecordId, lane: LaneId, model: str) -> None:
         if (waiting := self._waiting.get(lane)) is not None:
-            waiting.append(record)
+            waiting.append((record, model))
             return
-        self._waiting[lane] = deque((record,))
+        self._waiting[lane] = deque(((record, model),))
         if lane not in self._shut:
             self._offer(lane)
 
-    def take(self, ceiling: Callable[[int], int | None]) -> RecordId | None:
-        """The next record to run: it takes a slot and shuts its lane.
+    def again(self, record: RecordId, model: str) -> None:
+        """It has run before, and nothing of its lane has since."""
+        self._again.setdefault(model, OrderedDict())[record] = None
+
+    def withdraw(self, record: RecordId, model: str) -> None:
+        """It does not run again, if it was to."""
+        if (again := self._again.get(model)) is not None:
+            again.pop(record, None)
+
+    def wanted(self) -> set[str]:
+        """The models that somebody waits for who could run."""
+        again = {model for model, records in self._again.items() if records}
+        return again | {model for _, model in self._ready}
+
+    def take_again(self, model: str, may: Callable[[RecordId], bool]) -> RecordId | None:
+        """The next of those that have run before: it takes a slot."""
+        if not self.has_room:
+            return None
+        again = self._again.get(model, ())
+        record = next((record for record in again if may(record)), None)
+        if record is not None:
+            self.withdraw(record, model)
+            self.in_flight += 1
+        return record
+
+    def take(
+        self, models: Collection[str], ceiling: Callable[[int], int | None]
+    ) -> RecordId | None:
+        """The next record that wants one of these models: it takes a slot and shuts its lane.
 
         `ceiling` of a partition: an offset below which the record has to be, if any.
         """
-        if self.in_flight >= self.slots:
+        if not self.has_room:
             return None
-        for partition, lanes in self._ready.items():
+        for turn, lanes in self._ready.items():
+            partition, model = turn
+            if model not in models:
+                continue
             if (lane := self._next(lanes, ceiling(partition))) is None:
                 continue
             del lanes[lane]
             if lanes:
-                self._ready.move_to_end(partition)
+                self._ready.move_to_end(turn)
             else:
-                del self._ready[partition]
+                del self._ready[turn]
             waiting = self._waiting[lane]
-            record = waiting.popleft()
+            record, _ = waiting.popleft()
             if not waiting:
                 del self._waiting[lane]
             self._shut[lane] += 1
@@ -61,7 +100,7 @@ class Admission:
     def shut(self, lane: LaneId) -> None:
         """For a record that runs elsewhere: it takes no slot here."""
         self._shut[lane] += 1
-        self._withdraw(lane)
+        self._take_back(lane)
 
     def open(self, lane: LaneId) -> None:
         self._shut[lane] -= 1
@@ -70,28 +109,39 @@ class Admission:
             if lane in self._waiting:
                 self._offer(lane)
 
-    def add_first(self, record: RecordId, lane: LaneId) -> None:
+    def add_first(self, record: RecordId, lane: LaneId, model: str) -> None:
         """Before all others of the lane, which is shut for it: opened, it may run."""
-        self._waiting.setdefault(lane, deque()).appendleft(record)
+        self._waiting.setdefault(lane, deque()).appendleft((record, model))
 
-    def drop(self, record: RecordId, lane: LaneId) -> None:
+    def drop(self, record: RecordId, lane: LaneId, model: str) -> None:
         """A waiting record will not run."""
         waiting = self._waiting[lane]
-        waiting.remove(record)
+        was_first = waiting[0] == (record, model)
+        if was_first:
+            self._take_back(lane)
+        waiting.remove((record, model))
         if not waiting:
             del self._waiting[lane]
-            self._withdraw(lane)
+        elif was_first and lane not in self._shut:
+            # The next one may want another model.
+            self._offer(lane)
+
+    def _turn(self, lane: LaneId) -> Turn:
+        return lane[0], self._waiting[lane][0][1]
 
     def _offer(self, lane: LaneId) -> None:
-        self._ready.setdefault(lane[0], OrderedDict())[lane] = None
+        self._ready.setdefault(self._turn(lane), OrderedDict())[lane] = None
 
-    def _withdraw(self, lane: LaneId) -> None:
-        if (lanes := self._ready.get(lane[0])) is not None:
+    def _take_back(self, lane: LaneId) -> None:
+        if lane not in self._waiting:
+            return
+        turn = self._turn(lane)
+        if (lanes := self._ready.get(turn)) is not None:
             lanes.pop(lane, None)
             if not lanes:
-                del self._ready[lane[0]]
+                del self._ready[turn]
 
     def _next(self, lanes: Iterable[LaneId], ceiling: int | None) -> LaneId | None:
         if ceiling is None:
             return next(iter(lanes), None)
-        return next((lane for lane in lanes if self._waiting[lane][0].offset < ceiling), None)
+        return next((lane for lane in lanes if self._waiting[lane][0][0].offset < ceiling), None)

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from penstock.core import facts
 from penstock.core.board import Board
-from penstock.core.departures import Departures
-from penstock.core.facts import RecordId, Recovered
+from penstock.core.facts import Recovered
 from penstock.core.handover import Run
 from penstock.core.partition import Partition
 from penstock.core.question import Phase
@@ -16,9 +15,8 @@ from penstock.core.work import Work
 class Arrival:
     """Of partitions, then of their records."""
 
-    def __init__(self, board: Board, departures: Departures, work: Work, release: Release) -> None:
+    def __init__(self, board: Board, work: Work, release: Release) -> None:
         self._board = board
-        self._departures = departures
         self._work = work
         self._release = release
 
@@ -51,16 +49,18 @@ class Arrival:
             # Lost, or done after the completions were read.
             partition.hold(Run(offset, writer, now))
 
-    def own(self, records: Iterable[RecordId]) -> bool:
-        """What was handed over and has come back need not hurry any more. Whether there is any:
-        whoever follows need not wait for it when we are gone.
+    def opened(self, numbers: Iterable[int]) -> bool:
+        """Whether anything of them was handed over before: it need not hurry any more, and whoever
+        follows need not wait for it when we are gone.
         """
-        any_of_it = False
-        for record in records:
-            self._board.questions[record].until = None
-            self._work.until.disarm(record)
-            any_of_it = True
-        return any_of_it
+        came_back = False
+        for number in numbers:
+            self._board.intake.arrived(number)
+            for record in self._board.partitions[number].begun.values():
+                self._board.questions[record].until = None
+                self._work.until.disarm(record)
+                came_back = True
+        return came_back
 
     def fetched(self, event: facts.Fetched, now: float) -> bool:
         """Whether the record was done before."""
@@ -68,7 +68,7 @@ class Arrival:
         partition = self._board.partitions.get(record.partition)
         if partition is None or partition.epoch != record.epoch:
             return False
-        if record.partition in self._departures:
+        if record.partition in self._board.departures:
             return False
         first = partition.first(event)
         if partition.ledger.skip(record.offset, event.timestamp):

@@ -1,9 +1,16 @@
 """What do all parts of the engine look at? What is ours, what is asked, and what is to be done."""
 
+import math
 from collections.abc import Iterable
 
+from penstock.core.admission import Admission
+from penstock.core.deadline import Deadlines
+from penstock.core.departures import Departures
 from penstock.core.facts import Command, RecordId
 from penstock.core.handover import Run
+from penstock.core.intake import Intake
+from penstock.core.lease import Lease
+from penstock.core.models import Models
 from penstock.core.partition import Partition
 from penstock.core.policy import Policy
 from penstock.core.question import Question
@@ -17,6 +24,14 @@ class Board:
         self.writer = writer
         self.questions: dict[RecordId, Question] = {}
         self.partitions: dict[int, Partition] = {}
+        self.departures = Departures(policy)
+        self.admission = Admission(policy.slots)
+        self.intake = Intake(policy.high, policy.low)
+        self.lease = Lease(policy.lease)
+        self.models = Models(policy.models)
+        self.deadlines = Deadlines()
+        """When questions that wait or run are out of time; of what is cancelled, when it has to
+        have ended."""
         self._commands: list[Command] = []
 
     def say(self, command: Command) -> None:
@@ -40,12 +55,38 @@ class Board:
         ours = partition.epoch == record.epoch or partition.begun.get(record.offset) == record
         return partition if ours else None
 
-    def fetched_now(self, record: RecordId) -> bool:
-        """Whether it is of the present assignment of its partition."""
-        partition = self.partitions.get(record.partition)
-        return partition is not None and partition.epoch == record.epoch
+    def speaks_until(self, record: RecordId) -> float | None:
+        """Whatever is said of the record has to be in its topic then, in monotonic seconds; None:
+        it is another's to say.
+        """
+        question = self.questions.get(record)
+        if question is None or question.lost:
+            return None
+        if record in self.departures.handing_over:
+            return -math.inf
+        return self.lease.until if question.until is None else question.until
+
+    def is_another_s(self, record: RecordId, question: Question, now: float) -> bool:
+        """Whether somebody else is to answer it."""
+        partition = self.partition_of(record)
+        return question.lost or self.departures.has_had_its_time(record, partition, now)
 
     def runs(self, records: Iterable[RecordId]) -> list[Run]:
         """What of these goes on whoever has the partition."""
         untils = ((record.offset, self.questions[record].until) for record in records)
         return [Run(offset, self.writer, until) for offset, until in untils if until is not None]
+
+    # --- records in memory without a slot -----------------------------------------------------
+
+    def grew(self, record: RecordId) -> None:
+        if self._fetched_now(record):
+            self.intake.grew(record.partition)
+
+    def shrank(self, record: RecordId) -> None:
+        if self._fetched_now(record):
+            self.intake.shrank(record.partition)
+
+    def _fetched_now(self, record: RecordId) -> bool:
+        """Whether it is of the present assignment of its partition."""
+        partition = self.partitions.get(record.partition)
+        return partition is not None and partition.epoch == record.epoch

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from penstock.core import facts
 from penstock.core.board import Board
 from penstock.core.cadence import Cadence
-from penstock.core.departures import Departures
 from penstock.core.facts import Head, RecordId
 from penstock.core.partition import Partition
 
@@ -13,11 +12,10 @@ from penstock.core.partition import Partition
 class Commits:
     """One in flight at most. The first of a partition opens it."""
 
-    def __init__(self, board: Board, departures: Departures) -> None:
+    def __init__(self, board: Board) -> None:
         self.cadence = Cadence(board.policy.cadence)
         self._committing: list[tuple[int, Partition, Head]] = []
         self._board = board
-        self._departures = departures
 
     def next_at(self) -> float | None:
         return self.cadence.next_at() if self._board.partitions else None
@@ -31,7 +29,7 @@ class Commits:
         self._committing = [
             (number, partition, head)
             for number, partition in board.partitions.items()
-            if number not in self._departures
+            if number not in self._board.departures
             and ((head := self._head(partition, now)) != partition.committed or repeats)
         ]
         self.cadence.sent(now, in_flight=bool(self._committing))
@@ -40,20 +38,16 @@ class Commits:
             board.say(facts.Commit(heads))
         self._name_held_back(now)
 
-    def acknowledged(self) -> list[RecordId]:
-        """What was begun in partitions that are open now."""
+    def acknowledged(self) -> list[int]:
+        """The partitions that are open from now on."""
         self.cadence.acknowledged()
-        opened: set[int] = set()
-        begun: list[RecordId] = []
+        opened: list[int] = []
         for number, partition, head in self._committing:
             partition.committed = head
             if not partition.open and self._board.partitions.get(number) is partition:
                 partition.open = True
-                opened.add(number)
-                begun += partition.begun.values()
-        if opened := opened - self._departures.leaving.keys():
-            self._board.say(facts.Resume(frozenset(opened)))
-        return begun
+                opened.append(number)
+        return opened
 
     def failed(self, now: float) -> None:
         self.cadence.failed(now)

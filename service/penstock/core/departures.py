@@ -47,7 +47,7 @@ class Departures:
         for number, departure in self.leaving.items():
             self.leaving[number] = departure._replace(until=min(departure.until, until))
 
-    def is_another_s(self, record: RecordId, partition: Partition | None, now: float) -> bool:
+    def has_had_its_time(self, record: RecordId, partition: Partition | None, now: float) -> bool:
         """Whether it has had its time; `partition`: of which it is outstanding, if any."""
         departure = self.leaving.get(record.partition)
         if departure is None or partition is None or departure.hand_over:

@@ -7,11 +7,13 @@ from penstock.core import facts
 from penstock.core.arrival import Arrival
 from penstock.core.board import Board
 from penstock.core.commits import Commits
-from penstock.core.departures import Departures
 from penstock.core.facts import Command, RecordId
+from penstock.core.failing import Failing
 from penstock.core.following import Following
 from penstock.core.policy import Policy
+from penstock.core.publishing import Publishing
 from penstock.core.release import Release
+from penstock.core.starting import Starting
 from penstock.core.work import Work
 
 
@@ -21,34 +23,43 @@ class Step(NamedTuple):
 
 
 class Engine:
-    """`writer`: the random name of this process."""
+    """`writer`: the random name of this process. `chance` gives numbers from 0 to 1."""
 
-    def __init__(self, policy: Policy, writer: str = "") -> None:
+    def __init__(
+        self, policy: Policy, writer: str = "", chance: Callable[[], float] = lambda: 1.0
+    ) -> None:
         self.policy, self.writer = policy, writer
         self.board = board = Board(policy, writer)
-        self.questions = board.questions
-        self.partitions = board.partitions
-        self.departures = departures = Departures(policy)
-        self.work = work = Work(board, departures)
-        self.admission, self.intake, self.lease = work.admission, work.intake, work.lease
-        self.commits = Commits(board, departures)
-        self.following = Following(board, departures, work)
-        self.release = Release(board, departures, work)
-        self.arrival = Arrival(board, departures, work, self.release)
+        self.questions, self.partitions = board.questions, board.partitions
+        self.admission, self.intake = board.admission, board.intake
+        self.lease, self.models = board.lease, board.models
+        self.publishing = publishing = Publishing(board)
+        self.failing = failing = Failing(board, publishing, chance)
+        self.work = work = Work(board, publishing, failing)
+        self.starting = Starting(board)
+        self.commits = Commits(board)
+        self.following = Following(board, work)
+        self.release = release = Release(board, work, publishing)
+        self.arrival = Arrival(board, work, release)
         self._routes: dict[type, Callable[[Any, float], None]] = {
             facts.Assigned: self._assigned,
             facts.Fetched: self._fetched,
-            facts.Finished: lambda event, now: work.finished(event.record, now),
-            facts.Failed: self._failed,
+            facts.Answers: lambda event, now: work.answers(event.record, now),
+            facts.Finished: lambda event, now: work.finished(event.record, event.used, now),
+            facts.Failed: lambda event, now: work.failed(
+                event.record, event.failure, event.used, now
+            ),
             facts.Cancelled: lambda event, now: work.cancelled(event.record, now),
             facts.Published: self._published,
-            facts.PublishFailed: lambda event, now: work.publish_failed(event.record, now),
+            facts.PublishFailed: lambda event, now: publishing.refused(event.record, now),
             facts.Committed: self._committed,
             facts.CommitFailed: lambda _, now: self.commits.failed(now),
             facts.Followed: self._followed,
+            facts.CancelRequested: work.cancel_requested,
+            facts.GateOpened: lambda _, now: failing.open_the_gate(now),
             facts.Heard: self._heard,
-            facts.Revoking: self.release.revoke,
-            facts.Released: self.release.ended,
+            facts.Revoking: release.revoke,
+            facts.Released: release.ended,
             facts.Draining: self._draining,
         }
 
@@ -57,14 +68,23 @@ class Engine:
 
     def poll(self, now: float) -> Step:
         """What is to be done now, and when to ask again if nothing happens before."""
-        work = self.work
-        work.expire(now)
+        board, failing = self.board, self.failing
+        self.work.expire(now)
+        if failing.stops_for is not None:
+            until = now + self.policy.drain
+            self.release.drain(until, now, alone=False, stopped_by=failing.stops_for)
         self.commits.commit(now)
-        work.start(now)
-        work.pause_and_resume()
+        if not failing.gate.shut:
+            self.starting.start(now)
+        self._pause_and_resume(now)
         self.following.follow()
         self.release.depart(now)
-        times = (work.next_at(), self.commits.next_at(), self.departures.next_at(now))
+        times = (
+            self.work.next_at(),
+            self.starting.next_at(now),
+            self.commits.next_at(),
+            board.departures.next_at(now),
+        )
         wake_at = min((at for at in times if at is not None), default=None)
         return Step(self.board.said(), wake_at)
 
@@ -73,8 +93,20 @@ class Engine:
         return record in self.questions
 
     def speaks_until(self, record: RecordId) -> float | None:
-        """See `Work.speaks_until`."""
-        return self.work.speaks_until(record)
+        """See `Board.speaks_until`."""
+        return self.board.speaks_until(record)
+
+    def _pause_and_resume(self, now: float) -> None:
+        board = self.board
+        for name, cause in board.models.changes():
+            board.say(facts.ModelShut(name, cause) if cause else facts.ModelOpened(name))
+        closed = self.failing.gate.shut or board.models.none_to_be_called(now)
+        leaving = board.departures.leaving.keys()
+        pause, resume = (some - leaving for some in board.intake.changes(closed=closed))
+        if pause:
+            board.say(facts.Pause(pause))
+        if resume:
+            board.say(facts.Resume(resume))
 
     def _assigned(self, event: facts.Assigned, now: float) -> None:
         self.arrival.assigned(event, now)
@@ -84,17 +116,12 @@ class Engine:
         if self.arrival.fetched(event, now):
             self.commits.cadence.resolved(now)
 
-    def _failed(self, event: facts.Failed, now: float) -> None:
-        if self.work.failed(event.record, event.failure, now):
-            until = now + self.policy.drain
-            self.release.drain(until, now, alone=False, stopped_by=event.failure)
-
     def _published(self, event: facts.Published, now: float) -> None:
         if self.work.published(event.record, event.position, now):
             self.commits.cadence.resolved(now)
 
     def _committed(self, _: facts.Committed, __: float) -> None:
-        if self.arrival.own(self.commits.acknowledged()):
+        if self.arrival.opened(self.commits.acknowledged()):
             self.commits.cadence.hurry()
 
     def _followed(self, event: facts.Followed, now: float) -> None:

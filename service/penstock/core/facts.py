@@ -71,6 +71,16 @@ class Recovered:
     ours: bool = False
 
 
+class Used(NamedTuple):
+    """What one attempt took of the model."""
+
+    requests: int = 1
+    tokens: int = 0
+
+
+ONE_CALL = Used()
+
+
 class Answered(NamedTuple):
     """The record that a completion ends. `timestamp` in Unix milliseconds."""
 
@@ -104,8 +114,10 @@ class Fetched:
         expires_at: when it runs out of time, waiting or running; None if the record names nothing.
         failure: why it can never be answered; it then takes no slot.
         timestamp: of the record, in Unix milliseconds.
-        question_id: None where nobody else can have the same, or where it does not matter.
+        question_id: what it is cancelled by.
+        own_id: nobody else can have this id, or it does not matter.
         asked_at: the timestamp, in Unix milliseconds too, but never in the future.
+        model: that its program asks.
     """
 
     record: RecordId
@@ -114,8 +126,17 @@ class Fetched:
     expires_at: float | None = None
     failure: Failure | None = None
     timestamp: int = 0
-    question_id: str | None = None
+    question_id: str = ""
+    own_id: bool = True
     asked_at: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The model has begun to answer: this attempt has its first token."""
+
+    record: RecordId
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +144,7 @@ class Finished:
     """The program answered."""
 
     record: RecordId
+    used: Used = ONE_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +153,7 @@ class Failed:
 
     record: RecordId
     failure: Failure
+    used: Used = ONE_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +213,19 @@ class Followed:
 
 
 @dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Nobody wants the answer to this question any more; until then it may still turn up."""
+
+    question_id: str
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpened:
+    """An operator has seen to what made too many questions fail, and wants to go on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """The group has answered what was sent then, without an error; see `Lease.renewed`."""
 
@@ -231,6 +267,7 @@ class Draining:
 Event = (
     Assigned
     | Fetched
+    | Answers
     | Finished
     | Failed
     | Cancelled
@@ -239,6 +276,8 @@ Event = (
     | Committed
     | CommitFailed
     | Followed
+    | CancelRequested
+    | GateOpened
     | Heard
     | Revoking
     | Released
@@ -283,6 +322,49 @@ class Cancel:
     """Stop the running program; `Cancelled` (or its own end) comes back."""
 
     record: RecordId
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """The attempt has failed, and another one starts then at the earliest. For the log."""
+
+    record: RecordId
+    failure: Failure
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShut:
+    """A model is not called any more, until one call finds that it is back. For the log."""
+
+    model: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOpened:
+    """It is back. For the log."""
+
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateShut:
+    """Too many questions fail for good, this way the last: nothing starts before an operator has
+    seen to it. For the log.
+    """
+
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class KeptBack:
+    """The question has failed for good, and is asked again when an operator has seen to it. For
+    the log.
+    """
+
+    record: RecordId
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +467,11 @@ Command = (
     | TakeOver
     | Cancel
     | Drop
+    | RetryAt
+    | ModelShut
+    | ModelOpened
+    | GateShut
+    | KeptBack
     | Conclusion
     | Pause
     | Resume

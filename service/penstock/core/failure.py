@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """A person has to mend the configuration or pay a bill."""
     DEADLINE = "DEADLINE"
     """Nothing failed but the time."""
+    CANCELLED = "CANCELLED"
+    """Nothing failed: nobody wants the answer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,8 @@ class Failure:
         kind: who has to act.
         code: a stable word for machines, such as `rate_limited`.
         message: one sentence for people; never the text of a question or an answer.
-        stage: where it happened: `decode`, `waiting` or `running`.
+        stage: where it happened: `decode`, `waiting`, `running`, or, between two attempts,
+            `retrying`.
         retry_after: seconds the other side asked us to wait.
     """
 
@@ -49,7 +52,10 @@ CONSEQUENCES = {
     Kind.UPSTREAM: Consequence(retried=True, counts_against_breaker=True, stops_service=False),
     Kind.OPERATOR: Consequence(retried=False, counts_against_breaker=False, stops_service=True),
     Kind.DEADLINE: Consequence(retried=False, counts_against_breaker=False, stops_service=False),
+    Kind.CANCELLED: Consequence(retried=False, counts_against_breaker=False, stops_service=False),
 }
+
+CANCELLED = Failure(Kind.CANCELLED, "cancelled", "somebody asked for it to be cancelled")
 
 
 def expired(stage: str) -> Failure:

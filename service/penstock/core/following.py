@@ -2,7 +2,6 @@
 
 from penstock.core import facts
 from penstock.core.board import Board
-from penstock.core.departures import Departures
 from penstock.core.facts import Answered, RecordId
 from penstock.core.partition import Partition
 from penstock.core.question import Phase
@@ -12,9 +11,8 @@ from penstock.core.work import Work
 class Following:
     """The end of the completions of partitions of which others still run something."""
 
-    def __init__(self, board: Board, departures: Departures, work: Work) -> None:
+    def __init__(self, board: Board, work: Work) -> None:
         self._board = board
-        self._departures = departures
         self._work = work
         self._followed: dict[int, int] = {}
 
@@ -23,7 +21,7 @@ class Following:
         held = {
             number: partition
             for number, partition in self._board.partitions.items()
-            if partition.held and number not in self._departures
+            if partition.held and number not in self._board.departures
         }
         epochs = {number: partition.epoch for number, partition in held.items()}
         if epochs != self._followed:
@@ -36,7 +34,7 @@ class Following:
         number, partition = event.partition, self._board.partitions.get(event.partition)
         if partition is None or partition.epoch != event.epoch:
             return False
-        if number in self._departures:
+        if number in self._board.departures:
             # Of what it holds we know no more; who comes next finds it behind the bookmark.
             return False
         done = [self._done(number, partition, answered, now) for answered in event.answered]
@@ -60,5 +58,5 @@ class Following:
             # Of a record by the same number that is gone, or our own.
             return False
         partition.held.done(answered.offset)
-        self._work.was_completed(record, question)
+        self._work.was_completed(record, question, now)
         return self._work.published(record, None, now)

@@ -7,6 +7,7 @@ class Intake:
     """Counts the records a partition has in memory without a slot: waiting, or being published.
 
     Two marks, because pausing costs: the client throws the partition's prefetched records away.
+    A partition arrives paused, and all are paused where no question is of any use.
     """
 
     def __init__(self, high: int, low: int) -> None:
@@ -15,8 +16,15 @@ class Intake:
         self.high = high
         self.low = low
         self.paused: set[int] = set()
+        self._closed = False
+        self._open: set[int] = set()
         self._held: Counter[int] = Counter()
         self._touched: set[int] = set()
+
+    def arrived(self, partition: int) -> None:
+        self.paused.add(partition)
+        self._open.add(partition)
+        self._touched.add(partition)
 
     def grew(self, partition: int) -> None:
         self._held[partition] += 1
@@ -27,18 +35,21 @@ class Intake:
         self._touched.add(partition)
 
     def forget(self, partition: int) -> None:
-        """The partition is gone; if it comes back, it comes back running and empty."""
+        """The partition is gone; if it comes back, it comes back paused and empty."""
         del self._held[partition]
-        self.paused.discard(partition)
-        self._touched.discard(partition)
+        for some in (self.paused, self._open, self._touched):
+            some.discard(partition)
 
-    def changes(self) -> tuple[frozenset[int], frozenset[int]]:
-        """The partitions to pause and to resume now."""
+    def changes(self, *, closed: bool) -> tuple[frozenset[int], frozenset[int]]:
+        """The partitions to pause and to resume now. `closed`: no question is of any use."""
+        if closed is not self._closed:
+            self._closed = closed
+            self._touched |= self._open
         if not self._touched:
             return frozenset(), frozenset()
-        held = self._held
-        pause = frozenset(p for p in self._touched if held[p] >= self.high and p not in self.paused)
-        resume = frozenset(p for p in self._touched if held[p] <= self.low and p in self.paused)
+        held, touched, paused = self._held, self._touched & self._open, self.paused
+        pause = frozenset(p for p in touched - paused if closed or held[p] >= self.high)
+        resume = frozenset(p for p in touched & paused if not closed and held[p] <= self.low)
         self._touched.clear()
-        self.paused = (self.paused | pause) - resume
+        self.paused = (paused | pause) - resume
         return pause, resume

@@ -92,7 +92,7 @@ class Partition:
 
     def first(self, event: Fetched) -> Asked | None:
         """The record whose id this one has again."""
-        if event.question_id is None:
+        if event.own_id:
             return None
         asked = Asked(event.record.offset, event.timestamp, event.asked_at)
         return self.duplicates.first(event.question_id, asked)

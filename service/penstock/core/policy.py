@@ -1,10 +1,14 @@
 """What does an operator decide about the engine?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from penstock.core.cadence import CadencePolicy
+from penstock.core.gate import GatePolicy
 from penstock.core.lease import LeasePolicy
+from penstock.core.models import ModelPolicy
 from penstock.core.partition import Limits
+from penstock.core.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,7 @@ class Policy:
     cadence: CadencePolicy = field(default_factory=CadencePolicy)
     limits: Limits = field(default_factory=Limits)
     lease: LeasePolicy = field(default_factory=LeasePolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    gate: GatePolicy = field(default_factory=GatePolicy)
+    models: Mapping[str, ModelPolicy] = field(default_factory=lambda: {"": ModelPolicy()})
+    """By the names that questions know them by."""

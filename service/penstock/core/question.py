@@ -1,11 +1,13 @@
 """What is known of a record that is not done?"""
 
+from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from penstock.core.duplicates import Asked
 from penstock.core.facts import Conclusion, Fetched
+from penstock.core.failure import Kind
 
 
 class Phase(Enum):
@@ -15,6 +17,8 @@ class Phase(Enum):
     RUNNING = auto()
     CANCELLING = auto()
     """Told to stop, not yet ended: it still has its slot."""
+    RETRYING = auto()
+    """Has failed, and waits to run again: it has its lane and no slot."""
     PUBLISHING = auto()
 
 
@@ -27,6 +31,10 @@ class Question:
     """Whose id this one has again."""
     expires_at: float | None
     attempt: int = 0
+    spent: Counter[Kind] = field(default_factory=Counter)
+    """Failures that count, by kind."""
+    cancelled: bool = False
+    """Somebody asked for it while it ran."""
     conclusion: Conclusion | None = None
     """What is to be published, kept for another try."""
     waits: bool = False

@@ -6,11 +6,12 @@ import math
 
 from penstock.core import facts
 from penstock.core.board import Board
-from penstock.core.departures import Departure, Departures
+from penstock.core.departures import Departure
 from penstock.core.duplicates import Duplicates
 from penstock.core.facts import Head, RecordId
 from penstock.core.failure import Failure
 from penstock.core.partition import Partition
+from penstock.core.publishing import Publishing
 from penstock.core.question import Phase, Question
 from penstock.core.work import Work
 
@@ -18,13 +19,13 @@ from penstock.core.work import Work
 class Release:
     """In a rebalance and when the service stops alike."""
 
-    def __init__(self, board: Board, departures: Departures, work: Work) -> None:
+    def __init__(self, board: Board, work: Work, publishing: Publishing) -> None:
         self.known: dict[int, Duplicates] = {}
         """Of the partitions of before: one may come back as it was."""
         self.stopping = False
         self._board = board
-        self._departures = departures
         self._work = work
+        self._publishing = publishing
         self._due = False
         self._departed = False
         self._stopped_by: Failure | None = None
@@ -41,7 +42,7 @@ class Release:
 
     def at_once(self, numbers: frozenset[int], now: float) -> None:
         """They arrive when nothing is to be begun any more."""
-        self._departures.add(numbers, now, now, hand_over=True)
+        self._board.departures.add(numbers, now, now, hand_over=True)
         self._due = True
 
     def drain(
@@ -52,19 +53,19 @@ class Release:
             return
         self.stopping = self._due = True
         self._board.say(facts.Pause(frozenset(self._board.partitions)))
-        self._departures.cap(until)
+        self._board.departures.cap(until)
         for record, question in self._board.questions.items():
             if question.until is not None and question.until > until:
                 question.until = until
                 self._work.until.arm(record, until)
-        stay = self._board.partitions.keys() - self._departures.leaving.keys()
+        stay = self._board.partitions.keys() - self._board.departures.leaving.keys()
         self._leave(stay, until, now, hand_over=not alone)
 
     def _leave(
         self, numbers: "set[int] | frozenset[int]", until: float, now: float, *, hand_over: bool
     ) -> None:
         """Nothing of the partitions starts any more."""
-        self._departures.add(numbers, until, now, hand_over=hand_over)
+        self._board.departures.add(numbers, until, now, hand_over=hand_over)
         for record, question in list(self._board.questions.items()):
             if record.partition in numbers:
                 self._work.let_go(record, question)
@@ -73,11 +74,11 @@ class Release:
 
     def depart(self, now: float) -> None:
         """Releases what has nothing to wait for any more; at the end, leaves the group."""
-        released = self._departures.released
+        released = self._board.departures.released
         # One last commit after the other: what the group waits for may be in the one before.
         if self._due and not released and not self._busy(now):
             self._due = False
-            self._release(frozenset(self._departures.leaving), now)
+            self._release(frozenset(self._board.departures.leaving), now)
         if self.stopping and not self._board.partitions and not released:
             if not self._departed:
                 self._departed = True
@@ -87,15 +88,15 @@ class Release:
 
     def ended(self, event: facts.Released, now: float) -> None:
         """The last commit is in the group, or nobody knows."""
-        self._departures.released -= event.partitions
-        handed_over = self._departures.handing_over
+        self._board.departures.released -= event.partitions
+        handed_over = self._board.departures.handing_over
         for record in [r for r in handed_over if r.partition in event.partitions]:
             handed_over.remove(record)
             question = self._board.questions[record]
             if not event.committed:
                 self._work.lose(record, question, now)
             elif question.waits:
-                self._work.publish_again(record, now)
+                self._publishing.due.arm(record, now)
 
     def _release(self, leaving: frozenset[int], now: float) -> None:
         partitions = self._board.partitions
@@ -107,14 +108,14 @@ class Release:
                 heads[number] = head
         self.known.update((number, partitions[number].duplicates) for number in leaving)
         self._board.say(facts.Release(leaving, heads))
-        self._departures.released |= leaving
+        self._board.departures.released |= leaving
         for number in leaving:
-            del self._departures.leaving[number], partitions[number]
-            self._work.intake.forget(number)
+            del self._board.departures.leaving[number], partitions[number]
+            self._board.intake.forget(number)
 
     def _hand_over(self, number: int, partition: Partition, now: float) -> Head:
         """The last head; what it has no room for is lost, and so is all that must not go on."""
-        departure = self._departures.leaving[number]
+        departure = self._board.departures.leaving[number]
         ours = [(record, self._board.questions[record]) for record in partition.begun.values()]
         if departure.hand_over and partition.open:
             for record, question in ours:
@@ -122,7 +123,7 @@ class Release:
                 if until > now:
                     question.until = until
                     self._work.until.arm(record, until)
-                    self._departures.handing_over.add(record)
+                    self._board.departures.handing_over.add(record)
         # The oldest first.
         ours.sort(key=lambda one: one[1].expires_at or math.inf)
         head = partition.last_head(now, self._board.runs(record for record, _ in ours))
@@ -145,7 +146,7 @@ class Release:
         busy = False
         flight = self._board.policy.flight
         for record, question in list(self._board.questions.items()):
-            departure = self._departures.leaving.get(record.partition)
+            departure = self._board.departures.leaving.get(record.partition)
             if departure is None or question.lost:
                 continue
             if departure.hand_over:
@@ -160,6 +161,9 @@ class Release:
         policy = self._board.policy
         if now < departure.until:
             return True
+        if question.phase is Phase.RETRYING:
+            self._work.lose(record, question, now)
+            return False
         if question.phase is Phase.PUBLISHING:
             # It may be in its topic, and our last commit ought to know.
             if question.on_its_way and now < departure.until + policy.flight:

@@ -53,6 +53,8 @@ class Delivery:
     question: Question | None = None
     failure: Failure | None = None
     forwarded: Headers = ()
+    model: str = ""
+    """That its program asks, by its name in the settings."""
 
     @property
     def timestamp(self) -> int:
@@ -60,9 +62,9 @@ class Delivery:
         return self.raw.timestamp_ms
 
     @property
-    def asked_as(self) -> str | None:
-        """The id that its author chose; the one we give nobody else has."""
-        return None if self.question is None else self.question.id
+    def own_id(self) -> bool:
+        """Whether we gave it its id, which nobody else has; or it cannot be asked at all."""
+        return self.question is None or self.question.id is None
 
     @property
     def asked_at(self) -> int:
@@ -77,10 +79,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a program needs of a question. `budget` in seconds."""
+    """What a program needs of a question, and the model it asks. `budget` in seconds."""
 
     inputs: frozenset[str]
     budget: float
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Codec:
             question_id=question.id or fallback,
             program=program,
             budget=expectation.budget,
+            model=expectation.model,
             expires_at=None if expires_at is None else monotonic + (expires_at - wall),
         )
 

@@ -1,0 +1,88 @@
+"""May another call to this model start now, and if not, when is it worth asking again?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from penstock.core.breaker import Breaker, BreakerPolicy, Cause
+from penstock.core.facts import RecordId, Used
+from penstock.core.failure import CONSEQUENCES, Failure
+from penstock.core.limiter import Limiter, LimiterPolicy
+
+RATE_LIMITED = "rate_limited"
+"""The code of a failure by which the provider says how fast it wants to be called."""
+OVERLOADED = frozenset({RATE_LIMITED, "model_timeout"})
+"""The codes of failures that say the provider has too much to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPolicy:
+    """`hold`: seconds for which a provider is not called that asks us to wait and names none."""
+
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
+    limiter: LimiterPolicy = field(default_factory=LimiterPolicy)
+    hold: float = 1.0
+
+
+class Model:
+    """One of them: a breaker and a limiter, told of every call."""
+
+    def __init__(self, policy: ModelPolicy) -> None:
+        self.breaker = Breaker(policy.breaker)
+        self.limiter = Limiter(policy.limiter)
+        self._hold = policy.hold
+
+    def allows_at(self, now: float) -> float | None:
+        """When the next call may start; None: when something has happened."""
+        if not self.breaker.may_start(now):
+            return self.breaker.next_at()
+        return self.limiter.allows_at(now)
+
+    def started(self, record: RecordId, now: float) -> None:
+        self.breaker.started(record)
+        self.limiter.started(record, now)
+
+    def answers(self, record: RecordId, now: float) -> None:
+        """The first token is there."""
+        self.breaker.answers(record, now)
+        self.limiter.answers(record, now)
+
+    def succeeded(self, record: RecordId, used: Used, now: float) -> None:
+        self.breaker.succeeded(record, now)
+        self.limiter.ended(record, used, now, overloaded=False)
+
+    def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
+        if failure.code == RATE_LIMITED:
+            self.breaker.limited(record, now + (failure.retry_after or self._hold))
+        elif CONSEQUENCES[failure.kind].counts_against_breaker:
+            self.breaker.failed(record, now)
+        else:
+            # It may never have been called; where it has answered, its first token has told.
+            self.breaker.unclear(record)
+        self.limiter.ended(record, used, now, overloaded=failure.code in OVERLOADED)
+
+    def gone(self, record: RecordId, now: float) -> None:
+        """The call was cut off."""
+        self.breaker.unclear(record)
+        self.limiter.ended(record, Used(), now, overloaded=False)
+
+
+class Models(dict[str, Model]):
+    """All that programs use, by the names they have in the settings."""
+
+    def __init__(self, policies: Mapping[str, ModelPolicy]) -> None:
+        super().__init__({name: Model(policy) for name, policy in policies.items()})
+        self._told: dict[str, Cause | None] = dict.fromkeys(policies)
+
+    def none_to_be_called(self, now: float) -> bool:
+        """Whether it is of no use to have questions."""
+        return all(not model.breaker.may_start(now) for model in self.values())
+
+    def changes(self) -> list[tuple[str, Cause | None]]:
+        """Who is shut now and why, or open again, since this was asked."""
+        changed = [
+            (name, model.breaker.cause)
+            for name, model in self.items()
+            if model.breaker.cause is not self._told[name]
+        ]
+        self._told.update(changed)
+        return changed

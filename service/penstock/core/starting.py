@@ -1,0 +1,68 @@
+"""What starts now?"""
+
+from penstock.core import facts
+from penstock.core.board import Board
+from penstock.core.facts import RecordId
+from penstock.core.question import Phase, Question
+
+
+class Starting:
+    """What has a slot, a model that may be called, and time enough to be ours until it is said."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def start(self, now: float) -> None:
+        """As many as may."""
+        board = self._board
+        if not board.admission.has_room:
+            return
+        models = {name: None for name in board.models if self._calls(name, now)}
+        while models and (record := self._next(models, now)) is not None:
+            question = board.questions[record]
+            self._run(record, question, now)
+            if not self._calls(question.asked.model, now):
+                del models[question.asked.model]
+
+    def next_at(self, now: float) -> float | None:
+        """When a model may be called that may not be called now."""
+        board = self._board
+        wanted = board.admission.wanted() if board.admission.has_room else set()
+        times = (
+            # Where nothing waits for it: a model that was shut is worth fetching a question for.
+            model.allows_at(now) if name in wanted else model.breaker.next_at()
+            for name, model in board.models.items()
+        )
+        return min((at for at in times if at is not None and at > now), default=None)
+
+    def _calls(self, model: str, now: float) -> bool:
+        at = self._board.models[model].allows_at(now)
+        return at is not None and at <= now
+
+    def _next(self, models: dict[str, None], now: float) -> RecordId | None:
+        board, in_time = self._board, now + self._board.policy.flight
+
+        def goes_on(record: RecordId) -> bool:
+            until = board.speaks_until(record)
+            return until is not None and in_time <= until
+
+        for model in models:
+            if (record := board.admission.take_again(model, goes_on)) is not None:
+                return record
+        if in_time > board.lease.until:
+            # Others may have our partitions, and start it too.
+            return None
+        return board.admission.take(models, lambda number: board.partitions[number].ceiling)
+
+    def _run(self, record: RecordId, question: Question, now: float) -> None:
+        board = self._board
+        question.phase = Phase.RUNNING
+        question.attempt += 1
+        if question.expires_at is None:
+            question.expires_at = now + question.asked.budget
+            board.deadlines.arm(record, question.expires_at)
+        if (partition := board.partition_of(record)) is not None:
+            partition.begun[record.offset] = record
+        board.shrank(record)
+        board.models[question.asked.model].started(record, now)
+        board.say(facts.Start(record, question.attempt, question.expires_at))
