@@ -46,8 +46,12 @@ DEAD_LETTER_HEADERS = {
     "__dlq.errors.message": "Why, for people.",
     "penstock-error-kind": "RECORD, ANSWER, UPSTREAM or DEADLINE.",
     "penstock-error-code": "Why, for machines.",
-    "penstock-error-stage": "decode, waiting or running.",
+    "penstock-error-stage": "decode, waiting, running, or retrying between two attempts.",
     "penstock-error-at": "When, RFC 3339.",
+    "penstock-first-error-kind": "Where there were attempts: how the first one failed.",
+    "penstock-first-error-code": "The same, for machines.",
+    "penstock-first-error-message": "The same, for people.",
+    "penstock-attempts": "The attempts that failed: a JSON array of attempt, kind, code and at.",
 }
 
 

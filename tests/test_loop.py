@@ -75,6 +75,10 @@ class Work:
         self.troubles: list[Exception] = []
         self.done = asyncio.Event()
 
+    @property
+    def used(self) -> facts.Used:
+        return facts.Used(requests=2, tokens=3)
+
     async def run(self, attempt: int) -> Failure | None:
         assert attempt == 1
         self.started.set()

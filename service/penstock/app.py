@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,17 +20,23 @@ import dspy
 
 from penstock.clock import Clock
 from penstock.core import facts
+from penstock.core.breaker import BreakerPolicy
 from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Engine
-from penstock.core.failure import Failure
+from penstock.core.failure import Failure, Kind
+from penstock.core.gate import GatePolicy
 from penstock.core.lease import LeasePolicy
+from penstock.core.limiter import LimiterPolicy
+from penstock.core.models import ModelPolicy
 from penstock.core.partition import Limits
 from penstock.core.policy import Policy
+from penstock.core.retry import RetryPolicy
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.job import Job
 from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.control import Control
 from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
@@ -49,6 +56,9 @@ log = structlog.get_logger("penstock")
 
 WATCH = 2.0
 """Seconds between two looks at whether Kafka answers."""
+
+LEAST_CALLS = 20
+"""That a breaker looks at, however few slots there are."""
 
 STALLED = 10.0
 """Seconds without a turn of the loop, which turns every second, after which it is dead."""
@@ -182,7 +192,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     clock = Clock()
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
-    engine = Engine(_policy(settings), writer)
+    engine = Engine(_policy(settings), writer, random.random)
     recovery = Recovery(client, _scope(settings, topics), clock, writer)
     source = KafkaSource(
         client,
@@ -205,6 +215,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         writer,
         engine.speaks_until,
         recovery.last_said,
+        settings.dead_letters.headers,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
     journal = Journal(writer, clock)
@@ -225,6 +236,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
     loop = Loop(engine, source, begin, clock, observe)
+    scope = _scope(settings, topics)
+    control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
     built = Service(loop, engine, source, sink, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
@@ -236,7 +249,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         built.port = await stack.enter_async_context(
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
+        stack.push_async_callback(control.stop)
         await sink.start()
+        await control.start()
         await source.start(loop.tell, revoke, sink.settled)
         yield built
 
@@ -284,6 +299,37 @@ def _policy(settings: Settings) -> Policy:
             MARGIN,
         ),
         lease=LeasePolicy(SESSION_TIMEOUT_MS / 1000, REBALANCE_MS / 1000, MARGIN),
+        retry=RetryPolicy(
+            settings.retry.base_ms / 1000,
+            settings.retry.cap_ms / 1000,
+            {
+                Kind.UPSTREAM: settings.retry.max_attempts,
+                Kind.ANSWER: settings.retry.answer_attempts,
+            },
+        ),
+        gate=GatePolicy(
+            settings.gate.action,
+            settings.gate.ratio,
+            settings.gate.run,
+            settings.gate.window_ms / 1000,
+        ),
+        models={name: _model_policy(settings, name) for name in settings.all_models},
+    )
+
+
+def _model_policy(settings: Settings, name: str) -> ModelPolicy:
+    breaker, limiter, slots = settings.breaker, settings.limiter, settings.pool.slots
+    model = settings.all_models[name]
+    return ModelPolicy(
+        BreakerPolicy(
+            breaker.failures,
+            breaker.ratio,
+            # As many as fail at once when a model goes away; of fewer, chance makes outages.
+            max(slots, LEAST_CALLS),
+            breaker.window_ms / 1000,
+            breaker.probe_ms / 1000,
+        ),
+        LimiterPolicy(limiter.mode, min(limiter.min, slots), slots, model.rpm, model.tpm),
     )
 
 

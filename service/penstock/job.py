@@ -7,10 +7,12 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.core.duplicates import Asked
-from penstock.core.facts import Status
+from penstock.core.facts import Status, Used
 from penstock.core.failure import Failure, Kind
 from penstock.errors import KafkaError, PublishError, TooLargeError, UnknownOutcomeError
+from penstock.events import envelope
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
+from penstock.events.dead_letter import Tried
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
 from penstock.kafka.recovery import Recovery
@@ -75,6 +77,8 @@ class Job:
         self._recovery = recovery
         self._clock = clock
         self._restarts = before is not None
+        self._tried: list[Tried] = []
+        self._used_before = Used(0, 0)
         self._queued = 0.0
         self._dead_lettered = False
         self._kept = False
@@ -83,24 +87,49 @@ class Job:
         self._sent_at: float | None = None
         """Since when a completion may be in its topic that nobody has acknowledged."""
 
+    @property
+    def dead_lettered(self) -> bool:
+        """Whether it is in its topic."""
+        return self._kept
+
     async def run(self, attempt: int) -> Failure | None:
         """None when the program answered. Cancelling it closes the connection to the model."""
         if self.started_at is None:
             self.started_at = self._clock.monotonic()
             self._queued = self._waited()
         self.attempts = attempt
+        self._used_before = self._used_so_far()
         try:
-            if not self.delivery.streams:
-                return await self._run_program(None)
-            await self._find_what_was_said()
-            self.stream.attempt = self._attempts_before + attempt
-            await self._go_on_from_before()
-            return await self._run_program(self.stream)
+            failure = await self._attempt(attempt)
         except KafkaError as error:
             message = f"token events were refused: {error}"
-            return Failure(Kind.UPSTREAM, "tokens_not_published", message)
+            failure = Failure(Kind.UPSTREAM, "tokens_not_published", message, "publishing")
         finally:
             self.ended_at = self._clock.monotonic()
+        if failure is not None:
+            at = envelope.rfc3339(self._clock.wall())
+            self._tried.append(Tried(attempt, failure.kind, failure.code, failure.message, at))
+        return failure
+
+    @property
+    def used(self) -> Used:
+        """By the last attempt, of the model."""
+        now, before = self._used_so_far(), self._used_before
+        return Used(max(1, now.requests - before.requests), now.tokens - before.tokens)
+
+    def _used_so_far(self) -> Used:
+        return Used(self.report.requests, self.report.usage.total_tokens)
+
+    async def _attempt(self, attempt: int) -> Failure | None:
+        if not self.delivery.streams:
+            return await self._run_program(None)
+        await self._find_what_was_said()
+        self.stream.begin(self._attempts_before + attempt)
+        await self._go_on_from_before()
+        if self._tried and self.stream.said_something:
+            last = self._tried[-1]
+            await self.stream.restart(f"attempt {last.attempt} failed: {last.code}")
+        return await self._run_program(self.stream)
 
     async def conclude(
         self,
@@ -186,7 +215,7 @@ class Job:
 
     async def _dead_letter(self, failure: Failure) -> None:
         try:
-            await self._sink.dead_letter(self.delivery, failure, self.attempts)
+            await self._sink.dead_letter(self.delivery, failure, self.attempts, self._tried)
             self._kept = True
         except TooLargeError:
             # Compressed it fitted the questions topic. Trying again is useless; it stays there.

@@ -10,7 +10,7 @@ from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine
-from penstock.core.facts import Head, RecordId, Status
+from penstock.core.facts import Head, RecordId, Status, Used
 from penstock.core.failure import Failure, Kind
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.inbox import Inbox
@@ -77,6 +77,11 @@ class Source(Protocol[D_co]):
 
 class Job(Protocol):
     """One question, with its payload."""
+
+    @property
+    def used(self) -> Used:
+        """By the last attempt, of the model."""
+        ...
 
     async def run(self, attempt: int) -> Failure | None: ...
     def take_over(self, since: float) -> None: ...
@@ -243,19 +248,19 @@ class Loop(Generic[D, J]):
     # --- carrying out -------------------------------------------------------------------------
 
     def _start(self, command: facts.Start) -> None:
-        record = command.record
-        run = asyncio.get_running_loop().create_task(_run(self.jobs[record], command.attempt))
+        record, job = command.record, self.jobs[command.record]
+        run = asyncio.get_running_loop().create_task(_run(job, command.attempt))
         self._runs[record] = run
-        run.add_done_callback(lambda run: self._ran(record, run))
+        run.add_done_callback(lambda run: self._ran(record, job, run))
 
-    def _ran(self, record: RecordId, run: "asyncio.Task[Failure | None]") -> None:
+    def _ran(self, record: RecordId, job: J, run: "asyncio.Task[Failure | None]") -> None:
         del self._runs[record]
         if run.cancelled():
             self.tell(facts.Cancelled(record))
         elif (failure := run.result()) is not None:
-            self.tell(facts.Failed(record, failure))
+            self.tell(facts.Failed(record, failure, job.used))
         else:
-            self.tell(facts.Finished(record))
+            self.tell(facts.Finished(record, job.used))
 
     def _cancel(self, command: facts.Cancel) -> None:
         if (run := self._runs.get(command.record)) is not None:

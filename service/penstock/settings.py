@@ -70,6 +70,9 @@ class TopicSettings(_Part):
     tokens: str = "penstock.tokens"
     completions: str = "penstock.completions"
     dead_letters: str = "penstock.dead-letters"
+    control: str = Field(
+        "penstock.control", description="What is asked of all replicas; one partition, compacted."
+    )
     create: bool = Field(True, description="Create the topics that are missing.")
     partitions: Positive = Field(
         6, description="Of a questions topic we create; the others take its number."
@@ -99,6 +102,71 @@ class DeadlineSettings(_Part):
     )
     max_ms: Positive = Field(600_000, description="Caps what a question asks for.")
     dead_letter: bool = Field(True, description="Whether an expired question is dead-lettered.")
+    partial: bool = Field(
+        False,
+        description="Whether the completion of an expired question holds what was streamed, in "
+        "`outputs`, with `partial: true`.",
+    )
+
+
+class RetrySettings(_Part):
+    max_attempts: Positive = Field(
+        5,
+        description="Of a question whose model is in trouble. What fails while the model is not "
+        "called at all does not count.",
+    )
+    answer_attempts: Positive = Field(
+        3, description="... and of one whose answer cannot be used, or whose program raises."
+    )
+    base_ms: Positive = Field(
+        500, description="The n-th wait is drawn from 0 to this times 2^(n-1) ..."
+    )
+    cap_ms: Positive = Field(
+        30_000, description="... and to this at most; but never before `Retry-After`."
+    )
+
+
+class BreakerSettings(_Part):
+    failures: Positive = Field(
+        5, description="A model that fails so often, of its last calls, is not called any more ..."
+    )
+    ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="... if these are at least this part of them."
+    )
+    window_ms: Positive = Field(30_000, description="Calls that ended longer ago do not count.")
+    probe_ms: Positive = Field(
+        5_000, description="How often one call finds out whether the model is back."
+    )
+
+
+class LimiterSettings(_Part):
+    mode: Literal["off", "observe", "enforce"] = Field(
+        "observe",
+        description="How many calls at once a model serves without a queue is found out, and may "
+        "be enforced.",
+    )
+    min: Positive = Field(4, description="It is never less, and never more than POOL__SLOTS.")
+
+
+class GateSettings(_Part):
+    action: Literal["pause", "exit"] = Field(
+        "pause",
+        description="When too many questions fail for good: wait for `penstock resume`, or exit "
+        "with code 4. Those that are too many are kept, and not committed.",
+    )
+    run: Positive = Field(20, description="Dead letters one after the other are too many ...")
+    ratio: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="... and so is this part, of at least so many questions within the window. "
+        "Kind `RECORD` does not count, nor what expired before its turn.",
+    )
+    window_ms: Positive = 60_000
+
+
+class DeadLetterSettings(_Part):
+    headers: Literal["kafka", "spring", "connect"] = Field(
+        "kafka", description="By whose names they say what happened (KIP-1191, Spring, KIP-298)."
+    )
 
 
 class CommitSettings(_Part):
@@ -162,6 +230,8 @@ class ModelSettings(_Part):
         "chat",
         description="How fields travel in the prompt. `plain`: one text output, for small models.",
     )
+    rpm: Positive | None = Field(None, description="Requests a minute that are granted.")
+    tpm: Positive | None = Field(None, description="Tokens a minute that are granted.")
     options: dict[str, Any] = Field(
         default_factory=dict, description="More for the model: `temperature`, `max_tokens` ..."
     )
@@ -205,6 +275,11 @@ class Settings(BaseSettings):
     pool: PoolSettings = PoolSettings()
     intake: IntakeSettings = IntakeSettings()
     deadline: DeadlineSettings = DeadlineSettings()
+    retry: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    limiter: LimiterSettings = LimiterSettings()
+    gate: GateSettings = GateSettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     commit: CommitSettings = CommitSettings()
     duplicates: DuplicateSettings = DuplicateSettings()
     handover: HandoverSettings = HandoverSettings()
@@ -304,9 +379,15 @@ def _check(settings: Settings) -> None:
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigurationError(f"the environment variable {unknown[0]} is no setting{hint}")
     topics = settings.topics
-    four = (topics.questions, topics.tokens, topics.completions, topics.dead_letters)
-    if len(set(four)) < len(four):
-        raise ConfigurationError(f"setting TOPICS: four different topics, not {', '.join(four)}")
+    five = (
+        topics.questions,
+        topics.tokens,
+        topics.completions,
+        topics.dead_letters,
+        topics.control,
+    )
+    if len(set(five)) < len(five):
+        raise ConfigurationError(f"setting TOPICS: five different topics, not {', '.join(five)}")
     if settings.deadline.default_ms > settings.deadline.max_ms:
         raise ConfigurationError("setting DEADLINE__DEFAULT_MS must not exceed DEADLINE__MAX_MS")
     if settings.model is not None and "default" in settings.models:

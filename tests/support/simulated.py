@@ -5,7 +5,7 @@ The contract suite runs over these and over the real ones, so that what is learn
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.clock import Clock
@@ -17,7 +17,7 @@ from penstock.core.offset_map import decode
 from penstock.errors import LostPartitionsError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
-from penstock.events.dead_letter import dead_letter_headers
+from penstock.events.dead_letter import Cause, Tried, dead_letter_headers
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Codec, Delivery, Raw
 from penstock.kafka.sink import Target, TokenSender, _key
@@ -214,13 +214,15 @@ class SimulatedSink:
         headers = self._headers(envelope.COMPLETION, "completion", delivery)
         return self._put(self.completions, delivery, _key(delivery), value, headers).offset
 
-    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
+    async def dead_letter(
+        self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
+    ) -> None:
         raw = delivery.raw
-        headers = dead_letter_headers(
-            raw.headers,
+        cause = Cause(
             topic=raw.topic,
             partition=raw.partition,
             offset=raw.offset,
+            timestamp=raw.timestamp_ms,
             group=self.group_id,
             attempts=attempts,
             kind=failure.kind,
@@ -228,7 +230,9 @@ class SimulatedSink:
             stage=failure.stage,
             message=failure.message,
             at=envelope.rfc3339(self.clock.wall()),
+            tried=tried,
         )
+        headers = dead_letter_headers(raw.headers, cause)
         self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers))
 
     def _headers(self, type_: str, name: str, delivery: Delivery) -> Headers:

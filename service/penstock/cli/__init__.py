@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, demo, model, run, serve
+from penstock.cli import ask, broker, cancel, demo, model, resume, run, serve
 from penstock.errors import ConfigurationError, KafkaError
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("demo")(demo.demo)
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
+app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
+app.command("resume")(resume.resume)
 app.command("broker")(broker.broker)
 app.command("model")(model.model)
 

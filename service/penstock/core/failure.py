@@ -28,8 +28,8 @@ class Failure:
         kind: who has to act.
         code: a stable word for machines, such as `rate_limited`.
         message: one sentence for people; never the text of a question or an answer.
-        stage: where it happened: `decode`, `waiting`, `running`, or, between two attempts,
-            `retrying`.
+        stage: where it happened: `decode`, `waiting`, `running`, `publishing`, or, between two
+            attempts, `retrying`.
         retry_after: seconds the other side asked us to wait.
     """
 

@@ -53,7 +53,7 @@ class Model:
     def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
         if failure.code == RATE_LIMITED:
             self.breaker.limited(record, now + (failure.retry_after or self._hold))
-        elif CONSEQUENCES[failure.kind].counts_against_breaker:
+        elif CONSEQUENCES[failure.kind].counts_against_breaker and failure.stage == "running":
             self.breaker.failed(record, now)
         else:
             # It may never have been called; where it has answered, its first token has told.

@@ -12,7 +12,10 @@ class _Part(BaseModel):
 
 
 class Error(_Part):
-    kind: str = Field(description="RECORD, ANSWER, UPSTREAM, OPERATOR or DEADLINE: who has to act.")
+    kind: str = Field(
+        description="RECORD, ANSWER, UPSTREAM, OPERATOR or DEADLINE: who has to act. CANCELLED: "
+        "nobody."
+    )
     code: str = Field(description="A stable word for machines.")
     message: str
 
@@ -65,6 +68,9 @@ class Completion(_Part):
         None, description="The output field `answer`, else the last text output."
     )
     outputs: dict[str, Any] | None = None
+    partial: bool = Field(
+        default=False, description="True where `outputs` are what was streamed until it expired."
+    )
     error: Error | None = None
     program: Program | None = None
     model: str | None = None

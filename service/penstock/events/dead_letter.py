@@ -3,35 +3,143 @@
 The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1191).
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
 from penstock.events.envelope import Headers
+
+Style = Literal["kafka", "spring", "connect"]
+
+TRIED = 32
+"""Attempts that are told one by one: the first, and the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One attempt that failed. `at` in RFC 3339."""
+
+    attempt: int
+    kind: str
+    code: str
+    message: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a record is a dead letter, and where it was.
+
+    Args:
+        attempts: how often the program was started.
+        tried: those that failed, in their order.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    group: str
+    attempts: int
+    kind: str
+    code: str
+    stage: str
+    message: str
+    at: str
+    tried: Sequence[Tried] = ()
 
 
 def dead_letter_headers(
-    original: Headers,
-    *,
-    topic: str,
-    partition: int,
-    offset: int,
-    group: str,
-    attempts: int,
-    kind: str,
-    code: str,
-    stage: str,
-    message: str,
-    at: str,
+    original: Headers, cause: Cause, style: Style = "kafka"
 ) -> list[tuple[str, bytes]]:
     """The original headers in their order, then ours; a second failure replaces the first."""
-    said = {
-        "__dlq.errors.topic": topic,
-        "__dlq.errors.partition": str(partition),
-        "__dlq.errors.offset": str(offset),
-        "__dlq.errors.group": group,
-        "__dlq.errors.delivery.count": str(attempts),
-        "__dlq.errors.message": message,
-        "penstock-error-kind": kind,
-        "penstock-error-code": code,
-        "penstock-error-stage": stage,
-        "penstock-error-at": at,
-    }
+    said = _STYLES[style](cause) | _ours(cause)
     kept = [(name, value) for name, value in original if name not in said]
-    return [*kept, *((name, value.encode("utf-8", "replace")) for name, value in said.items())]
+    return [*kept, *said.items()]
+
+
+def _kafka(cause: Cause) -> dict[str, bytes]:
+    """See KIP-1191."""
+    return _texts(
+        {
+            "__dlq.errors.topic": cause.topic,
+            "__dlq.errors.partition": str(cause.partition),
+            "__dlq.errors.offset": str(cause.offset),
+            "__dlq.errors.group": cause.group,
+            "__dlq.errors.delivery.count": str(cause.attempts),
+            "__dlq.errors.message": cause.message,
+        }
+    )
+
+
+def _spring(cause: Cause) -> dict[str, bytes]:
+    """As its DeadLetterPublishingRecoverer writes them: numbers are Java's, in big endian."""
+    return {
+        "kafka_dlt-original-partition": cause.partition.to_bytes(4, "big", signed=True),
+        "kafka_dlt-original-offset": cause.offset.to_bytes(8, "big", signed=True),
+        "kafka_dlt-original-timestamp": cause.timestamp.to_bytes(8, "big", signed=True),
+        **_texts(
+            {
+                "kafka_dlt-original-topic": cause.topic,
+                "kafka_dlt-original-timestamp-type": "CreateTime",
+                "kafka_dlt-original-consumer-group": cause.group,
+                "kafka_dlt-exception-fqcn": f"{cause.kind}.{cause.code}",
+                "kafka_dlt-exception-message": cause.message,
+            }
+        ),
+    }
+
+
+def _connect(cause: Cause) -> dict[str, bytes]:
+    """See KIP-298."""
+    return _texts(
+        {
+            "__connect.errors.topic": cause.topic,
+            "__connect.errors.partition": str(cause.partition),
+            "__connect.errors.offset": str(cause.offset),
+            "__connect.errors.connector.name": cause.group,
+            "__connect.errors.task.id": "0",
+            "__connect.errors.stage": cause.stage,
+            "__connect.errors.class.name": "penstock",
+            "__connect.errors.exception.class.name": f"{cause.kind}.{cause.code}",
+            "__connect.errors.exception.message": cause.message,
+        }
+    )
+
+
+def _ours(cause: Cause) -> dict[str, bytes]:
+    said = {
+        "penstock-error-kind": cause.kind,
+        "penstock-error-code": cause.code,
+        "penstock-error-stage": cause.stage,
+        "penstock-error-at": cause.at,
+    }
+    if cause.tried:
+        first = cause.tried[0]
+        said |= {
+            "penstock-first-error-kind": first.kind,
+            "penstock-first-error-code": first.code,
+            "penstock-first-error-message": first.message,
+            "penstock-attempts": _attempts(cause.tried),
+        }
+    return _texts(said)
+
+
+def _attempts(tried: Sequence[Tried]) -> str:
+    told = tried if len(tried) <= TRIED else [tried[0], *tried[1 - TRIED :]]
+    return orjson.dumps(
+        [{"attempt": t.attempt, "kind": t.kind, "code": t.code, "at": t.at} for t in told]
+    ).decode()
+
+
+def _texts(said: Mapping[str, str]) -> dict[str, bytes]:
+    return {name: value.encode("utf-8", "replace") for name, value in said.items()}
+
+
+_STYLES: dict[Style, Callable[[Cause], dict[str, bytes]]] = {
+    "kafka": _kafka,
+    "spring": _spring,
+    "connect": _connect,
+}

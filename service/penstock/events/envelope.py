@@ -12,6 +12,7 @@ Headers = tuple[tuple[str, bytes], ...]
 TYPE_PREFIX = "dev.penstock."
 TOKEN = f"{TYPE_PREFIX}token.v1"
 COMPLETION = f"{TYPE_PREFIX}completion.v1"
+CONTROL = f"{TYPE_PREFIX}control.v1"
 QUESTION = f"{TYPE_PREFIX}question.v1"
 
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))

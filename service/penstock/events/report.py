@@ -17,3 +17,7 @@ class Report:
     usage: Usage = field(default_factory=Usage)
     first_token_at: float | None = None
     """Monotonic seconds."""
+    requests: int = 0
+    """Of the model; those that failed have reported no usage."""
+    said: dict[str, str] = field(default_factory=dict)
+    """By output field, what the last attempt has streamed where it was cut off."""

@@ -34,6 +34,7 @@ class Topics:
     tokens: Target
     completions: Target
     dead_letters: Target
+    control: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,13 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
     Raises:
         ConfigurationError: Kafka is away, or a topic is missing and may or can not be created.
     """
-    wanted = (settings.questions, settings.tokens, settings.completions, settings.dead_letters)
+    wanted = (
+        settings.questions,
+        settings.tokens,
+        settings.completions,
+        settings.dead_letters,
+        settings.control,
+    )
     async with admin(client) as connection:
         try:
             found = await _describe(connection, wanted)
@@ -101,7 +108,8 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
                 for topic in missing:
                     config = _config(topic, settings, questions.config)
                     log.info("creating a topic", topic=topic)
-                    await _create(connection, topic, questions.partitions, replicas, config)
+                    partitions = 1 if topic == settings.control else questions.partitions
+                    await _create(connection, topic, partitions, replicas, config)
                 found |= await _appeared(connection, missing)
         except TimeoutError as error:
             raise ConfigurationError(
@@ -111,8 +119,11 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
             raise ConfigurationError(f"topics: {error}") from error
     _check_dead_letters(settings, found)
     return Topics(
-        settings.questions,
-        *(_target(topic, found[topic]) for topic in wanted[1:]),
+        questions=settings.questions,
+        tokens=_target(settings.tokens, found[settings.tokens]),
+        completions=_target(settings.completions, found[settings.completions]),
+        dead_letters=_target(settings.dead_letters, found[settings.dead_letters]),
+        control=settings.control,
     )
 
 
@@ -128,7 +139,10 @@ def _check_dead_letters(settings: TopicSettings, found: Mapping[str, _Topic]) ->
 
 
 def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -> dict[str, str]:
-    """None is compacted: their key is the ordering key, and every record counts."""
+    """None of the answers is compacted: their key is the ordering key, and every record counts."""
+    if topic == settings.control:
+        # Of a key only the last record counts, and what is paused stays so for long.
+        return {"cleanup.policy": "compact,delete", "retention.ms": str(30 * DAY_MS)}
     config = {"cleanup.policy": "delete"}
     if topic == settings.tokens:
         config["retention.ms"] = str(DAY_MS)

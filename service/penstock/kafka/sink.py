@@ -1,7 +1,7 @@
 """Publish tokens, completions and dead letters."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from penstock.core.failure import Failure
 from penstock.errors import PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
-from penstock.events.dead_letter import dead_letter_headers
+from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
 from penstock.kafka.codec import Delivery
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
 from penstock.kafka.token_channel import Send, TokenChannel
@@ -64,6 +64,7 @@ class KafkaSink:
         writer: str,
         speaks_until: SpeaksUntil,
         last_said: LastSaid,
+        dead_letter_style: Style = "kafka",
     ) -> None:
         self.group_id = group_id
         self.tokens = tokens
@@ -75,6 +76,7 @@ class KafkaSink:
         # CloudEvents wants every event's id to be its own.
         self._writer = writer
         self._last_said = last_said
+        self._dead_letter_style = dead_letter_style
         # The limit of a topic is one for batches: small records must not exceed it together.
         batch_bytes = min(_BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit)
         self._producer = Producer(client, batch_bytes, clock, speaks_until)
@@ -154,14 +156,16 @@ class KafkaSink:
         value = completion.model_dump_json().encode()
         return raw.partition, (_key(delivery), value, headers)
 
-    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
+    async def dead_letter(
+        self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
+    ) -> None:
         """The original record with its key and value untouched. Raises as `completion` does."""
         raw = delivery.raw
-        headers = dead_letter_headers(
-            raw.headers,
+        cause = Cause(
             topic=raw.topic,
             partition=raw.partition,
             offset=raw.offset,
+            timestamp=raw.timestamp_ms,
             group=self.group_id,
             attempts=attempts,
             kind=failure.kind,
@@ -169,7 +173,9 @@ class KafkaSink:
             stage=failure.stage,
             message=failure.message,
             at=envelope.rfc3339(self._clock.wall()),
+            tried=tried,
         )
+        headers = dead_letter_headers(raw.headers, cause, self._dead_letter_style)
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
         said = (key, raw.value, headers)

@@ -60,6 +60,8 @@ class TokenStream:
         self._handing_over = asyncio.Lock()
         """Sequences reach the producer in order even where it makes the sender wait."""
         self._error: BaseException | None = None
+        self.said_something = False
+        """That a reader takes for the answer: since the last `restart`."""
         self._closed = False
 
     async def say(self, part: Part, text: str) -> None:
@@ -67,6 +69,7 @@ class TokenStream:
         if not text or self._closed:
             return
         self.tokens += 1
+        self.said_something = True
         for start in range(0, len(text), PIECE):
             await self._say(part, text[start : start + PIECE])
 
@@ -86,6 +89,11 @@ class TokenStream:
         if self._error is not None:
             raise self._error
 
+    def begin(self, attempt: int) -> None:
+        """What went wrong with the records of the one before is forgotten."""
+        self.attempt = attempt
+        self._error = None
+
     def goes_on(self, sequence: int, attempt: int) -> None:
         """Somebody else has begun it. Before anything is said."""
         self._next = sequence
@@ -97,6 +105,7 @@ class TokenStream:
             return
         self._pending.clear()
         self._made_room(self._pending_size)
+        self.said_something = False
         await self._put("restart", reason=reason)
 
     async def status(self, text: str) -> None:

@@ -27,6 +27,7 @@ class Journal:
     def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         self._of_a_question(fact, job)
         self._of_partitions(fact)
+        self._of_models(fact)
         self._of_the_process(fact)
 
     def _of_a_question(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
@@ -36,6 +37,27 @@ class Journal:
                 _ended(job)
             case facts.Drop(_, cut_off) if cut_off:
                 self._since["cut_off"] += 1
+            case facts.RetryAt(record, failure, at):
+                log.info(
+                    "an attempt failed; there will be another",
+                    partition=record.partition,
+                    offset=record.offset,
+                    question_id=None if job is None else job.delivery.question_id,
+                    attempts=None if job is None else job.attempts,
+                    kind=failure.kind,
+                    code=failure.code,
+                    reason=failure.message,
+                    seconds=round(at - self._clock.monotonic(), 1),
+                )
+            case facts.KeptBack(record, failure):
+                log.info(
+                    "a question has failed for good and is kept",
+                    partition=record.partition,
+                    offset=record.offset,
+                    question_id=None if job is None else job.delivery.question_id,
+                    kind=failure.kind,
+                    code=failure.code,
+                )
             case facts.TakeOver(record):
                 log.info(
                     "a question starts again: its process has not ended it in time",
@@ -70,6 +92,23 @@ class Journal:
                 log.debug("partitions paused", partitions=sorted(partitions))
             case facts.Resume(partitions):
                 log.debug("partitions resumed", partitions=sorted(partitions))
+
+    def _of_models(self, fact: facts.Event | facts.Command) -> None:
+        match fact:
+            case facts.ModelShut(model, cause):
+                log.warning("a model is not called until it is back", model=model, cause=cause)
+            case facts.ModelOpened(model):
+                log.warning("a model is back", model=model)
+            case facts.GateShut(failure):
+                log.error(
+                    "too many questions fail for good: nothing starts any more; see to the cause, "
+                    "then `penstock resume` asks them again",
+                    kind=failure.kind,
+                    code=failure.code,
+                    reason=failure.message,
+                )
+            case facts.GateOpened():
+                log.warning("an operator lets questions start again")
 
     def _of_the_process(self, fact: facts.Event | facts.Command) -> None:
         match fact:

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 
 from penstock.clock import Clock
 from penstock.core import facts
+from penstock.core.breaker import Cause
 from penstock.core.engine import Engine
 from penstock.core.question import Phase
 from penstock.job import Job
@@ -48,6 +49,18 @@ class Metrics(Collector):
             ["program", "status"],
             registry=self.registry,
         )
+        self._attempts_failed = Counter(
+            "penstock_attempts_failed",
+            "Attempts that failed and are followed by another.",
+            ["kind", "code"],
+            registry=self.registry,
+        )
+        self._dead_letters = Counter(
+            "penstock_dead_letters",
+            "Questions given up for good.",
+            ["kind", "code"],
+            registry=self.registry,
+        )
         self._tokens = Counter(
             "penstock_tokens",
             "Pieces of text the models streamed.",
@@ -72,6 +85,8 @@ class Metrics(Collector):
     def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         if isinstance(fact, facts.Fetched):
             self._received.inc()
+        elif isinstance(fact, facts.RetryAt):
+            self._attempts_failed.labels(fact.failure.kind, fact.failure.code).inc()
         elif isinstance(fact, facts.Drop) and fact.cut_off:
             self._cut_off.inc()
         elif isinstance(fact, facts.Published) and job is not None:
@@ -81,6 +96,8 @@ class Metrics(Collector):
         # A name nobody serves would make a label of whatever a producer writes.
         program = job.delivery.program or "none"
         self._ended.labels(program, job.status).inc()
+        if job.dead_lettered and job.failure is not None:
+            self._dead_letters.labels(job.failure.kind, job.failure.code).inc()
         if job.started_at is None:
             return
         self._tokens.labels(program).inc(job.stream.tokens)
@@ -99,9 +116,17 @@ class Metrics(Collector):
         yield _gauge("penstock_waiting", "Questions fetched and not started.", waiting)
         yield _gauge(
             "penstock_paused_partitions",
-            "Partitions paused above the high mark.",
+            "Partitions paused: above the high mark, or because nothing may start.",
             len(engine.intake.paused),
         )
+        retrying = sum(q.phase is Phase.RETRYING for q in engine.questions.values())
+        yield _gauge("penstock_retrying", "Questions between two attempts.", retrying)
+        yield _gauge(
+            "penstock_gate_shut",
+            "1: too many questions failed for good, and an operator has to see to it.",
+            engine.failing.gate.shut,
+        )
+        yield from self._of_models()
         handed_over = sum(q.until is not None for q in engine.questions.values())
         yield _gauge(
             "penstock_handed_over",
@@ -132,6 +157,24 @@ class Metrics(Collector):
         for cause in ("retention", "truncated"):
             resets.add_metric([cause], self._resets.get(cause, 0))
         yield resets
+
+    def _of_models(self) -> Iterator[Metric]:
+        shut = GaugeMetricFamily(
+            "penstock_model_shut",
+            "1: the model is not called, for this cause.",
+            labels=["model", "cause"],
+        )
+        limit = GaugeMetricFamily(
+            "penstock_model_limit",
+            "Calls at once that the model serves without a queue, as far as is known.",
+            labels=["model"],
+        )
+        for name, model in self._engine.models.items():
+            for cause in Cause:
+                shut.add_metric([name, cause], model.breaker.cause is cause)
+            limit.add_metric([name], model.limiter.limit)
+        yield shut
+        yield limit
 
     def _oldest(self) -> dict[int, float]:
         now = self._clock.monotonic()

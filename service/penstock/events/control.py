@@ -1,0 +1,23 @@
+"""What is asked of all members at once: the records of the control topic.
+
+The key says what a record is; the last one of a key counts, and one without a value takes it back.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+CANCEL = "cancel/"
+"""And the id of a question."""
+PAUSE = "pause/"
+"""And what is paused."""
+ALL = "all"
+
+
+class Cancel(BaseModel):
+    """Nobody wants the answer to this question any more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["cancel"] = "cancel"
+    question_id: str

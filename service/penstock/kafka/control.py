@@ -1,0 +1,143 @@
+"""What does somebody ask of all members? The control topic, read by every member for itself."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError as ClientError
+
+from penstock.clock import Clock
+from penstock.core.facts import CancelRequested, GateOpened
+from penstock.errors import ConfigurationError, KafkaError, PublishError
+from penstock.events import control, envelope
+from penstock.kafka.admin import admin
+from penstock.kafka.stopping import cancelled, stopped
+from penstock.kafka.stretch import in_time
+
+AGAIN_SECONDS = 1.0
+POLL_MS = 500
+
+log = structlog.get_logger("penstock.kafka")
+
+
+async def say(
+    client: Mapping[str, Any], topic: str, records: Mapping[str, bytes | None], clock: Clock
+) -> None:
+    """Asks it of all members, by key; None takes it back.
+
+    Raises:
+        ConfigurationError: there is no such topic, or no Kafka.
+        PublishError: Kafka did not take it.
+    """
+    await _exists(client, topic)
+    producer = AIOKafkaProducer(**client, client_id="penstock-client", acks="all")
+    try:
+        await producer.start()
+        for key, value in records.items():
+            headers = envelope.headers(envelope.CONTROL, key, "/penstock/client", clock.wall())
+            await producer.send_and_wait(topic, value, key.encode(), 0, headers=headers)
+    except ClientError as error:
+        raise PublishError(f"{topic}: {error}") from error
+    finally:
+        await producer.stop()
+
+
+async def _exists(client: Mapping[str, Any], topic: str) -> None:
+    async with admin(client) as connection:
+        # All topics: to ask for one by its name creates it, where the brokers are set so.
+        if topic not in await connection.list_topics():
+            raise ConfigurationError(
+                f"topic {topic!r} is missing; start `penstock serve`, which creates it"
+            )
+
+
+Tell = Callable[[CancelRequested | GateOpened], None]
+
+
+class Control:
+    """Tells of what counts now, then of what comes.
+
+    Args:
+        client: the connection.
+        topic: of one partition.
+        longest: seconds for which a question may still turn up that is to be cancelled.
+        clock: of the service.
+        tell: in the order of the topic.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], topic: str, longest: float, clock: Clock, tell: Tell
+    ) -> None:
+        self._client = client
+        self._place = TopicPartition(topic, 0)
+        self._longest = longest
+        self._clock = clock
+        self._tell = tell
+        self._next: int | None = None
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when all is told that was there: what is cancelled must not start.
+
+        Raises:
+            KafkaError: it cannot be read.
+        """
+        caught_up = asyncio.get_running_loop().create_future()
+        self._following = asyncio.create_task(self._follow(caught_up))
+        await asyncio.wait({caught_up, self._following}, return_when=asyncio.FIRST_COMPLETED)
+        if self._following.done():
+            self._following.result()
+
+    async def stop(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait({self._following})
+
+    async def _follow(self, caught_up: "asyncio.Future[None]") -> None:
+        while True:
+            try:
+                await self._read_on(caught_up)
+            except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+                if cancelled():
+                    raise
+                hopeless = isinstance(error, ClientError) and not error.retriable
+                if hopeless and not caught_up.done():
+                    raise KafkaError(f"{self._place.topic} cannot be read: {error}") from error
+                log.warning("the control topic cannot be read yet", error=str(error))
+                await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _read_on(self, caught_up: "asyncio.Future[None]") -> None:
+        consumer = AIOKafkaConsumer(
+            **self._client,
+            client_id="penstock-control",
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=POLL_MS,
+        )
+        try:
+            await in_time(consumer.start())
+            consumer.assign([self._place])
+            if self._next is not None:
+                consumer.seek(self._place, self._next)
+            end = (await in_time(consumer.end_offsets([self._place])))[self._place]
+            while True:
+                if not caught_up.done() and await in_time(consumer.position(self._place)) >= end:
+                    caught_up.set_result(None)
+                found = await consumer.getmany(timeout_ms=POLL_MS)
+                for record in found.get(self._place, ()):
+                    self._next = record.offset + 1
+                    self._read(record)
+        finally:
+            await stopped(consumer.stop())
+
+    def _read(self, record: ConsumerRecord) -> None:
+        key = (record.key or b"").decode(errors="replace")
+        if key.startswith(control.CANCEL) and record.value is not None:
+            old = max(0.0, self._clock.wall() - record.timestamp / 1000)
+            until = self._clock.monotonic() + self._longest - old
+            self._tell(CancelRequested(key.removeprefix(control.CANCEL), until))
+        elif key == f"{control.PAUSE}{control.ALL}" and record.value is None:
+            self._tell(GateOpened())
