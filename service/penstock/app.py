@@ -89,7 +89,13 @@ def load_programs(settings: Settings) -> dict[str, Program]:
                 f"program {name!r}: its model {wanted.model!r} is none of MODELS "
                 f"({', '.join(models)})"
             )
-        programs[name] = catalog.load(name, wanted.entry, wanted.version, models[wanted.model])
+        programs[name] = catalog.load(
+            name,
+            wanted.entry,
+            models[wanted.model],
+            state=wanted.state,
+            version=wanted.version,
+        )
     return programs
 
 
