@@ -40,7 +40,7 @@ from penstock.program import catalog, model
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.settings import Settings
-from penstock.telemetry import probes
+from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
 
@@ -241,6 +241,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         built.port = await stack.enter_async_context(
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
+        stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await source.start(loop.tell, revoke, sink.settled)
         yield built

@@ -3,7 +3,7 @@
 PenstockError
 ├── ConfigurationError    the operator wrote something that cannot work: exit code 2 at the start
 ├── RecordError           these bytes are not a question: dead letter, the service goes on
-├── Verdict               what a program decides about its question, for programs to raise
+├── VerdictError          what a program decides about its question, for programs to raise
 │   ├── Reject            it can never be answered: dead letter at once
 │   └── RetryLater        not now: it is tried again, no sooner than the program says
 ├── NotAwaitedError       a program asks a model on the event loop without `await`
@@ -15,7 +15,7 @@ PenstockError
         ├── UnknownOutcomeError  it may have arrived all the same
         └── TooLargeError the topic does not take a record of this size; trying again is useless
 
-What else a program or a model raises is theirs; `penstock.program.classify` turns it into a failure.
+What else a program or a model raises is theirs; `penstock.program.classify` makes it a failure.
 """
 
 import math
@@ -45,17 +45,17 @@ class RecordError(PenstockError):
         self.question_id = question_id
 
 
-class Verdict(PenstockError):
+class VerdictError(PenstockError):
     """A program's own decision. Out of a tool, too, it ends the question."""
 
 
-class Reject(Verdict):  # noqa: N818 - programs read better so: `raise Reject("no such customer")`
+class Reject(VerdictError):  # noqa: N818 - `raise Reject("no such customer")` reads well
     """This question can never be answered. The message is meant for people: it stands in the
     completion and in the dead letter.
     """
 
 
-class RetryLater(Verdict):  # noqa: N818 - as above
+class RetryLater(VerdictError):  # noqa: N818 - as above
     """This question cannot be answered now.
 
     Args:

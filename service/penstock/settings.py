@@ -151,7 +151,7 @@ class ProgramSettings(_Part):
     entry: str = Field(description="A DSPy signature, or `package.module:attribute`.")
     state: Path | None = Field(
         None,
-        description="What an optimizer has learned, from `program.save(\"state.json\")`; JSON only.",
+        description='What an optimizer has learned, from `program.save("state.json")`; JSON only.',
     )
     model: str = Field("default", description="The name of one of MODELS.")
     version: str | None = Field(

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,4 +75,6 @@ def serve(
         # Python would wait for it.
         os._exit(code)
 
-    uvloop.run(until_drained())
+    # Nobody reads our stdout; what programs print stands beside the logs, line by line.
+    with redirect_stdout(sys.stderr):
+        uvloop.run(until_drained())

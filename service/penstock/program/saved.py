@@ -1,11 +1,11 @@
 """What has an optimizer learned? Its state, as `program.save("state.json")` writes it."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import dspy
-import orjson
 
 from penstock.errors import ConfigurationError
 
@@ -40,10 +40,10 @@ def _read(path: Path) -> dict[str, Any]:
             'are read, so they are not; save it with `program.save("state.json")`'
         )
     try:
-        state = orjson.loads(path.read_bytes())
+        state = json.loads(path.read_bytes())
     except OSError as error:
         raise ConfigurationError(f"its state {path} cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
+    except ValueError as error:
         raise ConfigurationError(f"its state {path} is not JSON: {error}") from error
     if not isinstance(state, dict) or not all(isinstance(one, dict) for one in state.values()):
         raise ConfigurationError(f"its state {path} is not what `program.save` writes")

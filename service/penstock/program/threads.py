@@ -170,6 +170,12 @@ class ThreadEngine:
     So there is one pool of connections, and giving up a question closes its connection.
     """
 
+    # DSPy reads these of the sync engine alone.
+    supports_function_calling: bool
+    supports_reasoning: bool
+    supports_response_schema: bool
+    supported_params: Any
+
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 

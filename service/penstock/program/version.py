@@ -8,13 +8,13 @@ from typing import Any
 
 import dspy
 from pydantic import BaseModel, TypeAdapter
-from pydantic_core import to_jsonable_python
 
 DIGITS = 12
 
 _UNASKED = frozenset({"lm", "traces", "train"})
 """Parts of a predictor's state that are in no prompt."""
 
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -56,4 +56,4 @@ def _plain(value: Any) -> Any:
         return [_plain(inner) for inner in value]
     if isinstance(value, set | frozenset):
         return sorted((_plain(inner) for inner in value), key=repr)
-    return to_jsonable_python(value, fallback=lambda one: _ADDRESS.sub("", repr(one)))
+    return _ANY.dump_python(value, mode="json", fallback=lambda one: _ADDRESS.sub("", repr(one)))
