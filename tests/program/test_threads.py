@@ -33,8 +33,16 @@ async def test_a_forward_answers(stream: bool) -> None:
         assert (ran.failure, ran.answer) == (None, "You said ?")
         assert ran.report.usage.total_tokens > 0
         assert not ran.report.usage.estimated
-        assert (run.program.inputs, run.program.accepts) == ({"question"}, {"question", "tone"})
     assert not stream or ran.said() == {("predict", 0, "answer"): "You said ?"}
+
+
+async def test_the_inputs_are_those_of_the_forward() -> None:
+    async with runner(f"{HERE}:Toned") as run:
+        assert run.program.inputs == {"question"}
+        assert run.program.accepts == {"question", "tone"}
+        assert (await run(question="?", tone="loud", left="out")).answer == "You said ?"
+
+        assert "loud" in run.models.calls[0].user_message
 
 
 async def test_a_thread_streams_while_the_model_speaks() -> None:

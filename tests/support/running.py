@@ -1,8 +1,8 @@
 """Programs on the service's own runner, without Kafka.
 
-    async with runner("tests.support.programs:Shout") as run:
-        ran = await run(question="?")
-        assert ran.answer == "YOU SAID ?"
+async with runner("tests.support.programs:Shout") as run:
+    ran = await run(question="?")
+    assert ran.answer == "YOU SAID ?"
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Ran:
 
     @property
     def kind_and_code(self) -> tuple[str, str] | None:
-        return self.failure and (self.failure.kind.value, self.failure.code)
+        return None if self.failure is None else (self.failure.kind.value, self.failure.code)
 
     def said(self) -> dict[tuple[str, int, str], str]:
         """By step, call and field, what was not taken back."""

@@ -19,8 +19,19 @@ class Forward(dspy.Module):  # type: ignore[misc] # DSPy has no types
         super().__init__()
         self.predict = dspy.Predict("question -> answer")
 
-    def forward(self, question: str, tone: str = "calm") -> dspy.Prediction:  # noqa: ARG002 - an input with a default
+    def forward(self, question: str) -> dspy.Prediction:
         return self.predict(question=question)
+
+
+class Toned(dspy.Module):  # type: ignore[misc] # as above
+    """An input it needs, and one it does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.predict = dspy.Predict("question, tone -> answer")
+
+    def forward(self, question: str, tone: str = "calm") -> dspy.Prediction:
+        return self.predict(question=question, tone=tone)
 
 
 class Both(Forward):
@@ -94,7 +105,7 @@ class AsksForEver(Forward):
         while True:
             try:
                 self.predict(question=question)
-            except Exception:  # noqa: BLE001, S112, PERF203 - as people write it
+            except Exception:  # noqa: BLE001 - as people write it
                 continue
 
 
@@ -124,7 +135,7 @@ class Prints(Forward):
 class Nothing(Forward):
     """Its author has forgotten to return something."""
 
-    def forward(self, question: str) -> None:  # type: ignore[override]
+    def forward(self, question: str) -> None:
         self.predict(question=question)
 
 
