@@ -88,6 +88,14 @@ class HeldAtTheEnd(Forward):
         return said
 
 
+class Greedy(Forward):
+    """Waits at the gate on the event loop."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        GATE.enter()
+        return await self.predict.acall(question=question)
+
+
 class Together(Forward):
     """Goes on when all who are asked at once are there."""
 

@@ -2,49 +2,33 @@
 
 import asyncio
 import threading
-from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
 
 from penstock.telemetry import watchdog
-from tests.support.hearing import Heard, hear
+from tests.support.hearing import hear
 
 LOOK = 0.005
 STALL = "the event loop does not turn"
 AGAIN = "the event loop turns again"
 
 
-class Told:
-    """Lets a blocked loop go on when something has been said."""
-
-    def __init__(self, heard: Heard) -> None:
-        self._heard = heard
-        self._news = threading.Semaphore(0)
-        # Heard is for the loop, which does not turn here.
-        heard_before = heard.lines
-
-        class Lines(list[dict[str, Any]]):
-            def append(lines, line: MutableMapping[str, Any]) -> None:  # noqa: N805
-                super().append(dict(line))
-                self._news.release()
-
-        heard.lines = Lines(heard_before)
-
-    def block_until_told(self) -> None:
-        assert self._news.acquire(timeout=10), "nothing was said"
-
-
 async def test_a_stall_is_told_once_with_its_programs_and_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heard = hear(monkeypatch, watchdog)
-    told = Told(heard)
+    told = threading.Semaphore(0)
+    heard.on_line = lambda _: told.release()
+
+    def block_until_told() -> None:
+        assert told.acquire(timeout=10), "nothing was said"
+
     with watchdog.watching(lambda: {"greedy": 2}, LOOK):
         for stalls in (1, 2):
-            told.block_until_told()
+            block_until_told()
             await heard.until(AGAIN, stalls)
-            told.block_until_told()
+            block_until_told()
 
     lines = heard.said(STALL)
     assert [line["programs"] for line in lines] == [{"greedy": 2}] * 2
