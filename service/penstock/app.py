@@ -48,7 +48,7 @@ from penstock.program import catalog, model
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.settings import Settings
-from penstock.telemetry import probes
+from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
 
@@ -100,7 +100,13 @@ def load_programs(settings: Settings) -> dict[str, Program]:
                 f"program {name!r}: its model {wanted.model!r} is none of MODELS "
                 f"({', '.join(models)})"
             )
-        programs[name] = catalog.load(name, wanted.entry, wanted.version, models[wanted.model])
+        programs[name] = catalog.load(
+            name,
+            wanted.entry,
+            models[wanted.model],
+            state=wanted.state,
+            version=wanted.version,
+        )
     return programs
 
 
@@ -250,6 +256,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         stack.push_async_callback(control.stop)
+        stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await control.start()
         await source.start(loop.tell, revoke, sink.settled)

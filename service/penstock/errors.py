@@ -3,6 +3,10 @@
 PenstockError
 ├── ConfigurationError    the operator wrote something that cannot work: exit code 2 at the start
 ├── RecordError           these bytes are not a question: dead letter, the service goes on
+├── VerdictError          what a program decides about its question, for programs to raise
+│   ├── Reject            it can never be answered: dead letter at once
+│   └── RetryLater        not now: it is tried again, no sooner than the program says
+├── NotAwaitedError       a program asks a model on the event loop without `await`
 └── KafkaError
     ├── FencedError       another process is the same static member: an operator is needed
     ├── CommitError       the offsets were not committed; they will be tried again
@@ -11,8 +15,10 @@ PenstockError
         ├── UnknownOutcomeError  it may have arrived all the same
         └── TooLargeError the topic does not take a record of this size; trying again is useless
 
-What a program or a model raises is theirs; `penstock.program.classify` turns it into a failure.
+What else a program or a model raises is theirs; `penstock.program.classify` makes it a failure.
 """
+
+import math
 
 
 class PenstockError(Exception):
@@ -37,6 +43,38 @@ class RecordError(PenstockError):
         self.code = code
         self.message = message
         self.question_id = question_id
+
+
+class VerdictError(PenstockError):
+    """A program's own decision. Out of a tool, too, it ends the question."""
+
+
+class Reject(VerdictError):  # noqa: N818 - `raise Reject("no such customer")` reads well
+    """This question can never be answered. The message is meant for people: it stands in the
+    completion and in the dead letter.
+    """
+
+
+class RetryLater(VerdictError):  # noqa: N818 - as above
+    """This question cannot be answered now.
+
+    Args:
+        message: for people; it stands in the completion and in the dead letter in the end.
+        after_s: seconds before which it is not tried again, 0 or more.
+
+    Raises:
+        ValueError: `after_s` is negative, or no number.
+    """
+
+    def __init__(self, message: str = "", *, after_s: float) -> None:
+        if not 0 <= after_s < math.inf:
+            raise ValueError(f"after_s is a number of seconds from now, not {after_s}")
+        super().__init__(message)
+        self.retry_after = float(after_s)
+
+
+class NotAwaitedError(PenstockError):
+    """Waiting for the loop on the loop would last for ever. The message says what to write."""
 
 
 class KafkaError(PenstockError):

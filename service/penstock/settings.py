@@ -217,8 +217,15 @@ class HeaderSettings(_Part):
 
 class ProgramSettings(_Part):
     entry: str = Field(description="A DSPy signature, or `package.module:attribute`.")
+    state: Path | None = Field(
+        None,
+        description='What an optimizer has learned, from `program.save("state.json")`; JSON only.',
+    )
     model: str = Field("default", description="The name of one of MODELS.")
-    version: str | None = None
+    version: str | None = Field(
+        None,
+        description="Stands in completions. Default: a hash of instructions, fields and demos.",
+    )
     timeout_ms: Positive | None = Field(None, description="Default: DEADLINE__DEFAULT_MS.")
 
 

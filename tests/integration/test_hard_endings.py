@@ -52,16 +52,17 @@ async def test_a_record_too_large_for_the_dead_letters_is_told_and_passed(
 @pytest.mark.parametrize(
     ("program", "code"),
     [
-        ("Panics", "unexpected_error"),
-        ("CancelsItself", "program_cancelled"),
-        ("Leaks", "program_error"),
+        ("programs:Panics", "unexpected_error"),
+        ("thread_programs:Quits", "unexpected_error"),
+        ("programs:CancelsItself", "program_cancelled"),
+        ("programs:Leaks", "program_error"),
     ],
 )
 async def test_a_program_that_ends_badly_has_failed_and_frees_its_slot(
     bootstrap_servers: str, topics: Topics, program: str, code: str
 ) -> None:
     topics.create("questions", 1)
-    programs = {"bad": f"tests.support.programs:{program}", "good": "question -> answer"}
+    programs = {"bad": f"tests.support.{program}", "good": "question -> answer"}
     async with (
         model_server() as models,
         serving(

@@ -4,6 +4,7 @@ One service runs all of them, each with the model that plays along.
 """
 
 import asyncio
+import re
 import secrets
 from collections.abc import Iterator
 from itertools import groupby
@@ -17,6 +18,7 @@ from tests.support.kafka import Call, Topics
 from tests.support.model_server import model_server
 
 HERE = "tests.support.programs"
+THREADS = "tests.support.thread_programs"
 
 
 class Spoken(NamedTuple):
@@ -133,6 +135,51 @@ RUNS = {
         {"answer": "\ufffd"},
         "\ufffd",
     ),
+    "a forward alone": Run(
+        f"{THREADS}:Forward",
+        "ok",
+        [Spoken("predict", 0, "answer", True, "You said ?")],
+        {"answer": "You said ?"},
+    ),
+    "the best of three": Run(
+        f"{THREADS}:best_of_3",
+        "ok",
+        [
+            Spoken("module.predict", call, name, True, "You said ?")
+            for call in range(3)
+            for name in ("reasoning", "answer")
+        ],
+        {"reasoning": "You said ?", "answer": "You said ?"},
+    ),
+    "a tool in a thread": Run(
+        f"{THREADS}:Agent",
+        "react",
+        [
+            Spoken("agent.react", 0, "next_thought", False, "I will ask where_it_awaits."),
+            Spoken("agent.react", 0, "next_tool_name", False, "where_it_awaits"),
+            Spoken("agent.react", 0, "next_tool_args", False, '{"topic":"?"}'),
+            Spoken("agent.react", 1, "next_thought", False, "I know enough."),
+            Spoken("agent.react", 1, "next_tool_name", False, "finish"),
+            Spoken("agent.react", 1, "next_tool_args", False, "{}"),
+            Spoken("agent.extract.predict", 0, "reasoning", True, "You said ?"),
+            Spoken("agent.extract.predict", 0, "answer", True, "You said ?"),
+        ],
+        {"answer": "You said ?"},
+    ),
+    "threads of its own": Run(
+        f"{THREADS}:InParallel",
+        "ok",
+        [Spoken("", 0, "answer", True, "You said ?1, You said ?2, You said ?3")],
+        {"answer": "You said ?1, You said ?2, You said ?3"},
+        "You said ?1, You said ?2, You said ?3",
+    ),
+    "several calls at once": Run(
+        f"{HERE}:AtOnce",
+        "ok",
+        [Spoken("", 0, "answer", True, "You said ?2")],
+        {"answer": "You said ?2"},
+        "You said ?2",
+    ),
     "goes on in Python": Run(
         f"{HERE}:Sign",
         "ok",
@@ -146,11 +193,14 @@ RUNS = {
 }
 
 
-TAKEN_BACK = ("changes its answer in Python", "half a character")
+TAKEN_BACK = ("changes its answer in Python", "half a character", "several calls at once")
 
 FAILING = {
-    "raises": (f"{HERE}:Broken", "program_error"),
-    "answers what is no JSON": (f"{HERE}:Unencodable", "unexpected_error"),
+    "raises": (f"{HERE}:Broken", "ANSWER", "program_error"),
+    "raises after it has spoken": (f"{HERE}:Halfway", "ANSWER", "program_error"),
+    "answers what is no JSON": (f"{HERE}:Unencodable", "ANSWER", "unexpected_error"),
+    "rejects": ("tests.program.test_verdicts:InAThread", "RECORD", "rejected"),
+    "wants to be asked later": ("tests.program.test_verdicts:Later", "ANSWER", "retry_later"),
 }
 
 Outcome = dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
@@ -159,7 +209,7 @@ Outcome = dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]
 
 async def _run_all(servers: str, topics: Topics) -> Outcome:
     entries = {name: (run.entry, run.model) for name, run in RUNS.items()}
-    entries |= {name: (entry, "ok") for name, (entry, _) in FAILING.items()}
+    entries |= {name: (entry, "ok") for name, (entry, *_) in FAILING.items()}
     async with model_server() as server:
         models = {
             name: {
@@ -207,6 +257,7 @@ def test_a_program_answers(outcome: Outcome, name: str) -> None:
     assert (completion["status"], completion["answer"]) == ("completed", run.answer)
     assert {key: completion["outputs"][key] for key in run.outputs} == run.outputs
     assert completion["program"]["name"] == name
+    assert re.fullmatch("[0-9a-f]{12}", completion["program"]["version"])
     assert completion["model"] == f"openai/{run.model}"
     usage = completion["usage"]
     assert usage["prompt_tokens"] > 0
@@ -245,5 +296,18 @@ def test_a_program_that_fails_is_an_answer_that_failed(outcome: Outcome, name: s
     completion, events = outcome[name]
 
     assert (completion["status"], events[-1]["status"]) == ("failed", "failed")
-    assert completion["error"]["kind"] == "ANSWER"
-    assert completion["error"]["code"] == FAILING[name][1]
+    _, kind, code = FAILING[name]
+    assert (completion["error"]["kind"], completion["error"]["code"]) == (kind, code)
+    assert completion["dead_letter"]
+
+
+def test_what_was_said_before_a_failure_stays_said(outcome: Outcome) -> None:
+    _, events = outcome["raises after it has spoken"]
+
+    assert _spoken(events) == [Spoken("predict", 0, "answer", True, "You said ?")]
+
+
+def test_a_programs_own_reason_is_told(outcome: Outcome) -> None:
+    completion, _ = outcome["rejects"]
+
+    assert completion["error"]["message"] == "there is no customer 7"

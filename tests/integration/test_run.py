@@ -59,6 +59,21 @@ async def test_a_program_of_ones_own_is_imported_from_here(tmp_path: Path) -> No
     assert "audience, topic" in unknown.stderr
 
 
+async def test_what_a_program_prints_is_not_taken_for_its_answer() -> None:
+    program = "tests.support.thread_programs:Prints"
+    async with model_server() as models:
+        env = model_environment("openai/ok", models.api_base)
+        plain, events = await asyncio.gather(
+            penstock("run", "--program", program, "Why?", env=env),
+            penstock("run", "--json", "--program", program, "Why?", env=env),
+        )
+
+    assert (plain.code, plain.stdout) == (0, "You said Why?\n")
+    assert "printed Why? \\ud800" in plain.stderr
+    *_, completion = [json.loads(line) for line in events.stdout.splitlines()]
+    assert completion["answer"] == "You said Why?"
+
+
 async def test_a_model_that_refuses_is_one_line() -> None:
     async with model_server() as models:
         env = model_environment("openai/ok", models.api_base)

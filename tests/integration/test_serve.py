@@ -16,7 +16,11 @@ from tests.support.service import settings_for
 
 @asynccontextmanager
 async def working(
-    bootstrap_servers: str, topics: Topics, models: ModelServer, model: str
+    bootstrap_servers: str,
+    topics: Topics,
+    models: ModelServer,
+    model: str,
+    program: str = "question -> answer",
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A service that is answering a question."""
     settings = settings_for(bootstrap_servers, topics, model, models.api_base)
@@ -27,6 +31,7 @@ async def working(
     env["PENSTOCK_TOPICS__DEAD_LETTERS"] = settings.topics.dead_letters
     env["PENSTOCK_KAFKA__GROUP_ID"] = settings.kafka.group_id
     env["PENSTOCK_TELEMETRY__PORT"] = "0"
+    env["PENSTOCK_PROGRAMS__MINE"] = program
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers)
     await producer.start()
     try:
@@ -52,6 +57,22 @@ async def test_sigterm_lets_running_questions_finish(
     lines = [json.loads(line) for line in logged.decode().splitlines()]
     assert [line["status"] for line in lines if line["event"] == "question ended"] == ["completed"]
     assert b"secret" not in logged
+
+
+async def test_what_a_program_prints_is_not_in_the_log(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    model, program = "openai/slow?first_ms=500&token_ms=0", "tests.support.thread_programs:Prints"
+    async with (
+        model_server() as models,
+        working(bootstrap_servers, topics, models, model, program) as process,
+    ):
+        process.send_signal(signal.SIGTERM)
+        printed, logged = await process.communicate()
+    assert process.returncode == 0
+    assert printed.decode() == "printed secret words \\ud800\n"
+    lines = [json.loads(line) for line in logged.decode().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "question ended"] == ["completed"]
 
 
 async def test_a_second_signal_ends_it_at_once(bootstrap_servers: str, topics: Topics) -> None:

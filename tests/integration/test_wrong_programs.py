@@ -15,7 +15,7 @@ WRONG = {
     "no such attribute": (f"{HERE}:nothing", ["cannot import", "nothing"]),
     "no program": (f"{HERE}:not_a_program", ["dict", "dspy.Module"]),
     "a function": (f"{HERE}:lookup", ["function", "dspy.Module"]),
-    "no aforward": (f"{HERE}:NoAsync", ["NoAsync", "aforward"]),
+    "nothing to call": (f"{HERE}:Uncallable", ["Uncallable", "aforward", "forward"]),
     "no predictor": (f"{HERE}:NoPredictor", ["no predictor"]),
     "no output": (f"{HERE}:NoOutput", ["no output field"]),
     "no output in a signature": ("question ->", ["question ->"]),

@@ -6,7 +6,7 @@ line = await heard.until("found out what is done")
 """
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NoReturn
@@ -20,6 +20,8 @@ PATIENCE_S = 10.0
 @dataclass
 class Heard:
     lines: list[dict[str, Any]] = field(default_factory=list)
+    on_line: Callable[[dict[str, Any]], Any] = lambda _: None
+    """Called at once, in the thread that says it: for who cannot await."""
     _waiting: list[asyncio.Event] = field(default_factory=list)
 
     def said(self, beginning: str) -> list[dict[str, Any]]:
@@ -36,7 +38,9 @@ class Heard:
         return found[times - 1]
 
     def __call__(self, _: Any, level: str, line: MutableMapping[str, Any]) -> NoReturn:
-        self.lines.append({**line, "level": level})
+        said = {**line, "level": level}
+        self.lines.append(said)
+        self.on_line(said)
         for news in self._waiting:
             news.set()
         raise structlog.DropEvent

@@ -88,13 +88,33 @@ class Broken(Shout):
         raise KeyError(f"a mistake in {len(question)} places")
 
 
-class NoAsync(dspy.Module):  # type: ignore[misc] # as above
+class Uncallable(dspy.Module):  # type: ignore[misc] # as above
     def __init__(self) -> None:
         super().__init__()
         self.predict = dspy.Predict("question -> answer")
 
-    def forward(self, question: str) -> dspy.Prediction:
+
+class NotAwaited(Shout):
+    """A sync call on the event loop."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
         return self.predict(question=question)
+
+
+class AtOnce(Shout):
+    """One predictor, called three times at once; the second call is its answer."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        asked = (self.predict.acall(question=f"{question}{n}") for n in "123")
+        return (await asyncio.gather(*asked))[1]
+
+
+class Halfway(Shout):
+    """Fails after the model has spoken."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        await self.predict.acall(question=question)
+        raise RuntimeError("no more")
 
 
 class NoPredictor(dspy.Module):  # type: ignore[misc] # as above

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from typing import Any
+from contextlib import redirect_stdout
+from typing import Any, TextIO
 
 import orjson
 from rich.console import Console
@@ -27,7 +28,10 @@ def run(inputs: dict[str, str], program: str | None, model: str | None, *, as_js
     """The exit code."""
     loaded, name = chosen(program, model)
     logs.configure("error")
-    return asyncio.run(_run(loaded, name, inputs, as_json=as_json))
+    out = sys.stdout
+    # What the program prints is no part of what is said of it.
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(_run(loaded, name, inputs, out, as_json=as_json))
 
 
 def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
@@ -58,16 +62,18 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
     return loaded.model_copy(update={"programs": {name: wanted}, "default_program": name}), name
 
 
-async def _run(loaded: Settings, name: str, inputs: dict[str, str], *, as_json: bool) -> int:
+async def _run(
+    loaded: Settings, name: str, inputs: dict[str, str], out: TextIO, *, as_json: bool
+) -> int:
     programs = app.load_programs(loaded)
     _check(programs[name], inputs)
-    console = Console(highlight=False)
+    console = Console(file=out, highlight=False)
     transcript = Transcript(console) if console.is_terminal and not as_json else None
     loop = asyncio.get_running_loop()
 
     async def send(value: bytes, _: int) -> "asyncio.Future[Any]":
         if as_json:
-            print(value.decode(), flush=True)
+            print(value.decode(), file=out, flush=True)
         elif transcript is not None:
             transcript.show(TokenEvent.model_validate_json(value).root)
         acknowledged: asyncio.Future[Any] = loop.create_future()
@@ -82,9 +88,9 @@ async def _run(loaded: Settings, name: str, inputs: dict[str, str], *, as_json: 
     if transcript is not None:
         transcript.close()
     elif as_json:
-        print(orjson.dumps(_outcome(report, failure)).decode())
+        print(orjson.dumps(_outcome(report, failure)).decode(), file=out)
     elif failure is None:
-        print(final(report.answer, report.outputs))
+        print(final(report.answer, report.outputs), file=out)
     if failure is None:
         return 0
     message = " ".join(failure.message.split())

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,4 +75,11 @@ def serve(
         # Python would wait for it.
         os._exit(code)
 
+    _leave_stdout_to_programs()
     uvloop.run(until_drained())
+
+
+def _leave_stdout_to_programs() -> None:
+    """What they print may be anything, and has to be out when we end at once."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")

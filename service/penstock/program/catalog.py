@@ -12,16 +12,12 @@ import dspy
 from dspy.adapters.utils import annotation_allows_none
 
 from penstock.errors import ConfigurationError
+from penstock.program import saved, tools
 from penstock.program.model import Model
 from penstock.program.plain import only_text_output
+from penstock.program.version import content_version
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A predictor of a program: its name there, and the fields it writes."""
-
-    name: str
-    fields: tuple[str, ...]
+_STEPS = "penstock_steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +28,58 @@ class Program:
         inputs: the input fields a question must have.
         accepts: all it takes; the others are left out.
         outputs: the fields of its last predictor, whose text is streamed as the answer.
-        steps: by the `id()` of the predictor.
+        awaits: whether it runs on the loop; else it has a `forward` alone, for a thread.
     """
 
     name: str
-    version: str | None
+    version: str
     module: dspy.Module
     model: Model
     inputs: frozenset[str]
     accepts: frozenset[str]
     outputs: frozenset[str]
-    steps: Mapping[int, Step]
+    awaits: bool
+
+    def step(self, predictor: Any) -> str | None:
+        """The predictor's name in this program, or that of which it is a copy."""
+        names: Mapping[str, str] = getattr(predictor, _STEPS, {})
+        return names.get(self.name)
 
 
-def load(name: str, entry: str, version: str | None, model: Model) -> Program:
+def load(
+    name: str, entry: str, model: Model, *, state: Path | None = None, version: str | None = None
+) -> Program:
     """A program from a signature, or from `package.module:attribute`.
 
+    Args:
+        name: of the program.
+        entry: see above.
+        model: which it asks.
+        state: what an optimizer has saved of it, as JSON.
+        version: its name for what is served; else the program's content gives one.
+
     Raises:
-        ConfigurationError: it cannot be imported, or is no program that can be served.
+        ConfigurationError: it cannot be imported, is no program that can be served, or its state
+            is another program's.
     """
-    module = _module(name, entry)
-    if not hasattr(type(module), "aforward"):
+    module = _module(name, entry, own=state is not None)
+    awaits = hasattr(type(module), "aforward")
+    if not awaits and not hasattr(type(module), "forward"):
         raise ConfigurationError(
-            f"program {name!r}: {type(module).__name__} has no `aforward`; write its `forward` as "
-            "`async def aforward`, awaiting `predictor.acall(...)`"
+            f"program {name!r}: {type(module).__name__} has neither `aforward` nor `forward`"
         )
     predictors = module.named_predictors()
     if not predictors:
         raise ConfigurationError(f"program {name!r}: it has no predictor, so it asks no model")
-    steps = {
-        id(predictor): Step(step, tuple(predictor.signature.output_fields))
-        for step, predictor in predictors
-    }
+    if state is not None:
+        try:
+            saved.restore(module, state)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"program {name!r}: {error}") from error
+    tools.serve(module)
+    for step, predictor in predictors:
+        # On the predictor itself: modules such as `dspy.BestOfN` run deep copies.
+        vars(predictor).setdefault(_STEPS, {})[name] = step
     if model.adapter_name == "plain":
         try:
             for _, predictor in predictors:
@@ -72,16 +88,20 @@ def load(name: str, entry: str, version: str | None, model: Model) -> Program:
             raise ConfigurationError(f"program {name!r}: {error}") from error
     outputs = frozenset(predictors[-1][1].signature.output_fields)
     inputs, accepts = _inputs(module)
-    return Program(name, version, module, model, inputs, accepts, outputs, steps)
+    version = version or content_version(module)
+    return Program(name, version, module, model, inputs, accepts, outputs, awaits)
 
 
-def _module(name: str, entry: str) -> dspy.Module:
+def _module(name: str, entry: str, *, own: bool) -> dspy.Module:
+    """`own`: nothing else may use the very same object."""
     found = _signature(name, entry) if "->" in entry else _imported(name, entry)
     try:
         if inspect.isclass(found) and issubclass(found, dspy.Signature):
             found = dspy.Predict(found)
         elif inspect.isclass(found) and issubclass(found, dspy.Module):
             found = found()
+        elif own and isinstance(found, dspy.Module):
+            found = found.deepcopy()
     except Exception as error:
         raise ConfigurationError(f"program {name!r}: {type(error).__name__}: {error}") from error
     if not isinstance(found, dspy.Module):
@@ -126,18 +146,30 @@ def _imported(name: str, entry: str) -> Any:
 
 def _inputs(module: dspy.Module) -> tuple[frozenset[str], frozenset[str]]:
     """What it needs, and what it takes."""
+    if isinstance(module, dspy.BestOfN | dspy.Refine):
+        # They hand on whatever they are given.
+        return _inputs(module.module)
     signature = getattr(module, "signature", None)
-    if signature is None:
-        parameters = list(inspect.signature(module.aforward).parameters.values())
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            named = [p for p in parameters if p.kind is not p.VAR_POSITIONAL]
-            required = frozenset(p.name for p in named if p.default is p.empty)
-            return required, frozenset(p.name for p in named)
+    if signature is not None:
+        return _needed(signature), frozenset(signature.input_fields)
+    # Not by its attribute, which warns whoever looks at it.
+    called = "aforward" if hasattr(type(module), "aforward") else "forward"
+    parameters = inspect.signature(object.__getattribute__(module, called)).parameters.values()
+    named = [p for p in parameters if p.kind not in {p.VAR_POSITIONAL, p.VAR_KEYWORD}]
+    needs = frozenset(p.name for p in named if p.default is p.empty)
+    takes = frozenset(p.name for p in named)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
         # `**kwargs` are handed on to a predictor, in all likelihood the first.
         signature = module.named_predictors()[0][1].signature
-    required = frozenset(
+        takes |= frozenset(signature.input_fields)
+        # Beside parameters of its own, it may well make some of the predictor's itself.
+        needs = needs if named else _needed(signature)
+    return needs, takes
+
+
+def _needed(signature: Any) -> frozenset[str]:
+    return frozenset(
         name
         for name, info in signature.input_fields.items()
         if info.is_required() and not annotation_allows_none(info.annotation)
     )
-    return required, frozenset(signature.input_fields)

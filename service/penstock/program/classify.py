@@ -7,10 +7,16 @@ from typing import Any
 from dspy.utils import exceptions as dspy_errors
 
 from penstock.core.failure import Failure, Kind
+from penstock.errors import NotAwaitedError, PenstockError, Reject, RetryLater
+from penstock.events.text import whole_characters
+from penstock.program.causes import causes
 
 # Order matters: dspy's LMUnsupportedModelError and ContextWindowExceededError are both
 # LMInvalidRequestErrors, and most of the others are LMProviderErrors.
 _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
+    (Reject, Kind.RECORD, "rejected"),
+    (RetryLater, Kind.ANSWER, "retry_later"),
+    (NotAwaitedError, Kind.ANSWER, "not_awaited"),
     (dspy_errors.AdapterParseError, Kind.ANSWER, "unparsable_answer"),
     (dspy_errors.ContextWindowExceededError, Kind.RECORD, "context_window_exceeded"),
     (dspy_errors.LMUnsupportedModelError, Kind.OPERATOR, "unknown_model"),
@@ -31,9 +37,11 @@ _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
 
 def classify(error: BaseException) -> Failure:
     """What the program does not own is the model's; everything else is an answer that failed."""
-    for cause, kind, code in _TABLE:
-        if isinstance(error, cause):
-            return Failure(kind, code, _message(error), retry_after=_retry_after(error))
+    behind = list(causes(error))
+    for row, kind, code in _TABLE:
+        for cause in behind:
+            if isinstance(cause, row):
+                return Failure(kind, code, _message(cause), retry_after=_retry_after(cause))
     return Failure(Kind.ANSWER, "program_error", _where(error))
 
 
@@ -45,6 +53,8 @@ def _where(error: BaseException) -> str:
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, PenstockError):
+        return str(whole_characters(str(error).strip() or type(error).__name__))[:1000]
     if isinstance(error, dspy_errors.AdapterParseError):
         # Its own message quotes the whole answer.
         wanted = ", ".join(error.signature.output_fields)

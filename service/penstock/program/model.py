@@ -11,6 +11,7 @@ from dspy.lm15 import NotConfiguredError, RouterConfig
 
 from penstock.errors import ConfigurationError
 from penstock.program.plain import PlainAdapter
+from penstock.program.threads import ThreadEngine
 
 AdapterName = Literal["chat", "json", "plain"]
 
@@ -100,11 +101,12 @@ def _language_model(
         base_urls={provider: api_base} if api_base else None,
         max_connections=connections,
     )
-    engine = LM15Engine(config)
+    on_the_loop = AsyncLM15Engine(config)
+    engine = ThreadEngine(on_the_loop)
     # A custom engine states itself what DSPy looks up for its own.
     known = capabilities(lm)
     engine.supports_function_calling = known.function_calling
     engine.supports_reasoning = known.reasoning
     engine.supports_response_schema = known.response_schema
     engine.supported_params = known.params
-    return dspy.LM(name, **common, engine=engine, async_engine=AsyncLM15Engine(config))
+    return dspy.LM(name, **common, engine=engine, async_engine=on_the_loop)

@@ -1,5 +1,7 @@
 """Run one question through its program."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +18,13 @@ from penstock.events.report import Report
 from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
 from penstock.program.classify import classify
-from penstock.program.listener import Listener, ToolCalls
+from penstock.program.listener import Listener
 from penstock.program.stream import TokenStream
+from penstock.program.threads import SETTING, Stopped, Threads
+from penstock.program.watch import Watch
+
+TRACE = 10_000
+"""Predictions of one question that are kept while it runs: `dspy.Refine` learns from them."""
 
 log = structlog.get_logger("penstock.program")
 
@@ -25,53 +32,106 @@ _JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="bas
 
 
 class Runner:
-    """Runs programs in the task that calls it."""
+    """Runs programs in the task that calls it, or in a thread for which that task waits."""
 
     def __init__(self, programs: Mapping[str, Program], clock: Clock) -> None:
         self._programs = programs
         self._clock = clock
+        self._running: Counter[str] = Counter()
+
+    def running(self) -> dict[str, int]:
+        """How many questions by program. From any thread."""
+        return {name: self._running[name] for name in self._programs if self._running[name]}
 
     async def run(
         self, name: str, inputs: Mapping[str, Any], report: Report, stream: TokenStream | None
     ) -> Failure | None:
         """None when it answered; the report holds the answer.
 
-        Cancelling the task closes the connection to the model.
+        Cancelling the task closes the connection to the model. It ends no sooner than the last
+        thread of the program.
         """
         program = self._programs[name]
         report.program = ProgramRef(name=program.name, version=program.version)
         report.model = program.model.name
         inputs = {key: value for key, value in inputs.items() if key in program.accepts}
-        usage = UsageTracker()
-        listener = Listener(program, stream, report, self._clock) if stream else None
-        context: dict[str, Any] = {
-            "lm": program.model.lm,
-            "adapter": program.model.adapter,
-            "usage_tracker": usage,
-            "send_stream": listener,
-            "stream_listeners": [],
-        }
-        if listener is not None:
-            context["callbacks"] = [*dspy.settings.callbacks, ToolCalls(listener)]
+        usage, threads = _Usage(), Threads()
+        listener = (
+            Listener(program, stream, report, self._clock, threads) if stream is not None else None
+        )
+        watch = Watch(threads, listener)
         reported = False
+        self._running[name] += 1
         try:
-            with dspy.context(**context):
-                prediction = await program.module.acall(**inputs)
+            with dspy.context(**_context(program, usage, threads, listener, watch)):
+                prediction = await _ask(program, inputs, threads)
+            if not isinstance(prediction, dspy.Prediction | Mapping):
+                return _cause(watch) or _no_prediction(prediction)
             outputs = dict(prediction)
             if listener is not None:
                 await listener.reconcile(outputs)
             reported = True
-        except Exception as error:
+        except asyncio.CancelledError:
+            await threads.give_up()
+            raise
+        except (Exception, BaseExceptionGroup, Stopped) as error:
             if listener is not None and listener.error is not None:
                 message = f"token events were refused: {listener.error}"
                 return Failure(Kind.UPSTREAM, "tokens_not_published", message)
             log.debug("a program failed", program=name, exc_info=error)
-            return classify(error)
+            failure = classify(error)
+            return _cause(watch) or failure if failure.code == "program_error" else failure
         finally:
+            threads.close()
+            self._running[name] -= 1
             _add_usage(report.usage, usage, complete=reported)
         report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
         report.answer = whole_characters(_answer(outputs))
         return None
+
+
+class _Usage(UsageTracker):  # type: ignore[misc] # DSPy has no types
+    def __deepcopy__(self, _: Any) -> "_Usage":
+        """`dspy.Parallel` gives each of its threads a copy, and forgets what they used."""
+        return self
+
+
+def _context(
+    program: Program,
+    usage: UsageTracker,
+    threads: Threads,
+    listener: Listener | None,
+    watch: Watch,
+) -> dict[str, Any]:
+    return {
+        "lm": program.model.lm,
+        "adapter": program.model.adapter,
+        "usage_tracker": usage,
+        "send_stream": listener,
+        "stream_listeners": [],
+        "callbacks": [*dspy.settings.callbacks, watch],
+        "trace": [],
+        "max_trace_size": TRACE,
+        # Tools that await may be called from a `forward`, which runs in a thread.
+        "allow_tool_async_sync_conversion": True,
+        SETTING: threads,
+    }
+
+
+async def _ask(program: Program, inputs: Mapping[str, Any], threads: Threads) -> Any:
+    if program.awaits:
+        return await program.module.acall(**inputs)
+    return await threads.run(program.module, **inputs)
+
+
+def _cause(watch: Watch) -> Failure | None:
+    """Modules such as `dspy.BestOfN` swallow what the model raises, and fail for want of it."""
+    return None if watch.trouble is None else classify(watch.trouble)
+
+
+def _no_prediction(found: Any) -> Failure:
+    message = f"the program returned a {type(found).__name__}, not a dspy.Prediction"
+    return Failure(Kind.ANSWER, "program_error", message)
 
 
 def _answer(outputs: Mapping[str, Any]) -> str | None:

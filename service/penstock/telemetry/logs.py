@@ -9,8 +9,8 @@ import structlog
 _NOISY = {
     # Reports every rebalance, reconnect and unknown leader; what matters of it we say ourselves.
     "aiokafka": logging.CRITICAL,
-    # Warns with the names and texts of fields.
-    "dspy": logging.ERROR,
+    # Warns with the names and texts of fields; its errors quote whole questions.
+    "dspy": logging.CRITICAL,
     "LiteLLM": logging.ERROR,
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
