@@ -221,7 +221,12 @@ async def _run_all(servers: str, topics: Topics) -> Outcome:
             for name in {model for _, model in entries.values()}
         }
         programs = {name: {"entry": e, "model": model} for name, (e, model) in entries.items()}
-        flags = {"models": models, "programs": programs, "default_program": "signature"}
+        flags = {
+            "models": models,
+            "programs": programs,
+            "default_program": "signature",
+            "retry": {"answer_attempts": 1},
+        }
         serve = serving(servers, topics, "openai/ok", server.api_base, **flags)
         async with serve as (_, talk):
             for name in entries:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.app import Service
-from penstock.core.engine import Phase
+from penstock.core.question import Phase
 from penstock.telemetry import watchdog
 from tests.support import thread_programs
 from tests.support.conversation import serving
