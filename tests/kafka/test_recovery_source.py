@@ -7,14 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import TopicAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
 from penstock.core.facts import Assigned, Event, Head, Recovered
+from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import arrivals, source
+from penstock.kafka.commit import membership
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
@@ -128,6 +131,55 @@ async def test_a_member_that_missed_a_generation_keeps_nothing(
         await owner.has(2)
         assert owner.revoked == [frozenset({0, 1})]
         await owner.source.commit({0: HEAD})
+
+
+@pytest.mark.parametrize(
+    ("owner", "point"),
+    [(KafkaSource, "_committable"), (GroupCoordinator, "ensure_coordinator_known")],
+    ids=["before-it-is-written", "before-it-is-sent"],
+)
+async def test_counterexample_12_a_commit_with_the_wrong_generation(
+    bootstrap_servers: str,
+    topics: Topics,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: type,
+    point: str,
+) -> None:
+    """It comes from before a rebalance and reaches the group after it, from one of its members:
+    under the generation of now it would say what the next owner knows better.
+    """
+    monkeypatch.setattr(source, "FLIGHT", PATIENCE_S)
+    frozen, thawed, goes_on = asyncio.Event(), asyncio.Event(), getattr(owner, point)
+    late: list[asyncio.Task[None]] = []
+
+    async def freezes(*arguments: Any) -> Any:
+        if asyncio.current_task() in late:
+            frozen.set()
+            await thawed.wait()
+        return await goes_on(*arguments)
+
+    monkeypatch.setattr(owner, point, freezes)
+    _topics(topics)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as first:
+        await first.has(1)
+        await first.source.commit({0: HEAD, 1: HEAD})
+        before = [await operator.commit(partition) for partition in range(2)]
+        generation = membership(first.source._consumer).generation
+        more = Head(3, encode(DoneBeyond(3, ((4, 5),))), Bookmark(0, 2))
+        late.append(asyncio.create_task(first.source.commit({0: more, 1: more})))
+        await frozen.wait()
+        async with _owner(operator) as second:
+            await first.has(2)
+            await second.has(1)
+            assert membership(first.source._consumer).generation > generation
+            thawed.set()
+            with pytest.raises(LostPartitionsError):
+                await late[0]
+            assert [await operator.commit(partition) for partition in range(2)] == before
+            # What it has now it goes on committing.
+            [kept] = first.arrived[-1]
+            await first.source.commit({kept: HEAD._replace(offset=5)})
+            assert (await operator.commit(kept)).offset == 5
 
 
 async def test_one_try_and_no_answer_is_an_error(

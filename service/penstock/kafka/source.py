@@ -327,6 +327,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if lost := heads.keys() - self._epochs.keys():
                 # The group itself would take it from any of its members.
                 raise LostPartitionsError(f"{self._topic}/{min(lost)} went to another member")
+            member = self._member
             try:
                 async with asyncio.timeout(FLIGHT):
                     said = {
@@ -336,7 +337,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                         )
                         for partition, head in heads.items()
                     }
-                    await commit(self._consumer, self._group_id, self._member, said)
+                    await commit(self._consumer, self._group_id, member, said)
             except TimeoutError as error:
                 raise CommitError(f"no answer within {FLIGHT:g} s") from error
             self._committed.update({tp.partition: head.offset for tp, head in said.items()})
