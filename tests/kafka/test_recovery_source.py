@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import TopicAuthorizationFailedError
+from aiokafka.protocol.group import JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
@@ -17,7 +19,7 @@ from penstock.core.facts import Assigned, Event, Head, Recovered
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import arrivals, source
-from penstock.kafka.commit import membership
+from penstock.kafka.membership import membership
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
@@ -61,17 +63,31 @@ class Owner:
 
 
 @asynccontextmanager
-async def _owner(operator: Operator) -> AsyncIterator[Owner]:
+async def _owner(
+    operator: Operator, clock: Clock | None = None, instance_id: str | None = None
+) -> AsyncIterator[Owner]:
     """Nobody fetches; partitions come and go all the same."""
-    client, topics, clock = client_arguments(operator.servers, {}), operator.topics, Clock()
+    client, topics, clock = (
+        client_arguments(operator.servers, {}),
+        operator.topics,
+        clock or Clock(),
+    )
     completions = Target(topics.name("completions"), 2, 2**20)
     tokens = Target(topics.name("tokens"), 2, 2**20)
     questions = topics.name("questions")
     scope = Scope(questions, operator.group, completions, tokens, 0, 10.0, 5.0)
     recovery = Recovery(client, scope, clock, "writer")
-    owner = Owner(
-        KafkaSource(client, questions, operator.group, codec(), clock, recovery, "writer")
+    read = KafkaSource(
+        client,
+        questions,
+        operator.group,
+        codec(),
+        clock,
+        recovery,
+        "writer",
+        instance_id=instance_id,
     )
+    owner = Owner(read)
     await owner.source.start(owner.tell, owner.on_revoked)
     try:
         yield owner
@@ -242,3 +258,65 @@ async def test_a_missing_right_ends_the_fetching_and_is_told(
         with pytest.raises(KafkaError, match=r"what is done cannot be read.*penstock\.completions"):
             async with asyncio.timeout(PATIENCE_S):
                 await owner.source.fetch()
+
+
+WAITING = "waiting for whoever was this static member before"
+
+
+@dataclass
+class Time:
+    """A session timeout passes with every answer to such a request."""
+
+    request: type | None = None
+    passed: float = 0.0
+
+    def passes(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        send = AIOKafkaClient.send
+
+        async def slow(client: AIOKafkaClient, node_id: int, request: Any, **more: Any) -> Any:
+            answer = await send(client, node_id, request, **more)
+            if self.request is not None and isinstance(request, self.request):
+                self.passed += source.SESSION_TIMEOUT_MS / 1000
+            return answer
+
+        monkeypatch.setattr(AIOKafkaClient, "send", slow)
+        return Clock(monotonic=lambda: Clock().monotonic() + self.passed)
+
+
+async def test_a_static_member_waits_from_when_the_group_listens_to_it(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it may have answered the one before, however long we have been here."""
+    heard, time = hear(monkeypatch, source), Time(JoinGroupRequest)
+    clock = time.passes(monkeypatch)
+    _topics(topics)
+    async with (
+        operating(bootstrap_servers, topics) as operator,
+        _owner(operator, clock, "replica-1") as owner,
+    ):
+        line = await heard.until(WAITING)
+        assert line["seconds"] == source.SESSION_TIMEOUT_MS / 1000
+        assert not owner.arrived
+
+
+async def test_a_static_member_waits_again_where_the_group_had_forgotten_it(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another may have come by its name meanwhile; in a mere rebalance none has."""
+    heard, time = hear(monkeypatch, source), Time(SyncGroupRequest)
+    clock = time.passes(monkeypatch)
+    _topics(topics)
+    async with (
+        operating(bootstrap_servers, topics) as operator,
+        _owner(operator, clock, "replica-1") as owner,
+    ):
+        await owner.has(1)
+        time.request = None
+        coordinator = owner.source._consumer._coordinator
+        coordinator.request_rejoin()
+        await owner.has(2)
+        assert not heard.said(WAITING)
+        coordinator.reset_generation()
+        coordinator.request_rejoin()
+        await heard.until(WAITING)
+        assert len(owner.arrived) == 2
