@@ -29,6 +29,7 @@ from penstock.job import Job
 from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.lookup import Lookup
 from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
@@ -182,7 +183,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
     engine = Engine(_policy(settings), writer)
-    recovery = Recovery(client, _scope(settings, topics), clock, writer)
+    scope = _scope(settings, topics)
+    recovery = Recovery(client, scope, clock, writer)
+    lookup = Lookup(client, clock, scope, recovery.completions, topics.dead_letters)
     source = KafkaSource(
         client,
         topics.questions,
@@ -203,7 +206,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         clock,
         writer,
         engine.speaks_until,
-        recovery.last_said,
+        lookup.last_said,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
     journal = Journal(writer, clock)
@@ -217,7 +220,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     def begin(delivery: Delivery) -> Job:
         before = source.said_before(delivery)
-        return Job(delivery, runner, sink, recovery, clock, interval, before, source.said_until)
+        return Job(delivery, runner, sink, lookup, clock, interval, before, source.said_until)
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000

@@ -15,10 +15,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
-from penstock.core.facts import Assigned, Event, Head, Recovered
+from penstock.core.facts import Assigned, Event, Head, RecordId, Recovered
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import CommitError, KafkaError, LostPartitionsError
 from penstock.kafka import arrivals, source
+from penstock.kafka.codec import Raw
 from penstock.kafka.membership import membership
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.scope import Scope
@@ -258,6 +259,23 @@ async def test_a_missing_right_ends_the_fetching_and_is_told(
         with pytest.raises(KafkaError, match=r"what is done cannot be read.*penstock\.completions"):
             async with asyncio.timeout(PATIENCE_S):
                 await owner.source.fetch()
+
+
+async def test_what_was_said_of_a_partition_is_let_go_when_it_leaves(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    _topics(topics)
+    async with operating(bootstrap_servers, topics) as operator, _owner(operator) as owner:
+        await owner.has(1)
+        recovery, now = owner.source._recovery, Clock().monotonic()
+        for partition in range(2):
+            raw = Raw("questions", partition, 0, 0, None, b'{"question": "?"}', ())
+            delivery = codec().decode(RecordId(partition, 1, 0), raw, 0.0, 0.0)
+            assert await owner.source.said_until(delivery, now) is None
+        assert recovery._tails.keys() == {0, 1}
+        async with _owner(operator):
+            await owner.has(2)
+            assert not recovery._tails
 
 
 WAITING = "waiting for whoever was this static member before"

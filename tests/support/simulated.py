@@ -214,7 +214,7 @@ class SimulatedSink:
         headers = self._headers(envelope.COMPLETION, "completion", delivery)
         return self._put(self.completions, delivery, _key(delivery), value, headers).offset
 
-    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
+    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> int | None:
         raw = delivery.raw
         headers = dead_letter_headers(
             raw.headers,
@@ -229,7 +229,7 @@ class SimulatedSink:
             message=failure.message,
             at=envelope.rfc3339(self.clock.wall()),
         )
-        self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers))
+        return self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers)).offset
 
     def _headers(self, type_: str, name: str, delivery: Delivery) -> Headers:
         raw = delivery.raw

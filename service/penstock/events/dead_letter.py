@@ -3,7 +3,7 @@
 The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1191).
 """
 
-from penstock.events.envelope import Headers
+from penstock.events.envelope import Headers, text_header
 
 
 def dead_letter_headers(
@@ -35,3 +35,9 @@ def dead_letter_headers(
     }
     kept = [(name, value) for name, value in original if name not in said]
     return [*kept, *((name, value.encode("utf-8", "replace")) for name, value in said.items())]
+
+
+def origin(headers: Headers) -> tuple[str | None, ...]:
+    """Topic, partition, offset and group of the record that this is."""
+    names = ("topic", "partition", "offset", "group")
+    return tuple(text_header(headers, f"__dlq.errors.{name}") for name in names)

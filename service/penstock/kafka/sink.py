@@ -37,8 +37,8 @@ _SEQUENCE_DIGITS = 20
 TokenSender = Send
 
 LastSaid = Callable[[int, str, float], Awaitable[int | None]]
-"""The last sequence in the tokens of a question's partition, of events whose id begins so, since
-then in Unix seconds."""
+"""The last sequence in the tokens of a question's partition, of a stream whose events' ids begin
+so, since then in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ class KafkaSink:
         raw, record, target = delivery.raw, delivery.record, self.tokens
         tp = TopicPartition(target.topic, raw.partition % target.partitions)
         key = _key(delivery)
-        prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/"
+        stream = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}"
         producer, clock, source = self._producer, self._clock, self._source
 
         async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
             headers = envelope.headers(
-                envelope.TOKEN, f"{prefix}{sequence}", source, clock.wall(), delivery.forwarded
+                envelope.TOKEN, f"{stream}/{sequence}", source, clock.wall(), delivery.forwarded
             )
             _check_size(target, key, value, headers)
             try:
@@ -122,7 +122,7 @@ class KafkaSink:
 
         async def find(since: float) -> int | None:
             await producer.settled()
-            return await self._last_said(raw.partition, prefix, since)
+            return await self._last_said(raw.partition, stream, since)
 
         return TokenChannel(send, find, clock.wall, partial(_translated, target))
 
@@ -154,8 +154,10 @@ class KafkaSink:
         value = completion.model_dump_json().encode()
         return raw.partition, (_key(delivery), value, headers)
 
-    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None:
-        """The original record with its key and value untouched. Raises as `completion` does."""
+    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> int | None:
+        """The original record with its key and value untouched. Gives and raises what `completion`
+        does.
+        """
         raw = delivery.raw
         headers = dead_letter_headers(
             raw.headers,
@@ -173,7 +175,7 @@ class KafkaSink:
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
         said = (key, raw.value, headers)
-        await self._publish(delivery.record, self.dead_letters, raw.partition, said)
+        return await self._publish(delivery.record, self.dead_letters, raw.partition, said)
 
     async def _publish(
         self, record: RecordId, target: Target, partition: int, said: Record

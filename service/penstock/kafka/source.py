@@ -420,6 +420,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             del self._epochs[partition], self._next[partition]
             self._committed.pop(partition, None)
             self._tails.pop(partition, None)
+            self._recovery.forget(partition)
 
     def _arrived(self, found: dict[int, Arrival]) -> None:
         self._epoch += 1
