@@ -44,6 +44,7 @@ DEAD_LETTER_HEADERS = {
     "__dlq.errors.group": "The consumer group that gave up.",
     "__dlq.errors.delivery.count": "How often the program was started.",
     "__dlq.errors.message": "Why, for people.",
+    "penstock-origin": "Topic, partition, offset and group, with slashes between.",
     "penstock-error-kind": "RECORD, ANSWER, UPSTREAM or DEADLINE.",
     "penstock-error-code": "Why, for machines.",
     "penstock-error-stage": "decode, waiting, running, or retrying between two attempts.",

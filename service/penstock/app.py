@@ -37,6 +37,7 @@ from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
 from penstock.kafka.control import Control
+from penstock.kafka.lookup import Lookup
 from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
@@ -199,7 +200,9 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
     engine = Engine(_policy(settings), writer, random.random)
-    recovery = Recovery(client, _scope(settings, topics), clock, writer)
+    scope = _scope(settings, topics)
+    recovery = Recovery(client, scope, clock, writer)
+    lookup = Lookup(client, clock, scope, recovery.completions, topics.dead_letters)
     source = KafkaSource(
         client,
         topics.questions,
@@ -220,7 +223,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         clock,
         writer,
         engine.speaks_until,
-        recovery.last_said,
+        lookup.last_said,
         settings.dead_letters.headers,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
@@ -235,14 +238,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     def begin(delivery: Delivery) -> Job:
         before = source.said_before(delivery)
-        return Job(delivery, runner, sink, recovery, clock, interval, before, source.said_until)
+        return Job(delivery, runner, sink, lookup, clock, interval, before, source.said_until)
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
     loop = Loop(engine, source, begin, clock, observe)
-    scope = _scope(settings, topics)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
     built = Service(loop, engine, source, sink, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -9,13 +10,14 @@ from penstock.clock import Clock
 from penstock.core.duplicates import Asked
 from penstock.core.facts import Status, Used
 from penstock.core.failure import Failure, Kind
-from penstock.errors import KafkaError, PublishError, TooLargeError, UnknownOutcomeError
+from penstock.errors import KafkaError, PublishError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.dead_letter import Tried
 from penstock.events.report import Report
 from penstock.kafka.codec import Delivery
-from penstock.kafka.recovery import Recovery
+from penstock.kafka.lookup import Lookup
+from penstock.kafka.once import Once
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.token_tail import Said
 from penstock.program.runner import Runner
@@ -35,7 +37,7 @@ class Job:
         delivery: the question.
         runner: of its program.
         sink: where it is answered.
-        recovery: to look up a completion that may or may not have arrived.
+        lookup: for what may or may not have arrived.
         clock: of the service.
         min_interval: seconds between two of its token records at least.
         before: what a run of it had said that a crash has cut off.
@@ -48,7 +50,7 @@ class Job:
         delivery: Delivery,
         runner: Runner,
         sink: KafkaSink,
-        recovery: Recovery,
+        lookup: Lookup,
         clock: Clock,
         min_interval: float,
         before: Said | None,
@@ -74,23 +76,23 @@ class Job:
         """Since when; until it is known what was said before."""
         self._runner = runner
         self._sink = sink
-        self._recovery = recovery
+        self._completed, self._dead_lettered = (
+            Once(partial(find, delivery.raw), sink.settled, clock.wall)
+            for find in (lookup.completion, lookup.dead_letter)
+        )
         self._clock = clock
         self._restarts = before is not None
         self._tried: list[Tried] = []
         self._used_before = Used(0, 0)
         self._queued = 0.0
-        self._dead_lettered = False
-        self._kept = False
-        """Whether the dead letter is in its topic."""
+        self._kept: bool | None = None
+        """Whether the dead letter is in its topic, as soon as that is known."""
         self._token_stream_ended = False
-        self._sent_at: float | None = None
-        """Since when a completion may be in its topic that nobody has acknowledged."""
 
     @property
     def dead_lettered(self) -> bool:
         """Whether it is in its topic."""
-        return self._kept
+        return bool(self._kept)
 
     async def run(self, attempt: int) -> Failure | None:
         """None when the program answered. Cancelling it closes the connection to the model."""
@@ -150,35 +152,17 @@ class Job:
                 Kind.ANSWER, "answer_too_large", "the answer is too large for its topic"
             )
         self.status, self.failure = status, failure
-        if dead_letter and failure is not None and not self._dead_lettered:
-            await self._dead_letter(failure)
-            self._dead_lettered = True
+        if dead_letter and failure is not None and self._kept is None:
+            self._kept = await self._dead_letter(failure)
         # A duplicate has nothing to say: what its id says is said by the first.
         if self.delivery.streams and first is None and not self._token_stream_ended:
             # Whoever reads the completion finds all tokens there.
             await self._end_token_stream(status)
             self._token_stream_ended = True
-        completion = self._completion(status, failure, dead_letter=self._kept, first=first)
+        completion = self._completion(status, failure, dead_letter=bool(self._kept), first=first)
         if not self._sink.fits(self.delivery, completion):
             completion = completion.model_copy(update={"metadata": None})
-        return await self._publish(completion)
-
-    async def _publish(self, completion: Completion) -> int | None:
-        """A send that failed may have arrived all the same: only the topic knows."""
-        if self._sent_at is not None:
-            try:
-                await self._sink.settled()
-                position = await self._recovery.find(self.delivery.raw, self._sent_at)
-            except Exception as error:
-                raise PublishError(f"whether it has arrived is not known: {error}") from error
-            if position is not None:
-                return position
-        sent_at = self._clock.wall()
-        try:
-            return await self._sink.completion(self.delivery, completion)
-        except (UnknownOutcomeError, asyncio.CancelledError):
-            self._sent_at = self._sent_at or sent_at
-            raise
+        return await self._completed.send(partial(self._sink.completion, self.delivery, completion))
 
     def take_over(self, since: float) -> None:
         """From a process that does not run it any more since then, in monotonic seconds."""
@@ -213,10 +197,13 @@ class Job:
         except Exception as error:
             raise PublishError(f"the end of the token stream: {error}") from error
 
-    async def _dead_letter(self, failure: Failure) -> None:
+    async def _dead_letter(self, failure: Failure) -> bool:
+        """Whether its topic has it."""
         try:
-            await self._sink.dead_letter(self.delivery, failure, self.attempts, self._tried)
-            self._kept = True
+            send = partial(
+                self._sink.dead_letter, self.delivery, failure, self.attempts, self._tried
+            )
+            await self._dead_lettered.send(send)
         except TooLargeError:
             # Compressed it fitted the questions topic. Trying again is useless; it stays there.
             log.exception(
@@ -224,6 +211,8 @@ class Job:
                 question_id=self.delivery.question_id,
                 record=self.delivery.record,
             )
+            return False
+        return True
 
     async def _run_program(self, stream: TokenStream | None) -> Failure | None:
         question, program = self.delivery.question, self.delivery.program

@@ -35,7 +35,9 @@ class Sink(Protocol):
 
     def token_sender(self, delivery: Delivery) -> TokenSender: ...
     async def completion(self, delivery: Delivery, completion: Completion) -> int | None: ...
-    async def dead_letter(self, delivery: Delivery, failure: Failure, attempts: int) -> None: ...
+    async def dead_letter(
+        self, delivery: Delivery, failure: Failure, attempts: int
+    ) -> int | None: ...
 
 
 @dataclass
@@ -226,9 +228,10 @@ async def test_a_dead_letter_is_the_record_byte_for_byte(
     )
     delivery = question(0, key, value, headers)
     async with worlds() as world:
-        await world.sink.dead_letter(delivery, FAILURE, 2)
+        position = await world.sink.dead_letter(delivery, FAILURE, 2)
         [record] = await world.read(world.sink.dead_letters, 0, 1)
 
+        assert position == record.offset
         assert (record.key, record.value) == (key, value)
         assert record.headers[: len(headers)] == headers
         said = dict(record.headers[len(headers) :])

@@ -1,4 +1,4 @@
-"""What holds a commit back, and completions of which nobody knows whether they have arrived."""
+"""What holds a commit back, and what nobody knows whether it has arrived."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from penstock import loop
 from penstock.errors import KafkaError, PublishError, UnknownOutcomeError
 from penstock.events.completion import Completion
 from penstock.kafka.codec import Delivery
-from penstock.kafka.recovery import Recovery
+from penstock.kafka.lookup import Lookup
 from penstock.kafka.sink import KafkaSink
 from penstock.telemetry import journal
 from tests.support.conversation import Conversation
@@ -97,6 +97,28 @@ async def test_a_completion_that_landed_is_not_sent_again(
         assert len(on.models.calls) == 4
 
 
+async def test_a_dead_letter_that_landed_is_not_written_again(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = hear(monkeypatch, loop)
+    bury = KafkaSink.dead_letter
+
+    async def unheard(sink: KafkaSink, *arguments: Any) -> int | None:
+        await bury(sink, *arguments)
+        raise UnknownOutcomeError("given up")
+
+    monkeypatch.setattr(KafkaSink, "dead_letter", unheard)
+    async with stage(bootstrap_servers, topics) as on:
+        async with on.serving() as (_, talk):
+            await talk.ask("not JSON", key=b"k")
+            [completion] = await talk.completions(1)
+            assert completion.body["dead_letter"] == {"topic": talk.topics.dead_letters}
+            await talk.to_the_end()
+            assert [letter.value for letter in talk.dead] == [b"not JSON"]
+        assert len(heard.said("a completion was refused")) == 1
+        assert (await on.operator.commit()).offset == 1
+
+
 @pytest.mark.parametrize("error", [UnknownOutcomeError, PublishError])
 async def test_a_completion_that_did_not_land_is_sent_again(
     bootstrap_servers: str,
@@ -105,7 +127,7 @@ async def test_a_completion_that_did_not_land_is_sent_again(
     error: type[PublishError],
 ) -> None:
     errors = [error("no")]
-    publish, found = KafkaSink.completion, Recovery.find
+    publish, found = KafkaSink.completion, Lookup.completion
     looks: list[int | None] = []
 
     async def refused(sink: KafkaSink, delivery: Delivery, completion: Completion) -> int | None:
@@ -113,12 +135,12 @@ async def test_a_completion_that_did_not_land_is_sent_again(
             raise errors.pop()
         return await publish(sink, delivery, completion)
 
-    async def looked(recovery: Recovery, *arguments: Any) -> int | None:
-        looks.append(await found(recovery, *arguments))
+    async def looked(lookup: Lookup, *arguments: Any) -> int | None:
+        looks.append(await found(lookup, *arguments))
         return looks[-1]
 
     monkeypatch.setattr(KafkaSink, "completion", refused)
-    monkeypatch.setattr(Recovery, "find", looked)
+    monkeypatch.setattr(Lookup, "completion", looked)
     async with stage(bootstrap_servers, topics) as on:
         async with on.serving() as (_, talk):
             await talk.ask_all(IDS, key=b"k")
@@ -131,7 +153,7 @@ async def test_as_long_as_nobody_can_look_nothing_is_sent_again(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = hear(monkeypatch, loop)
-    publish, find = KafkaSink.completion, Recovery.find
+    publish, find = KafkaSink.completion, Lookup.completion
     blind = [KafkaError("cannot be read")]
 
     async def unheard(sink: KafkaSink, delivery: Delivery, completion: Completion) -> int | None:
@@ -140,13 +162,13 @@ async def test_as_long_as_nobody_can_look_nothing_is_sent_again(
             raise UnknownOutcomeError("given up")
         return position
 
-    async def looks(recovery: Recovery, *arguments: Any) -> int | None:
+    async def looks(lookup: Lookup, *arguments: Any) -> int | None:
         if blind:
             raise blind.pop()
-        return await find(recovery, *arguments)
+        return await find(lookup, *arguments)
 
     monkeypatch.setattr(KafkaSink, "completion", unheard)
-    monkeypatch.setattr(Recovery, "find", looks)
+    monkeypatch.setattr(Lookup, "completion", looks)
     async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
         await talk.ask_all(IDS, key=b"k")
         await _each_once(talk)

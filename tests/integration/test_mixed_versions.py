@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from penstock.local.prompt import ChatRequest
-from tests.support.command import environment, model_environment
+from tests.support.command import member_environment
 from tests.support.conversation import Conversation, conversation
 from tests.support.kafka import Topics
 from tests.support.service import settings_for
@@ -76,11 +76,7 @@ async def _previous(
     on: Stage, release: Path, drain_ms: int
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A member, until the end of the block at the latest."""
-    settings = settings_for(on.servers, on.topics, MODEL)
-    env = environment(settings) | model_environment(MODEL, on.models.api_base)
-    env["PENSTOCK_TOPICS__DEAD_LETTERS"] = settings.topics.dead_letters
-    env["PENSTOCK_KAFKA__GROUP_ID"] = settings.kafka.group_id
-    env["PENSTOCK_TELEMETRY__PORT"] = "0"
+    env = member_environment(settings_for(on.servers, on.topics, MODEL, on.models.api_base))
     # So long, and a margin, it waits for what a later release may still run.
     env["PENSTOCK_DRAIN_MS"] = str(drain_ms)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "KAFKA_"))}

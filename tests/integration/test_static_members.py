@@ -3,17 +3,19 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
 from penstock import app
 from penstock.kafka import source
-from penstock.kafka.commit import membership
+from penstock.kafka.membership import membership
 from penstock.kafka.source import KafkaSource
-from tests.support.command import environment, model_environment, started
+from tests.chaos.nursery import nursery
+from tests.support.conversation import conversation
 from tests.support.hearing import hear
 from tests.support.kafka import Topics
+from tests.support.processes import Running
 from tests.support.service import settings_for
 from tests.support.stage import Stage, stage
 
@@ -21,6 +23,11 @@ SESSION_MS = 6000
 """The shortest that the broker allows by itself."""
 
 WAITING = "waiting for whoever was this static member before"
+REPLICA = "replica-1"
+ASSIGNED = "partitions assigned"
+
+SPEAKS = "held?token_ms=20&tokens=400"
+"""All the time, until it is let end."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,40 +49,78 @@ def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch
 
 
 @asynccontextmanager
-async def _process(on: Stage, instance: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    settings = settings_for(on.servers, on.topics, "openai/moody")
-    env = environment(settings) | model_environment("openai/moody", on.models.api_base)
-    env["PENSTOCK_TOPICS__DEAD_LETTERS"] = settings.topics.dead_letters
-    env["PENSTOCK_KAFKA__GROUP_ID"] = settings.kafka.group_id
-    env["PENSTOCK_KAFKA__GROUP_INSTANCE_ID"] = instance
-    env["PENSTOCK_TELEMETRY__PORT"] = "0"
+async def _stage(bootstrap_servers: str, topics: Topics) -> AsyncIterator[Stage]:
     for topic in ("tokens", "completions", "dead-letters"):
-        on.topics.create(topic, 1)
-    async with started("serve", env=env) as process:
-        yield process
+        topics.create(topic, 1)
+    async with stage(bootstrap_servers, topics) as on:
+        yield on
 
 
 async def test_the_first_of_two_by_the_same_name_ends_and_says_why(
     bootstrap_servers: str, topics: Topics, nobody_waits: pytest.MonkeyPatch
 ) -> None:
-    same = {"group_instance_id": "replica-1"}
-    async with stage(bootstrap_servers, topics) as on:
-        async with _process(on, "replica-1") as first:
-            assert first.stderr is not None
-            while WAITING.encode() not in await first.stderr.readline():
-                assert first.returncode is None
-            async with on.serving(kafka=same) as (_, talk):
-                _, logged = await first.communicate()
-                assert first.returncode == 4
-                lines = [json.loads(line) for line in logged.decode().splitlines()]
-                [error] = [line for line in lines if line["level"] == "error"]
-                assert error["event"] == "stopped"
-                assert "'replica-1'" in error["reason"]
-                assert "KAFKA__GROUP_INSTANCE_ID" in error["reason"]
+    logged: list[str] = []
+    async with _stage(bootstrap_servers, topics) as on:
+        async with on.process(KAFKA__GROUP_INSTANCE_ID=REPLICA) as first:
+            first.hear(logged.append)
+            await first.says(WAITING)
+            async with on.serving(kafka={"group_instance_id": REPLICA}) as (_, talk):
+                assert await first.ended() == 4
                 # It has not fenced the other one in turn.
                 await talk.ask_all(["first", "second"], b"k")
                 await talk.completions(2)
+        lines = [json.loads(line) for line in logged]
+        [error] = [line for line in lines if line["level"] == "error"]
+        assert error["event"] == "stopped"
+        assert f"'{REPLICA}'" in error["reason"]
+        assert "KAFKA__GROUP_INSTANCE_ID" in error["reason"]
         assert (await on.operator.commit()).offset == 2
+
+
+@pytest.mark.parametrize("its_lease", ["lasts", "is-over"])
+async def test_counterexample_18_takeover_of_a_static_member(
+    bootstrap_servers: str, topics: Topics, its_lease: str
+) -> None:
+    """It stands still in the middle of an answer, and another process comes by its name. The
+    group gives that one the partitions at once, while the first may still speak; and when it
+    may not any more, it does not know.
+    """
+    async with _stage(bootstrap_servers, topics) as on, nursery() as born:
+        on.models.script["moody"] = lambda count, _: SPEAKS if count <= 2 else "ok"
+        settings = settings_for(bootstrap_servers, topics, "openai/moody")
+
+        def replica(name: str) -> AbstractAsyncContextManager[Running]:
+            own = {"KAFKA__GROUP_INSTANCE_ID": REPLICA, "TEST_MEMBER": name}
+            return on.process("openai/moody", born.start, **own)
+
+        async with (
+            replica("first") as first,
+            conversation(settings.kafka, settings.topics) as talk,
+        ):
+            await first.says(ASSIGNED)
+            await talk.ask_all(["speaks"], b"k")
+            await talk.ask_all(["thinks"], b"other", stream=False)
+            await on.models.called(2)
+            await talk.until(lambda: talk.said("speaks"), bool)
+            first.freeze()
+            async with replica("second") as second:
+                await second.says(WAITING, ASSIGNED)
+                if its_lease == "is-over":
+                    await talk.completions(2)
+                # The answers lie in its sockets when it wakes.
+                on.models.let_end()
+                first.thaw()
+                assert await first.ended() == 4
+                await talk.ask_all(["behind"], b"k")
+                await talk.completion("behind")
+                assert await second.terminate() == 0
+            await talk.to_the_end()
+            completed = [c.body["question_id"] for c in talk.completed]
+            assert sorted(completed) == ["behind", "speaks", "thinks"]
+            assert {c.body["status"] for c in talk.completed} == {"completed"}
+            said = talk.said("speaks")
+            assert [event["sequence"] for event in said] == list(range(len(said)))
+        assert (await on.operator.commit()).offset == 3
 
 
 async def test_a_restart_keeps_the_partitions_and_waits_for_who_may_still_run(

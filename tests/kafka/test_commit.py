@@ -12,7 +12,8 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.errors import CommitError, LostPartitionsError
-from penstock.kafka.commit import commit, membership
+from penstock.kafka.commit import commit
+from penstock.kafka.membership import membership
 from tests.support.kafka import Topics
 from tests.support.operating import Operator, operating
 

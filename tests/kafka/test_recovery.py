@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,7 +19,6 @@ from penstock.core.offset_map import DoneBeyond, encode
 from penstock.errors import KafkaError
 from penstock.events import envelope
 from penstock.kafka import metadata, recovery, stretch
-from penstock.kafka.codec import Raw
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
@@ -264,26 +263,6 @@ async def test_only_what_nobody_has_done_was_lost_to_the_retention(
         [line] = heard.said("the retention took questions")
         assert line["offsets"] == len({1, 3})
         assert +kafka.recovery.resets == {"retention": 1}
-
-
-async def test_a_completion_is_found_by_its_question(
-    bootstrap_servers: str, topics: Topics
-) -> None:
-    async with world(bootstrap_servers, topics) as kafka:
-        await kafka.ask(3)
-        await kafka.say(
-            "completions",
-            kafka.completion(0),
-            kafka.completion(1, group="other"),
-            kafka.completion(1) | {"replay": {"id": "r"}},
-            kafka.completion(1, timestamp=NOW_MS - 1),
-            kafka.completion(1),
-            kafka.completion(1),
-        )
-        question = Raw(topics.name("questions"), 0, 1, kafka.asked[1], None, b"?", ())
-        assert await kafka.recovery.find(question, time.time()) == 4
-        other = replace(question, offset=2, timestamp_ms=kafka.asked[2])
-        assert await kafka.recovery.find(other, time.time()) is None
 
 
 async def test_long_readings_say_how_far_they_are(

@@ -2,29 +2,20 @@
 
 import asyncio
 import json
-import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from penstock.clock import Clock
 from penstock.core.facts import RecordId
 from penstock.errors import KafkaError, PublishError, UnknownOutcomeError
 from penstock.kafka import producer, token_channel
-from penstock.kafka.codec import Raw
-from penstock.kafka.recovery import Recovery
-from penstock.kafka.scope import Scope
-from penstock.kafka.security import client_arguments
-from penstock.kafka.sink import KafkaSink, Target
+from penstock.kafka.sink import KafkaSink
 from penstock.kafka.token_channel import TokenChannel
-from tests.support.decoding import codec
 from tests.support.kafka import Topics
 from tests.support.lossy import LOST, Lose, carries_again, detour
 from tests.support.proxy import Network
+from tests.support.saying import saying
 
 GIVEN_UP = UnknownOutcomeError("given up")
 PATIENCE_S = 15.0
@@ -225,47 +216,6 @@ async def test_what_the_broker_refuses_is_told() -> None:
 # --- on a real Kafka ----------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _sink(bootstrap_servers: str, topics: Topics) -> AsyncIterator[KafkaSink]:
-    targets = [Target(topics.create(t), 1, 2**20) for t in ("tokens", "completions", "letters")]
-    tokens, completions, letters = targets
-    client, clock = client_arguments(bootstrap_servers, {}), Clock()
-    scope = Scope("questions", "group", completions, tokens, 0, 10.0, 5.0)
-    recovery = Recovery(client, scope, clock, "writer")
-    sink = KafkaSink(
-        client,
-        "group",
-        tokens,
-        completions,
-        letters,
-        clock,
-        "writer",
-        lambda _: math.inf,
-        recovery.last_said,
-    )
-    await recovery.start()
-    await sink.start()
-    try:
-        yield sink
-    finally:
-        await sink.stop()
-        await recovery.stop()
-
-
-async def _sequences(bootstrap_servers: str, topic: str) -> list[int]:
-    place = TopicPartition(topic, 0)
-    async with AIOKafkaConsumer(bootstrap_servers=bootstrap_servers) as consumer:
-        consumer.assign([place])
-        consumer.seek(place, 0)
-        [end] = (await consumer.end_offsets([place])).values()
-        found: list[int] = []
-        async with asyncio.timeout(PATIENCE_S):
-            while await consumer.position(place) < end:
-                batches = await consumer.getmany(timeout_ms=100)
-                found += [json.loads(r.value)["sequence"] for rs in batches.values() for r in rs]
-    return found
-
-
 def _event(sequence: int) -> bytes:
     return json.dumps({"question_id": "q", "sequence": sequence, "attempt": 1}).encode()
 
@@ -281,16 +231,16 @@ async def test_a_client_that_is_given_up_costs_no_token_and_doubles_none(
     monkeypatch.setattr(producer, "FLIGHT", 0.2)
     async with (
         detour(bootstrap_servers, monkeypatch) as network,
-        _sink(bootstrap_servers, topics) as sink,
+        saying(bootstrap_servers, topics) as here,
     ):
-        raw = Raw("questions", 0, 7, 1, b"k", b'{"id":"q","question":"?"}', ())
-        delivery = codec().decode(RecordId(0, 1, 7), raw, 0.0, 0.0)
+        sink, delivery = here.sink, here.question(7)
         say = sink.token_sender(delivery)
         await (await say(_event(0), 0))
         said = await _lost(lose(network, monkeypatch), say, sink, network, delivery.record)
         said.append(await say(_event(3), 3))
         await asyncio.gather(*said)
-        assert await _sequences(bootstrap_servers, sink.tokens.topic) == [0, 1, 2, 3]
+        records = await here.read(sink.tokens)
+        assert [json.loads(r.value)["sequence"] for r in records] == [0, 1, 2, 3]
 
 
 async def _lost(

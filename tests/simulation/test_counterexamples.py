@@ -1,8 +1,9 @@
 """What broke the obvious versions of the delivery protocol, by number and name; then what broke
 later ones.
 
-Two depend on what a broker does: 12, a commit with the wrong generation, and 18, the takeover of
-a static member.
+Two depend on what a broker does, and are told on a real one: 12, a commit with the wrong
+generation, in tests/kafka/test_recovery_source.py, and 18, the takeover of a static member, in
+tests/integration/test_static_members.py; both are called `test_counterexample_..`.
 """
 
 from dataclasses import replace

@@ -38,6 +38,17 @@ def model_environment(name: str, api_base: str) -> dict[str, str]:
     return {f"PENSTOCK_MODEL__{name}": value for name, value in variables.items()}
 
 
+def member_environment(settings: Settings) -> dict[str, str]:
+    """What makes `penstock serve` a member of the group of these settings, in their topics."""
+    model = settings.all_models["default"]
+    own = {
+        "PENSTOCK_TOPICS__DEAD_LETTERS": settings.topics.dead_letters,
+        "PENSTOCK_KAFKA__GROUP_ID": settings.kafka.group_id,
+        "PENSTOCK_TELEMETRY__PORT": "0",
+    }
+    return environment(settings) | model_environment(model.name, str(model.api_base)) | own
+
+
 @asynccontextmanager
 async def started(
     *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, **pipes: Any

@@ -46,6 +46,9 @@ class Child(Protocol):
     def kill(self) -> None: ...
 
 
+SERVES = r"http://localhost:\d+/metrics"
+"""In what `penstock serve` says: where its metrics are."""
+
 Start = Callable[[Mapping[str, str], Path], Awaitable[Child]]
 """Starts a process, given its environment and its folder."""
 
@@ -84,6 +87,18 @@ class Running:
         for line in self._lines:
             told(line)
         self._hearing.append(told)
+
+    async def says(self, words: str, *others: str, seconds: float = START_SECONDS) -> str:
+        """The first of its last and next lines that has any of these words in it."""
+        said = asyncio.get_running_loop().create_future()
+
+        def hear(line: str) -> None:
+            if not said.done() and any(one in line for one in (words, *others)):
+                said.set_result(line)
+
+        self.hear(hear)
+        found: str = await self.meanwhile(said, seconds)
+        return found
 
     async def meanwhile(self, work: Awaitable[T], seconds: float) -> T:
         """What the work gives. Raises when it takes too long, or the process ends before it."""
@@ -176,13 +191,14 @@ def process(
     *words: str, says: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
 ) -> AbstractAsyncContextManager[Running]:
     """From when it has said its address, which `says` matches, to when it is killed."""
-    return _running(command(*words), says, environment, folder)
+    return begun(command(*words), says, environment, folder)
 
 
 @asynccontextmanager
-async def _running(
+async def begun(
     start: Start, says: str, environment: Mapping[str, str] | None, folder: Path
 ) -> AsyncIterator[Running]:
+    """As `process`, of whatever `start` starts."""
     started = await start({**without_settings(os.environ), **(environment or {})}, folder)
     running = Running(started)
     try:
@@ -238,8 +254,7 @@ async def service(
     with tempfile.TemporaryDirectory(prefix="penstock-") as empty:
         # There, because a .env or a penstock.toml of the developer's must not take part.
         environment = {f"PENSTOCK_{name}": str(value) for name, value in own.items()}
-        says = r"http://localhost:\d+/metrics"
-        async with _running(start, says, environment, Path(empty)) as running:
+        async with begun(start, SERVES, environment, Path(empty)) as running:
             yield running
 
 

@@ -216,7 +216,7 @@ class SimulatedSink:
 
     async def dead_letter(
         self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
-    ) -> None:
+    ) -> int | None:
         raw = delivery.raw
         cause = Cause(
             topic=raw.topic,
@@ -233,7 +233,7 @@ class SimulatedSink:
             tried=tried,
         )
         headers = dead_letter_headers(raw.headers, cause)
-        self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers))
+        return self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers)).offset
 
     def _headers(self, type_: str, name: str, delivery: Delivery) -> Headers:
         raw = delivery.raw

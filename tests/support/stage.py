@@ -7,20 +7,24 @@ async with stage(bootstrap_servers, topics) as on:
         ...
 """
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from penstock import app
+from tests.support.command import member_environment
 from tests.support.conversation import Conversation, serving
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
 from tests.support.operating import Operator, operating
-from tests.support.service import running_service
+from tests.support.processes import PENSTOCK_SERVE, SERVES, Running, Start, begun
+from tests.support.service import running_service, settings_for
 
 
 @dataclass
@@ -42,6 +46,20 @@ class Stage:
     ) -> AbstractAsyncContextManager[app.Service]:
         """One more in the group."""
         return running_service(self.servers, self.topics, model, self.models.api_base, **flags)
+
+    @asynccontextmanager
+    async def process(
+        self, model: str = "openai/ok", start: Start = PENSTOCK_SERVE, **more: str
+    ) -> AsyncIterator[Running]:
+        """One more in the group, which is a process of its own; its topics have to be there.
+        `more` of its environment, by names without the prefix.
+        """
+        settings = settings_for(self.servers, self.topics, model, self.models.api_base)
+        own = {f"PENSTOCK_{name}": value for name, value in more.items()}
+        with tempfile.TemporaryDirectory(prefix="penstock-") as empty:
+            told = member_environment(settings) | own
+            async with begun(start, SERVES, told, Path(empty)) as running:
+                yield running
 
 
 @asynccontextmanager

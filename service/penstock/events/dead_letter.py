@@ -9,9 +9,11 @@ from typing import Literal
 
 import orjson
 
-from penstock.events.envelope import Headers
+from penstock.events.envelope import Headers, text_header
 
 Style = Literal["kafka", "spring", "connect"]
+
+ORIGIN = "penstock-origin"
 
 TRIED = 32
 """Attempts that are told one by one: the first, and the last ones."""
@@ -111,6 +113,7 @@ def _connect(cause: Cause) -> dict[str, bytes]:
 
 def _ours(cause: Cause) -> dict[str, bytes]:
     said = {
+        ORIGIN: f"{cause.topic}/{cause.partition}/{cause.offset}/{cause.group}",
         "penstock-error-kind": cause.kind,
         "penstock-error-code": cause.code,
         "penstock-error-stage": cause.stage,
@@ -143,3 +146,11 @@ _STYLES: dict[Style, Callable[[Cause], dict[str, bytes]]] = {
     "spring": _spring,
     "connect": _connect,
 }
+
+
+def origin(headers: Headers) -> tuple[str, ...]:
+    """Topic, partition, offset and group of the record that this is, whoever's names the others
+    are; empty where it is none of ours.
+    """
+    found = text_header(headers, ORIGIN)
+    return () if found is None else tuple(found.split("/", 3))

@@ -5,7 +5,7 @@ commit of an assignment that is over would count as one of the next.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
@@ -21,11 +21,10 @@ from aiokafka.errors import (
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.protocol.commit import OffsetCommitRequest
-from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest, SyncGroupRequest
 from aiokafka.structs import OffsetAndMetadata
 
-from penstock.clock import Clock
 from penstock.errors import CommitError, LostPartitionsError
+from penstock.kafka.membership import Membership
 
 _OVER = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 _ELSEWHERE = (
@@ -33,62 +32,6 @@ _ELSEWHERE = (
     NotCoordinatorForGroupError,
     RequestTimedOutError,
 )
-
-
-FENCED_INSTANCE_ID = 82
-"""The client has no name for it."""
-
-
-class Membership(NamedTuple):
-    """Of a group, during one generation. See KIP-62 and the Kafka protocol's OffsetCommit."""
-
-    generation: int
-    member_id: str
-
-
-class Ear(Protocol):
-    """Who wants to know what the group answers."""
-
-    def heard(self, sent_at: float, *, rebalancing: bool) -> None:
-        """Without an error, to what was sent then, in monotonic seconds."""
-
-    def unknown(self) -> None:
-        """It does not know this member."""
-
-    def fenced(self) -> None:
-        """It listens to another process by the same static name."""
-
-    def joins(self) -> bool:
-        """Whether we want to be a member still."""
-
-
-def listen(consumer: AIOKafkaConsumer, clock: Clock, ear: Ear) -> None:
-    """To all answers from now on."""
-    coordinator = _coordinator(consumer)
-    send = coordinator._send_req  # noqa: SLF001 - there is no public way to hear of heartbeats
-
-    async def send_and_tell(request: Any) -> Any:
-        if isinstance(request, JoinGroupRequest) and not ear.joins():
-            raise GroupCoordinatorNotAvailableError
-        sent_at = clock.monotonic()
-        answer = await send(request)
-        code = getattr(answer, "error_code", None)
-        if code == FENCED_INSTANCE_ID:
-            ear.fenced()
-        elif isinstance(request, HeartbeatRequest | SyncGroupRequest):
-            if code in (NoError.errno, RebalanceInProgressError.errno):
-                ear.heard(sent_at, rebalancing=code != NoError.errno)
-            elif code == UnknownMemberIdError.errno:
-                ear.unknown()
-        return answer
-
-    coordinator._send_req = send_and_tell  # noqa: SLF001
-
-
-def membership(consumer: AIOKafkaConsumer) -> Membership:
-    """As of now; after a join has ended, and before the next begins."""
-    coordinator = _coordinator(consumer)
-    return Membership(coordinator.generation, coordinator.member_id)
 
 
 async def commit(

@@ -16,8 +16,7 @@ from penstock.core.duplicates import Asked
 from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
-from penstock.kafka.codec import Raw
-from penstock.kafka.scope import CLOCK_SKEW, Scope
+from penstock.kafka.scope import Scope
 from penstock.kafka.stretch import Reader, Stretch, in_time
 
 ASKED = 100_000
@@ -189,18 +188,6 @@ class Completions:
         except (KeyError, TypeError, ValueError):
             return None
         return found if all(-1 <= number <= _LARGEST for number in found) else None
-
-    async def find(self, topics: Reader, question: Raw, since: float) -> int | None:
-        """Where the first completion of a question is that was sent then, in Unix seconds."""
-        wanted = Ended(question.partition, question.offset, question.timestamp_ms)
-        place = self.place(question.partition)
-        whole = await topics.whole([place])
-        start = (await topics.since(whole, since - CLOCK_SKEW))[place]
-        found = None
-        async for record in topics.read("completions", {place: Stretch(start, whole[place].end)}):
-            if found is None and self.answers(json_object(record.value)) == wanted:
-                found = int(record.offset)
-        return found
 
 
 def _asks(said: Mapping[str, Any]) -> bool:

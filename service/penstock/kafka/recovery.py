@@ -23,7 +23,7 @@ from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
 from penstock.events import envelope
 from penstock.kafka import metadata
-from penstock.kafka.codec import Delivery, Raw
+from penstock.kafka.codec import Delivery
 from penstock.kafka.completed import Completions, Search, json_object
 from penstock.kafka.producer import MARGIN
 from penstock.kafka.scope import CLOCK_SKEW, Scope
@@ -130,26 +130,6 @@ class Recovery:
             self._report(partition, search)
         return arrivals
 
-    async def find(self, question: Raw, since: float) -> int | None:
-        """Where the first completion of a question is that was sent then, in Unix seconds."""
-        # One at a time: where one outcome is unknown, so are many.
-        async with self._finding, reader(self._client, self._clock) as topics:
-            return await self.completions.find(topics, question, since)
-
-    async def last_said(self, partition: int, event_id: str, since: float) -> int | None:
-        """The last sequence of the token events about one question, by the beginning of their ids,
-        that were sent then or later, in Unix seconds.
-        """
-        async with self._finding, reader(self._client, self._clock) as topics:
-            place = self._token_place(partition)
-            whole = await topics.whole([place])
-            start = (await topics.since(whole, since - CLOCK_SKEW))[place]
-            last = None
-            async for record in topics.read("tokens", {place: Stretch(start, whole[place].end)}):
-                if (envelope.text_header(record.headers, "ce_id") or "").startswith(event_id):
-                    last = int(json_object(record.value)["sequence"])
-            return last
-
     async def said_until(self, question: Delivery, since: float) -> Said | None:
         """How far the stream of a question had come that another process ran, and has not run
         since then, in monotonic seconds.
@@ -164,6 +144,10 @@ class Recovery:
                     tail = await self._read_tokens(topics, partition, _ANY_OFFSET)
                 self._tails[partition] = read_at, tail
         return tail.before(question.record.offset, question.question_id, question.timestamp)
+
+    def forget(self, partition: int) -> None:
+        """What was said of its questions: it has left."""
+        self._tails.pop(partition, None)
 
     async def _commits(
         self, places: Iterable[TopicPartition]

@@ -37,8 +37,8 @@ _SEQUENCE_DIGITS = 20
 TokenSender = Send
 
 LastSaid = Callable[[int, str, float], Awaitable[int | None]]
-"""The last sequence in the tokens of a question's partition, of events whose id begins so, since
-then in Unix seconds."""
+"""The last sequence in the tokens of a question's partition, of a stream whose events' ids begin
+so, since then in Unix seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +109,12 @@ class KafkaSink:
         raw, record, target = delivery.raw, delivery.record, self.tokens
         tp = TopicPartition(target.topic, raw.partition % target.partitions)
         key = _key(delivery)
-        prefix = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/"
+        stream = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}"
         producer, clock, source = self._producer, self._clock, self._source
 
         async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
             headers = envelope.headers(
-                envelope.TOKEN, f"{prefix}{sequence}", source, clock.wall(), delivery.forwarded
+                envelope.TOKEN, f"{stream}/{sequence}", source, clock.wall(), delivery.forwarded
             )
             _check_size(target, key, value, headers)
             try:
@@ -124,7 +124,7 @@ class KafkaSink:
 
         async def find(since: float) -> int | None:
             await producer.settled()
-            return await self._last_said(raw.partition, prefix, since)
+            return await self._last_said(raw.partition, stream, since)
 
         return TokenChannel(send, find, clock.wall, partial(_translated, target))
 
@@ -158,8 +158,10 @@ class KafkaSink:
 
     async def dead_letter(
         self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
-    ) -> None:
-        """The original record with its key and value untouched. Raises as `completion` does."""
+    ) -> int | None:
+        """The original record with its key and value untouched. Gives and raises what `completion`
+        does.
+        """
         raw = delivery.raw
         cause = Cause(
             topic=raw.topic,
@@ -179,7 +181,7 @@ class KafkaSink:
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
         said = (key, raw.value, headers)
-        await self._publish(delivery.record, self.dead_letters, raw.partition, said)
+        return await self._publish(delivery.record, self.dead_letters, raw.partition, said)
 
     async def _publish(
         self, record: RecordId, target: Target, partition: int, said: Record

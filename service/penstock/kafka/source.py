@@ -31,8 +31,9 @@ from penstock.errors import CommitError, FencedError, KafkaError, LostPartitions
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
 from penstock.kafka.codec import Codec, Delivery, Raw
-from penstock.kafka.commit import Membership, commit, listen, membership
+from penstock.kafka.commit import commit
 from penstock.kafka.follower import Follower
+from penstock.kafka.membership import Membership, listen, membership
 from penstock.kafka.producer import FLIGHT
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.stopping import stopped
@@ -125,9 +126,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._failure: KafkaError | None = None
         self._undecodable = 0
         self._left = False
-        self._heard_at = 0.0
         self._static = instance_id
-        self._started_at = 0.0
+        self._named_at = 0.0
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
         self._tell: Tell | None = None
@@ -163,8 +163,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._follower = Follower(self._client, self._clock, self._recovery.completions, tell)
         await self._recovery.start()
         await self._consumer.start()
-        listen(self._consumer, self._clock, self)
-        self._started_at = self._clock.monotonic()
+        listen(self._consumer, self._static, self._clock, self)
         self._consumer.subscribe([self._topic], listener=self)
 
     async def leave(self) -> None:
@@ -240,7 +239,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                     timeout_ms=NOTICE_MS, max_records=MAX_BATCH
                 )
             except (ClientError, UnicodeDecodeError) as error:
-                # A fenced member's join is refused with an error of no name.
+                # Who is fenced is refused with an error of no name.
                 if not self._left and self._failure is None:
                     await self._survive(error)
                 continue
@@ -327,6 +326,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if lost := heads.keys() - self._epochs.keys():
                 # The group itself would take it from any of its members.
                 raise LostPartitionsError(f"{self._topic}/{min(lost)} went to another member")
+            member = self._member
             try:
                 async with asyncio.timeout(FLIGHT):
                     said = {
@@ -336,7 +336,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                         )
                         for partition, head in heads.items()
                     }
-                    await commit(self._consumer, self._group_id, self._member, said)
+                    await commit(self._consumer, self._group_id, member, said)
             except TimeoutError as error:
                 raise CommitError(f"no answer within {FLIGHT:g} s") from error
             self._committed.update({tp.partition: head.offset for tp, head in said.items()})
@@ -376,29 +376,27 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self.joined = self.joined or not assigned
         numbers = frozenset(tp.partition for tp in assigned)
         # Of those that stay all is known at once; they do not wait for the others.
-        self._arrivals.begin(numbers & self._known, known=True)
-        self._arrivals.begin(numbers - self._known, after=self._predecessor_has_ended)
+        ended = self._predecessor_has_ended
+        self._arrivals.begin(numbers & self._known, after=ended, known=True)
+        self._arrivals.begin(numbers - self._known, after=ended)
 
     async def _predecessor_has_ended(self) -> None:
-        """A static member takes over at once from a process that may still run: the group gives
-        it up after one session timeout, and that process itself a margin before.
+        """A static member takes over at once from a process that may still run. Until then the
+        group may have answered that one, which says nothing more a margin before one session
+        timeout has passed.
         """
         if self._static is not None:
-            left = self._started_at + SESSION_TIMEOUT_MS / 1000 - self._clock.monotonic()
+            left = self._named_at + SESSION_TIMEOUT_MS / 1000 - self._clock.monotonic()
             if left > 0:
                 log.info("waiting for whoever was this static member before", seconds=round(left))
                 await asyncio.sleep(left)
 
+    def named(self, at: float) -> None:
+        self._named_at = at
+
     def heard(self, sent_at: float, *, rebalancing: bool) -> None:
-        self._heard_at = sent_at
         if self._tell is not None:
             self._tell(Heard(sent_at, rebalancing))
-
-    def unknown(self) -> None:
-        silent = self._clock.monotonic() - self._heard_at
-        if self._static is not None and silent < SESSION_TIMEOUT_MS / 1000:
-            # The group would not have given us up for another reason.
-            self.fenced()
 
     def fenced(self) -> None:
         self._broken(
@@ -422,6 +420,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             del self._epochs[partition], self._next[partition]
             self._committed.pop(partition, None)
             self._tails.pop(partition, None)
+            self._recovery.forget(partition)
 
     def _arrived(self, found: dict[int, Arrival]) -> None:
         self._epoch += 1
