@@ -12,6 +12,7 @@ from penstock.clock import Clock
 from penstock.events.report import Report
 from penstock.program.catalog import Program, Step
 from penstock.program.fields import ChatFields, JSONFields, PlainFields
+from penstock.program.openai_engine import Heard
 from penstock.program.stream import Part, TokenStream
 
 
@@ -21,11 +22,21 @@ class _Reader(Protocol):
 
 
 class _Call:
-    """One call of a predictor: where its text belongs."""
+    """One call of a predictor: its words, split into fields as they come."""
 
-    def __init__(self, reader: _Reader, parts: Mapping[str, Part]) -> None:
-        self.reader = reader
-        self.parts = parts
+    def __init__(self, listener: "Listener") -> None:
+        self._listener = listener
+        self._reader: _Reader | None = None
+        self._parts: Mapping[str, Part] = {}
+
+    async def say(self, text: str) -> None:
+        if self._reader is None:
+            self._reader, self._parts = self._listener.begin()
+        await self._listener.say(self._parts, self._reader.feed(text))
+
+    async def end(self) -> None:
+        if self._reader is not None:
+            await self._listener.say(self._parts, self._reader.finish())
 
 
 class Listener:
@@ -45,23 +56,23 @@ class Listener:
         self._said: dict[str, tuple[Part, list[str]]] = {}
         self._notes: set[asyncio.Task[None]] = set()
 
+    def speech(self) -> _Call:
+        """For our own engine, which tells a call's words as the model says them."""
+        return _Call(self)
+
     async def send(self, chunk: Any) -> None:
+        """For every other engine, by way of DSPy."""
         choice = chunk.choices[0]
         text = choice.delta.content
         # Without an id from the server, calls at the same time are told apart by their tasks.
         key = (chunk.predict_id, chunk.id or id(asyncio.current_task()))
-        try:
-            if text:
-                if self._report.first_token_at is None:
-                    self._report.first_token_at = self._clock.monotonic()
-                call = self._calls.get(key) or self._begin(key)
-                await self._say(call, call.reader.feed(text))
-            if choice.finish_reason is not None and key in self._calls:
-                call = self._calls.pop(key)
-                await self._say(call, call.reader.finish())
-        except Exception as error:
-            self.error = error
-            raise
+        if text and not isinstance(text, Heard):
+            call = self._calls.get(key)
+            if call is None:
+                call = self._calls[key] = _Call(self)
+            await call.say(text)
+        if choice.finish_reason is not None and key in self._calls:
+            await self._calls.pop(key).end()
 
     async def reconcile(self, outputs: Mapping[str, Any]) -> None:
         """What the stream missed is sent; what it got wrong is void and said again."""
@@ -89,14 +100,21 @@ class Listener:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
 
-    async def _say(self, call: _Call, pieces: list[tuple[str, str]]) -> None:
-        for field, text in pieces:
-            part = call.parts[field]
-            if part.output:
-                self._said[field][1].append(text)
-            await self._stream.say(part, text)
+    async def say(self, parts: Mapping[str, Part], pieces: list[tuple[str, str]]) -> None:
+        try:
+            for field, text in pieces:
+                part = parts[field]
+                if part.output:
+                    self._said[field][1].append(text)
+                await self._stream.say(part, text)
+        except Exception as error:
+            self.error = error
+            raise
 
-    def _begin(self, key: Any) -> _Call:
+    def begin(self) -> tuple[_Reader, Mapping[str, Part]]:
+        """The first word of a call: how its text is read, and where each field belongs."""
+        if self._report.first_token_at is None:
+            self._report.first_token_at = self._clock.monotonic()
         predictor = dspy.settings.caller_predict
         step = self._program.steps.get(id(predictor))
         if step is None:
@@ -110,8 +128,7 @@ class Listener:
         for name, part in parts.items():
             if part.output:
                 self._said[name] = (part, [])
-        call = self._calls[key] = _Call(self._reader(step.fields), parts)
-        return call
+        return self._reader(step.fields), parts
 
     def _reader(self, fields: tuple[str, ...]) -> _Reader:
         kind = self._program.model.adapter_name

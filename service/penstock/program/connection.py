@@ -1,0 +1,196 @@
+"""How does a request reach a model, and how long may each part of its answer take?"""
+
+import asyncio
+import select
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from aiohttp.connector import Connection
+from dspy.lm15 import ConfigurationError
+from dspy.lm15 import TimeoutError as LateError
+
+from penstock.program.connection_errors import CONNECTION_FAILURES, connection_error
+
+_AFTERWARDS = 2.0
+"""Seconds for what may follow the last word: the usage, and the end of the body, without which
+the connection cannot be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds.
+
+    Args:
+        connect: for a connection: name, TCP, TLS, and the proxy's part.
+        first_token: from the request to the first word or thought; for an answer that is not
+            streamed, to its head. None: only the question's own deadline counts, for a model may
+            think, or have others to serve first, for minutes, and asking again is paid for again.
+        idle: of silence after that. A keep-alive comment is no silence.
+    """
+
+    connect: float = 5.0
+    first_token: float | None = None
+    idle: float = 30.0
+
+
+class Connections:
+    """To one endpoint, without an upper bound: how many questions run at once is decided elsewhere.
+
+    A kept connection that the server has closed meanwhile is never used: whether a request on it
+    has arrived would be known to nobody, and it is never sent twice.
+    """
+
+    def __init__(self, url: str, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._proxy = _proxy_for(url)
+        self._session: aiohttp.ClientSession | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def post(self, url: str, headers: list[tuple[str, str]], body: bytes) -> "Reading":
+        """Until the head of the answer is there; its `response` is the caller's to close.
+
+        Raises LM15Error.
+        """
+        session = self._opened()
+        first = self._timeouts.first_token
+        first_by = None if first is None else asyncio.get_running_loop().time() + first
+        while True:
+            try:
+                async with asyncio.timeout_at(first_by):
+                    response = await session.post(
+                        url, data=body, headers=headers, proxy=self._proxy, allow_redirects=False
+                    )
+                return Reading(response, self._timeouts, first_by)
+            except _StaleConnectionError:
+                continue
+            except aiohttp.ConnectionTimeoutError as error:
+                raise _late("no connection", self._timeouts.connect, "CONNECT_MS") from error
+            except TimeoutError as error:
+                raise _late("no first token", first, "FIRST_TOKEN_MS") from error
+            except CONNECTION_FAILURES as error:
+                raise connection_error(error) from error
+
+    async def aclose(self) -> None:
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise ConfigurationError("the model's client is closed")
+        loop = asyncio.get_running_loop()
+        if self._session is None:
+            self.loop = loop
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                # Compressed, words would wait for each other.
+                headers={"Accept-Encoding": "identity", "User-Agent": "penstock"},
+                request_class=_Request,
+                timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect),
+            )
+        elif loop is not self.loop:
+            raise ConfigurationError("the model's client belongs to another event loop")
+        return self._session
+
+
+class Reading:
+    """The body of one answer, each part in its time."""
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, timeouts: Timeouts, first_by: float | None
+    ) -> None:
+        self.response = response
+        self._timeouts = timeouts
+        self._first_by = first_by
+        self._begun = False
+        self._silence = timeouts.idle
+        self._clock = asyncio.get_running_loop().time
+
+    async def next(self) -> bytes:
+        """What has come; empty at the end. Raises LM15Error."""
+        by = self._clock() + self._silence if self._begun else self._first_by
+        try:
+            async with asyncio.timeout_at(by):
+                return await self.response.content.readany()
+        except TimeoutError as error:
+            if self._begun:
+                raise _late("no more words", self._silence, "IDLE_MS") from error
+            raise _late("no first token", self._timeouts.first_token, "FIRST_TOKEN_MS") from error
+        except CONNECTION_FAILURES as error:
+            raise connection_error(error) from error
+
+    def left(self) -> bytes:
+        """After an error: what came before it and was not read yet."""
+        return self.response.content._read_nowait(-1)  # noqa: SLF001 - its other methods only raise the error
+
+    async def whole(self) -> bytes:
+        self.begun()
+        parts: list[bytes] = []
+        while part := await self.next():
+            parts.append(part)
+        return b"".join(parts)
+
+    def begun(self) -> None:
+        """The first token has come: from here on, silence is counted."""
+        self._begun = True
+
+    def almost_over(self) -> None:
+        """All words are there: nothing is worth a long wait any more."""
+        self._begun = True
+        self._silence = min(self._silence, _AFTERWARDS)
+
+    async def rest(self) -> None:
+        """To the end of the body, for the connection's sake alone."""
+        try:
+            async with asyncio.timeout(_AFTERWARDS):
+                while await self.response.content.readany():
+                    pass
+        except CONNECTION_FAILURES:
+            pass
+
+
+class _StaleConnectionError(aiohttp.ClientConnectionError):
+    """Nothing was sent on it."""
+
+
+class _Request(aiohttp.ClientRequest):
+    """Looks at its connection before it writes: the loop may not have seen yet that it is closed.
+
+    A server says nothing before it is asked, so a kept connection with something to read has ended.
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        transport = conn.transport
+        socket = None if transport is None else transport.get_extra_info("socket")
+        if socket is not None and _has_something_to_read(socket.fileno()):
+            raise _StaleConnectionError
+        return await super().send(conn)
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    if descriptor < 0:
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _proxy_for(url: str) -> str | None:
+    """By HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, as DSPy's own client does.
+
+    aiohttp's way would also look for a password in ~/.netrc, and take it in place of the key.
+    """
+    parts = urlsplit(url)
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or proxy_bypass(parts.hostname or ""):
+        return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _late(what: str, seconds: float | None, setting: str) -> LateError:
+    return LateError(f"{what} from the model within {seconds:g} s ({setting})")
