@@ -121,8 +121,11 @@ class ModelServer:
     def _told(self, telling: "_Telling", ending: Ending) -> None:
         del self._telling[telling.connection]
         self.calls.end(telling.call)
+        transport = telling.connection.transport
         if ending is Ending.CLOSE:
-            telling.connection.transport.close()
+            transport.close()
+        elif ending is Ending.RESET:
+            http1.reset(transport)
         else:
             telling.connection.answered()
 

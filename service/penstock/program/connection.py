@@ -2,13 +2,14 @@
 
 import asyncio
 import select
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.connector import Connection
-from dspy.lm15 import ConfigurationError
+from dspy.lm15 import ConfigurationError, LM15Error
 from dspy.lm15 import TimeoutError as LateError
 
 from penstock.program.connection_errors import CONNECTION_FAILURES, connection_error
@@ -50,7 +51,7 @@ class Connections:
         self._closed = False
 
     async def post(self, url: str, headers: list[tuple[str, str]], body: bytes) -> "Reading":
-        """Until the head of the answer is there; its `response` is the caller's to close.
+        """Until the head of the answer is there; the caller closes the reading.
 
         Raises LM15Error.
         """
@@ -98,30 +99,31 @@ class Connections:
 
 
 class Reading:
-    """The body of one answer, each part in its time."""
+    """The body of one answer, each part in its time. To be closed."""
 
     def __init__(
         self, response: aiohttp.ClientResponse, timeouts: Timeouts, first_by: float | None
     ) -> None:
         self.response = response
+        self._loop = asyncio.get_running_loop()
         self._timeouts = timeouts
-        self._first_by = first_by
+        self._idle = timeouts.idle
         self._begun = False
-        self._silence = timeouts.idle
-        self._clock = asyncio.get_running_loop().time
+        self._waiting_since: float | None = None
+        # One timer for the whole answer: a timeout around every read costs as much as the read.
+        self._timer = None if first_by is None else self._loop.call_at(first_by, self._give_up)
 
     async def next(self) -> bytes:
         """What has come; empty at the end. Raises LM15Error."""
-        by = self._clock() + self._silence if self._begun else self._first_by
+        self._waiting_since = self._loop.time()
         try:
-            async with asyncio.timeout_at(by):
-                return await self.response.content.readany()
-        except TimeoutError as error:
-            if self._begun:
-                raise _late("no more words", self._silence, "IDLE_MS") from error
-            raise _late("no first token", self._timeouts.first_token, "FIRST_TOKEN_MS") from error
+            return await self.response.content.readany()
+        except LM15Error:
+            raise
         except CONNECTION_FAILURES as error:
             raise connection_error(error) from error
+        finally:
+            self._waiting_since = None
 
     def left(self) -> bytes:
         """After an error: what came before it and was not read yet."""
@@ -136,21 +138,52 @@ class Reading:
 
     def begun(self) -> None:
         """The first token has come: from here on, silence is counted."""
-        self._begun = True
+        if not self._begun:
+            self._begun = True
+            self._count_silence(self._idle)
 
     def almost_over(self) -> None:
         """All words are there: nothing is worth a long wait any more."""
-        self._begun = True
-        self._silence = min(self._silence, _AFTERWARDS)
+        if not self._begun or self._idle > _AFTERWARDS:
+            self._begun = True
+            self._idle = min(self._idle, _AFTERWARDS)
+            self._count_silence(self._idle)
 
     async def rest(self) -> None:
         """To the end of the body, for the connection's sake alone."""
-        try:
-            async with asyncio.timeout(_AFTERWARDS):
-                while await self.response.content.readany():
-                    pass
-        except CONNECTION_FAILURES:
-            pass
+        self.almost_over()
+        with suppress(LM15Error):
+            while await self.next():
+                pass
+
+    def close(self) -> None:
+        """The connection is free for the next call where the body was read to its end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.response.close()
+
+    def _count_silence(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._listen)
+
+    def _listen(self) -> None:
+        """Time that was spent elsewhere, by a slow broker perhaps, is no silence of the model."""
+        now = self._loop.time()
+        since = now if self._waiting_since is None else self._waiting_since
+        left = since + self._idle - now
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._listen)
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Whoever reads next, or is waiting to, is told."""
+        if self._begun:
+            late = _late("no more words", self._idle, "IDLE_MS")
+        else:
+            late = _late("no first token", self._timeouts.first_token, "FIRST_TOKEN_MS")
+        self.response.content.set_exception(late)
 
 
 class _StaleConnectionError(aiohttp.ClientConnectionError):

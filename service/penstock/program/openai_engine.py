@@ -109,7 +109,7 @@ class OpenAIEngine:
                 raise self._wire.refusal(response.status, _headers(response), body)
             yield response, reading
         finally:
-            response.close()
+            reading.close()
 
 
 async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], None]:

@@ -28,33 +28,25 @@ class Frames:
             self._rest.clear()
         *lines, rest = received.split(b"\n")
         frames: list[bytes] = []
+        data = self._data
         for line in lines:
-            self._read(line, frames)
-        self._size = sum(map(len, self._data)) if self._data else 0
-        if rest:
+            if not line or line == b"\r":
+                if data:
+                    frames.append(data[0] if len(data) == 1 else b"\n".join(data))
+                    data.clear()
+            elif line.startswith(b"data:"):
+                data.append(line[5:].strip(b" \r"))
+        self._size = sum(map(len, data))
+        if rest or data:
             self._hold(rest)
         return frames
 
     def finish(self) -> list[bytes]:
         """The last event, where the stream ended without the empty line behind it."""
-        frames: list[bytes] = []
-        self._read(b"".join(self._rest), frames)
-        self._read(b"", frames)
-        self._rest.clear()
-        return frames
+        return self.feed(b"\n\n")
 
     def _hold(self, part: bytes) -> None:
         self._size += len(part)
         if self._size > MAX_FRAME:
             raise TransportError(f"an event of the stream is longer than {MAX_FRAME >> 20} MiB")
         self._rest.append(part)
-
-    def _read(self, line: bytes, frames: list[bytes]) -> None:
-        if line.endswith(b"\r"):
-            line = line[:-1]
-        if not line:
-            if self._data:
-                frames.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
-                self._data = []
-        elif line.startswith(b"data:"):
-            self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
