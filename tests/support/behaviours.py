@@ -177,6 +177,7 @@ def _malformed(request: ChatRequest, params: Params) -> Reply:
 
 def _error_frame(request: ChatRequest, params: Params) -> Reply:
     refusal = _REFUSALS[params.error]
+    refusal = replace(refusal, message=params.text or refusal.message)
     return wire.interrupted(request, _ok(request, params), params.at, refusal)
 
 

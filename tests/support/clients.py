@@ -93,10 +93,13 @@ every_client = pytest.mark.parametrize(
         pytest.param(
             Client("litellm"),
             id="litellm",
-            marks=pytest.mark.skipif(
-                importlib.util.find_spec("litellm") is None,
-                reason="litellm is not installed: the service takes it only where it is asked for",
-            ),
+            marks=[
+                pytest.mark.skipif(
+                    importlib.util.find_spec("litellm") is None,
+                    reason="litellm is not installed: it is only taken where it is asked for",
+                ),
+                pytest.mark.filterwarnings("ignore"),
+            ],
         ),
     ],
 )

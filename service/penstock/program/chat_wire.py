@@ -33,9 +33,8 @@ from dspy.lm15 import (
 
 DONE = b"[DONE]"
 
-# What fits no field of OpenAI's: llama.cpp's type, and what vLLM and others say in the message.
-_TOO_LONG_TYPE = "exceed_context_size_error"
-_TOO_LONG_TEXT = "maximum context length"
+_TOO_LONG = ("maximum context length", "available context size")
+"""Said by vLLM and llama.cpp, which have no code for it. DSPy shortens what it can, told so."""
 
 Headers = list[tuple[str, str]]
 
@@ -74,7 +73,9 @@ class ChatWire:
         """Of a whole answer. Raises ProviderError where it is none."""
         try:
             said = _json(body)
-            _ = said.get("error") or said["choices"][0]
+            if error := said.get("error"):
+                raise self.told_error(error, headers)
+            _ = said["choices"][0]
             response = self._dialect.response_from_openai_chat(
                 said, model=call.model, response_format=request.config.response_format
             )
@@ -92,7 +93,7 @@ class ChatWire:
         error = self._dialect._http_error(  # noqa: SLF001 - normalize_error, and what the headers say
             HttpResponse(status, "", headers, text.encode(), provider=self._dialect.provider)
         )
-        too_long = error.provider_code == _TOO_LONG_TYPE or _TOO_LONG_TEXT in error.message
+        too_long = any(said in error.message for said in _TOO_LONG)
         if type(error) is InvalidRequestError and too_long:
             known = ("provider", "provider_code", "status", "request_id", "retry_after")
             return ContextLengthError(
@@ -107,17 +108,19 @@ class ChatWire:
         """Of one frame, by DSPy's dialect."""
         return self._dialect.parse_stream_events(request, SSEEvent(None, frame.decode()))  # type: ignore[no-any-return] # untyped
 
-    def error_in_stream(self, event: Any, said: Any, headers: Headers) -> ProviderError:
-        """An error that was told in the body: the status had said 200."""
+    def told_error(self, said: Any, headers: Headers) -> ProviderError:
+        """An error that was told in a body whose status had said 200."""
         code = said.get("code") if isinstance(said, Mapping) else None
         if isinstance(code, int) and 400 <= code <= 599:  # noqa: PLR2004 - an HTTP status, as OpenRouter and vLLM give it
             return self.refusal(code, headers, orjson.dumps({"error": said}))
-        error = (
-            error_from_event(event, provider=self._dialect.provider)
-            if event is not None
-            else ProviderError(str(said), provider=self._dialect.provider)
+        provider = self._dialect.provider
+        if not isinstance(said, Mapping):
+            return self._described(ProviderError(str(said), provider=provider), headers)
+        [event] = self._dialect.parse_stream_events(
+            Request(model="-", messages=(Message.user("-"),)),
+            SSEEvent(None, orjson.dumps({"error": said}).decode()),
         )
-        return self._described(error, headers)
+        return self._described(error_from_event(event, provider=provider), headers)
 
     def broken(self, why: str, headers: Headers) -> StreamAssemblyError:
         return self._described(StreamAssemblyError(why), headers)
@@ -187,17 +190,15 @@ class Answer:
         return self._wire.broken(why, self._headers)
 
     def _read_by_dialect(self, frame: bytes, said: dict[str, Any]) -> list[Any]:
+        if error := said.get("error"):
+            raise self._wire.told_error(error, self._headers)
         deltas: list[Any] = []
         for event in self._wire.events(self._request, frame):
-            if event.type == "error":
-                raise self._wire.error_in_stream(event, said["error"], self._headers)
             if event.type == "end":
                 self._ends.append(event)
                 self._finished = self._finished or event.finish_reason is not None
             else:
                 deltas.append(event.delta)
-        if said.get("error"):
-            raise self._wire.error_in_stream(None, said["error"], self._headers)
         return deltas
 
 

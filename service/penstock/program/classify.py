@@ -1,6 +1,7 @@
 """Which failure kind is this exception? The first row that fits decides."""
 
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,33 @@ _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
 )
 
 
+# No question makes an address exist or a key valid, however a client names the error.
+_BY_STATUS: dict[int | None, tuple[Kind, str]] = {
+    401: (Kind.OPERATOR, "model_auth"),
+    403: (Kind.OPERATOR, "model_auth"),
+    404: (Kind.OPERATOR, "unknown_model"),
+}
+
+
 def classify(error: BaseException) -> Failure:
     """What the program does not own is the model's; everything else is an answer that failed."""
-    for cause, kind, code in _TABLE:
-        if isinstance(error, cause):
-            return Failure(kind, code, _message(error), retry_after=_retry_after(error))
+    for met in _met(error):
+        for cause, kind, code in _TABLE:
+            if isinstance(met, cause):
+                if cause is dspy_errors.LMInvalidRequestError:
+                    kind, code = _BY_STATUS.get(getattr(met, "status", None), (kind, code))  # noqa: PLW2901
+                return Failure(kind, code, _message(met), retry_after=_retry_after(met))
     return Failure(Kind.ANSWER, "program_error", _where(error))
+
+
+def _met(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what a program raised it from, or had at once in a task group."""
+    yield error
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _met(one)
+    if error.__cause__ is not None:
+        yield from _met(error.__cause__)
 
 
 def _where(error: BaseException) -> str:
