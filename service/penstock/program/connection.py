@@ -6,8 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from dspy.lm15 import ConfigurationError, LM15Error
 from dspy.lm15 import TimeoutError as LateError
@@ -190,17 +192,23 @@ class _StaleConnectionError(aiohttp.ClientConnectionError):
     """Nothing was sent on it."""
 
 
-class _Request(aiohttp.ClientRequest):
-    """Looks at its connection before it writes: the loop may not have seen yet that it is closed.
+_kept: WeakSet[ResponseHandler] = WeakSet()
+"""Connections that have carried a request before."""
 
-    A server says nothing before it is asked, so a kept connection with something to read has ended.
+
+class _Request(aiohttp.ClientRequest):
+    """Looks at a kept connection before it writes: the loop may not have seen yet that it ended.
+
+    A server says nothing before it is asked, so one with something to read has ended.
     """
 
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        transport = conn.transport
-        socket = None if transport is None else transport.get_extra_info("socket")
-        if socket is not None and _has_something_to_read(socket.fileno()):
-            raise _StaleConnectionError
+        protocol, transport = conn.protocol, conn.transport
+        if protocol is not None and transport is not None:
+            socket = transport.get_extra_info("socket")
+            if protocol in _kept and _has_something_to_read(socket.fileno()):
+                raise _StaleConnectionError
+            _kept.add(protocol)
         return await super().send(conn)
 
 
