@@ -44,6 +44,11 @@ class Program:
     outputs: frozenset[str]
     steps: Mapping[int, Step]
 
+    @property
+    def may_use_tools(self) -> bool:
+        """A predictor by itself does not, and to watch every call for one is 7 % of a question."""
+        return type(self.module) not in {dspy.Predict, dspy.ChainOfThought}
+
 
 def load(name: str, entry: str, version: str | None, model: Model) -> Program:
     """A program from a signature, or from `package.module:attribute`.

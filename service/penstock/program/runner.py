@@ -51,7 +51,7 @@ class Runner:
             "send_stream": listener,
             "stream_listeners": [],
         }
-        if listener is not None:
+        if listener is not None and program.may_use_tools:
             context["callbacks"] = [*dspy.settings.callbacks, ToolCalls(listener)]
         reported = False
         try:
