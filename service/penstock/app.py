@@ -47,6 +47,7 @@ from penstock.kafka.source import REBALANCE_MS, SESSION_TIMEOUT_MS, KafkaSource,
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
+from penstock.program.connection import Timeouts
 from penstock.program.runner import Runner
 from penstock.settings import Settings
 from penstock.telemetry import probes, watchdog
@@ -88,9 +89,15 @@ def load_programs(settings: Settings) -> dict[str, Program]:
             wanted.name,
             wanted.adapter,
             connections=settings.pool.slots,
-            api_base=wanted.api_base,
+            api_base=wanted.address,
             api_key=None if wanted.api_key is None else wanted.api_key.get_secret_value(),
             options=wanted.options,
+            engine=wanted.engine,
+            timeouts=Timeouts(
+                wanted.connect_ms / 1000,
+                None if wanted.first_token_ms is None else wanted.first_token_ms / 1000,
+                wanted.idle_ms / 1000,
+            ),
         )
         for name, wanted in settings.all_models.items()
     }
@@ -238,7 +245,19 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     def begin(delivery: Delivery) -> Job:
         before = source.said_before(delivery)
-        return Job(delivery, runner, sink, lookup, clock, interval, before, source.said_until)
+        answers = facts.Answers(delivery.record)
+        return Job(
+            delivery,
+            runner,
+            sink,
+            lookup,
+            clock,
+            interval,
+            lambda: loop.tell(answers),
+            before,
+            source.said_until,
+            tells_partly=settings.deadline.partial,
+        )
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000

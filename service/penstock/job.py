@@ -14,7 +14,7 @@ from penstock.errors import KafkaError, PublishError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.dead_letter import Tried
-from penstock.events.report import Report
+from penstock.events.report import Report, answer_of
 from penstock.kafka.codec import Delivery
 from penstock.kafka.lookup import Lookup
 from penstock.kafka.once import Once
@@ -40,9 +40,11 @@ class Job:
         lookup: for what may or may not have arrived.
         clock: of the service.
         min_interval: seconds between two of its token records at least.
+        answering: is called with the first words of every attempt.
         before: what a run of it had said that a crash has cut off.
         said_until: what another process had said of it that does so no more since this moment, in
             monotonic seconds.
+        tells_partly: whether the completion of an expired question holds what was streamed.
     """
 
     def __init__(
@@ -53,11 +55,14 @@ class Job:
         lookup: Lookup,
         clock: Clock,
         min_interval: float,
+        answering: Callable[[], None],
         before: Said | None,
         said_until: SaidUntil,
+        *,
+        tells_partly: bool = False,
     ) -> None:
         self.delivery = delivery
-        self.report = Report()
+        self.report = Report(answering=answering)
         self.started_at: float | None = None
         self.ended_at: float | None = None
         self.attempts = 0
@@ -82,6 +87,7 @@ class Job:
         )
         self._clock = clock
         self._restarts = before is not None
+        self._tells_partly = tells_partly
         self._tried: list[Tried] = []
         self._used_before = Used(0, 0)
         self._queued = 0.0
@@ -255,12 +261,15 @@ class Job:
             group=self._sink.group_id,
         )
         answered = status == "completed"
+        partial = status == "expired" and self._tells_partly and bool(report.said)
+        outputs = report.outputs if answered else report.said if partial else None
         question = self.delivery.question
         return Completion(
             question_id=self.delivery.question_id,
             status=status,
-            answer=report.answer if answered else None,
-            outputs=report.outputs if answered else None,
+            answer=report.answer if answered else answer_of(outputs or {}),
+            outputs=outputs,
+            partial=partial,
             error=failure and Error(kind=failure.kind, code=failure.code, message=failure.message),
             program=report.program,
             model=report.model,

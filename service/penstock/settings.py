@@ -231,8 +231,28 @@ class ProgramSettings(_Part):
 
 class ModelSettings(_Part):
     name: str = Field(description="As DSPy names it: `openai/gpt-4o-mini`.")
-    api_base: str | None = None
-    api_key: SecretStr | None = None
+    api_base: str | None = Field(
+        None,
+        description="`OPENAI_BASE_URL` and `OPENAI_API_BASE` work too, for `openai/...`.",
+    )
+    api_key: SecretStr | None = Field(
+        None, description="`OPENAI_API_KEY` works too, and what other providers call theirs."
+    )
+    engine: Literal["auto", "openai", "native", "litellm"] = Field(
+        "auto",
+        description="The client. `openai`: our own, for endpoints that speak OpenAI's chat "
+        "completions; `native`: DSPy's own; `litellm`: has to be installed, and does more "
+        "providers. `auto`: `openai` where that is possible, else `native`.",
+    )
+    connect_ms: Positive = Field(5_000, description="For a connection to the model.")
+    first_token_ms: Positive | None = Field(
+        None,
+        description="From the request to the first word or thought. Default: the question's "
+        "deadline alone; a model may think for minutes, and asking again is paid for again.",
+    )
+    idle_ms: Positive = Field(
+        30_000, description="Of silence between two pieces of an answer. Not with DSPy's client."
+    )
     adapter: Literal["chat", "json", "plain"] = Field(
         "chat",
         description="How fields travel in the prompt. `plain`: one text output, for small models.",
@@ -247,6 +267,14 @@ class ModelSettings(_Part):
     @classmethod
     def _numbers_from_the_environment(cls, options: dict[str, Any]) -> dict[str, Any]:
         return {name: _json_or_text(value) for name, value in options.items()}
+
+    @property
+    def address(self) -> str | None:
+        """`api_base`, or what the environment says of OpenAI's."""
+        if self.api_base is not None or not self.name.startswith("openai/"):
+            return self.api_base
+        # In LiteLLM's order; empty is unset.
+        return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE") or None
 
 
 class HandoverSettings(_Part):

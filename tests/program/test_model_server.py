@@ -17,64 +17,6 @@ from tests.support.model_server import model_server
 streamed_or_not = pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
 
 
-# Model, what DSPy raises, its status, its retry_after.
-REFUSED = [
-    ("400", raised.LMInvalidRequestError, 400, None),
-    ("401", raised.LMAuthError, 401, None),
-    ("402", raised.LMBillingError, 402, None),
-    ("404", raised.LMUnsupportedModelError, 404, None),
-    ("never-heard-of", raised.LMUnsupportedModelError, 404, None),
-    ("429", raised.LMRateLimitError, 429, 1.0),
-    ("429?retry_after=7", raised.LMRateLimitError, 429, 7.0),
-    ("429?retry_after=", raised.LMRateLimitError, 429, None),
-    ("quota", raised.LMBillingError, 429, None),
-    ("500", raised.LMServerError, 500, None),
-    ("502", raised.LMServerError, 502, None),
-    ("503", raised.LMServerError, 503, None),
-    ("503?retry_after=3", raised.LMServerError, 503, 3.0),
-    ("context", raised.ContextWindowExceededError, 400, None),
-    ("ok?unknown=1", raised.LMInvalidRequestError, 400, None),
-]
-
-
-@streamed_or_not
-@pytest.mark.parametrize(("model", "kind", "status", "retry_after"), REFUSED)
-async def test_a_refusal_is_raised_as(
-    model: str, kind: type[Any], status: int, retry_after: float | None, streamed: bool
-) -> None:
-    async with model_server() as server:
-        with pytest.raises(raised.LMError) as caught:
-            await ask(server, model, sink=sink_if(streamed))
-    assert type(caught.value) is kind
-    assert (caught.value.status, caught.value.retry_after) == (status, retry_after)
-
-
-# Model, what DSPy raises when streaming, and otherwise.
-SPOILT = [
-    ("cut", raised.LMTransportError, raised.LMTransportError),
-    ("cut?at=0", raised.LMTransportError, raised.LMTransportError),
-    ("malformed", raised.LMUnexpectedError, raised.LMProviderError),
-    ("error-frame", raised.LMServerError, raised.LMServerError),
-    ("error-frame?error=502", raised.LMProviderError, raised.LMServerError),
-    ("error-frame?error=429", raised.LMRateLimitError, raised.LMRateLimitError),
-    ("empty", raised.AdapterParseError, raised.AdapterParseError),
-    ("unparsable", raised.AdapterParseError, raised.AdapterParseError),
-    ("plain", raised.AdapterParseError, raised.AdapterParseError),
-]
-
-
-@streamed_or_not
-@pytest.mark.parametrize(("model", "in_stream", "in_body"), SPOILT)
-async def test_a_spoilt_answer_is_raised_as(
-    model: str, in_stream: type[Any], in_body: type[Any], streamed: bool
-) -> None:
-    async with model_server() as server:
-        with pytest.raises(raised.DSPyError) as caught:
-            await ask(server, model, sink=sink_if(streamed))
-    assert type(caught.value) is (in_stream if streamed else in_body)
-    assert caught.value.status in {None, 200}
-
-
 @pytest.mark.parametrize("model", ["cut", "malformed", "error-frame", "hang-during"])
 async def test_chunks_before_the_fault_have_arrived(model: str) -> None:
     async with model_server() as server:

@@ -56,7 +56,8 @@ async def test_a_thread_streams_while_the_model_speaks() -> None:
         run.models.let_end()
         ran = await asked
 
-    assert len([event for event in ran.events if event["type"] == "token"]) > 10
+    # What was said before the model had ended, and its last word.
+    assert len([event for event in ran.events if event["type"] == "token"]) > 1
     assert ran.heard("answer") == ran.answer
 
 

@@ -2,8 +2,9 @@
 
 Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` sets the length of
 its text in words, `text` says which words, `at` is the number of chunks before a fault,
-`retry_after` the header, and `error` which refusal an `error-frame` carries. `held` says all but
-its last chunk, which waits for `ModelServer.let_end`.
+`retry_after` and `retry_after_ms` the headers, `status` that of a page which is no answer, `error`
+which refusal an `error-frame` carries. A refusal says `text`. `held` says all but its last chunk,
+which waits for `ModelServer.let_end`.
 """
 
 import ast
@@ -29,8 +30,10 @@ class Params:
     tokens: int | None = None
     at: int | None = None
     retry_after: str | None = None
+    retry_after_ms: str | None = None
     text: str | None = None
     error: str = "500"
+    status: int = 502
 
     def read(self, query: str) -> "Params":
         """These, with what the query says in their place. Raises ValueError for what is none."""
@@ -38,7 +41,8 @@ class Params:
         said: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
         if not known.issuperset(said):
             raise ValueError(f"a model has no parameter {sorted(said.keys() - known)}")
-        for name, kind in {"first_ms": float, "token_ms": float, "tokens": int, "at": int}.items():
+        kinds = {"first_ms": float, "token_ms": float, "tokens": int, "at": int, "status": int}
+        for name, kind in kinds.items():
             if name in said:
                 said[name] = kind(said[name])
         return replace(self, **said)
@@ -92,10 +96,71 @@ def _echo(request: ChatRequest, params: Params) -> Reply:
 
 def _refusal(kind: str) -> Behaviour:
     def behave(_: ChatRequest, params: Params) -> Reply:
-        headers = (("Retry-After", params.retry_after),) if params.retry_after else ()
-        return wire.refused(_REFUSALS[kind], headers, params.first_ms / 1000)
+        said = {"Retry-After": params.retry_after, "retry-after-ms": params.retry_after_ms}
+        headers = tuple((name, value) for name, value in said.items() if value)
+        refusal = _REFUSALS[kind]
+        refusal = replace(refusal, message=params.text or refusal.message)
+        return wire.refused(refusal, headers, params.first_ms / 1000)
 
     return behave
+
+
+def _page(body: bytes, content_type: str) -> Behaviour:
+    return lambda _, params: wire.page(params.status, body, content_type)
+
+
+def _streamed(change: Callable[[Reply, Params], Reply]) -> Behaviour:
+    """What can only be done to a stream; an answer that is not one is as it should be."""
+
+    def behave(request: ChatRequest, params: Params) -> Reply:
+        told = _ok(request, params)
+        return change(told, params) if request.stream else told
+
+    return behave
+
+
+def _whole(request: ChatRequest, params: Params) -> Reply:
+    """Whatever was asked for, the answer is not a stream."""
+    return _ok(replace(request, stream=False), params)
+
+
+def _at_once(request: ChatRequest, params: Params) -> Reply:
+    text = _text(request, params)
+    return wire.told(request, [written(request, lambda f: sample(request, f, text))], 0.0, 0.0)
+
+
+def _thinking(name: str) -> Behaviour:
+    def behave(request: ChatRequest, params: Params) -> Reply:
+        text = _text(request, params)
+        answer = written(request, lambda f: sample(request, f, text))
+        thoughts = [{name: piece} for piece in wire.pieces("First I think of water.")]
+        words = [{"content": piece} for piece in wire.pieces(answer)]
+        role = {"role": "assistant", "content": ""}
+        return wire.told_in_deltas(request, [role, *thoughts, *words], "stop")
+
+    return behave
+
+
+def _tools(request: ChatRequest, _: Params) -> Reply:
+    """Two calls, their arguments in pieces."""
+
+    def call(index: int, arguments: str, **more: str) -> dict[str, Any]:
+        name = {"name": more.pop("name")} if "name" in more else {}
+        return {"index": index, **more, "function": {**name, "arguments": arguments}}
+
+    first = call(0, "", id="call-a", type="function", name="look_up")
+    second = call(1, '{"topic":', id="call-b", type="function", name="look_up")
+    rest = [call(0, '{"topic": '), call(0, '"pipes"}')]
+    deltas: list[dict[str, Any]] = [
+        {"content": "I look."},
+        *({"tool_calls": [c]} for c in (first, *rest)),
+    ]
+    deltas += [{"tool_calls": [second]}, {"tool_calls": [call(1, '"dams"}')]}]
+    return wire.told_in_deltas(request, deltas, "tool_calls")
+
+
+def _refuses(request: ChatRequest, _: Params) -> Reply:
+    return wire.told_in_deltas(request, [{"refusal": "I will "}, {"refusal": "not."}], "stop")
 
 
 def _stop(ending: Ending) -> Behaviour:
@@ -112,6 +177,7 @@ def _malformed(request: ChatRequest, params: Params) -> Reply:
 
 def _error_frame(request: ChatRequest, params: Params) -> Reply:
     refusal = _REFUSALS[params.error]
+    refusal = replace(refusal, message=params.text or refusal.message)
     return wire.interrupted(request, _ok(request, params), params.at, refusal)
 
 
@@ -170,13 +236,24 @@ def _bench_reply(
 _REFUSALS = {
     "400": Refusal(400, "invalid_request_error", None, "The request makes no sense."),
     "401": Refusal(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."),
+    "403": Refusal(403, "invalid_request_error", "forbidden", "Your project has no access."),
     "402": Refusal(402, "billing_error", "insufficient_balance", "Insufficient balance."),
     "404": Refusal(404, "invalid_request_error", "model_not_found", "The model does not exist."),
+    "408": Refusal(408, "timeout", None, "The request took too long."),
+    "413": Refusal(413, "invalid_request_error", None, "The request is too large."),
     "429": Refusal(429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
     "quota": Refusal(429, "insufficient_quota", "insufficient_quota", "You exceeded your quota."),
     "500": Refusal(500, "server_error", None, "The server had an error."),
     "502": Refusal(502, "upstream_error", None, "A type of error only this provider has."),
     "503": Refusal(503, "server_error", "overloaded", "The engine is overloaded."),
+    "504": Refusal(504, "timeout", None, "The upstream took too long."),
+    "openrouter": Refusal(502, "upstream", 502, "Provider returned error."),
+    "context-vllm": Refusal(
+        400, "BadRequestError", None, "This model's maximum context length is 4096 tokens. Shorten."
+    ),
+    "context-llama": Refusal(
+        400, "exceed_context_size_error", 400, "The request exceeds the available context size."
+    ),
     "context": Refusal(
         400,
         "invalid_request_error",
@@ -201,6 +278,23 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "hang-during": _stop(Ending.HANG),
     "held": _held,
     "cut": _stop(Ending.CLOSE),
+    "cut-before": lambda _request, _params: replace(wire.silent(), ending=Ending.CLOSE),
+    "reset": _stop(Ending.RESET),
+    "truncated": _streamed(lambda told, params: wire.truncated(told, params.at)),
+    "crumbs": _streamed(lambda told, params: wire.recut(told, params.at or 1)),
+    "commented": _streamed(lambda told, _: wire.commented(told)),
+    "no-done": _streamed(lambda told, _: wire.ending_early(told, 1)),
+    "no-usage": _streamed(lambda told, _: wire.ending_early(told, 2)),
+    "no-finish": _streamed(lambda told, _: wire.ending_early(told, 3)),
+    "lost-after-finish": _streamed(lambda told, _: wire.cut_short(wire.ending_early(told, 2))),
+    "whole": _whole,
+    "at-once": _at_once,
+    "thinking": _thinking("reasoning_content"),
+    "thinking-aloud": _thinking("reasoning"),
+    "tools": _tools,
+    "refuses": _refuses,
+    "html": _page(b"<html><body>Bad Gateway</body></html>", "text/html"),
+    "bare": _page(b"", "text/plain"),
     "malformed": _malformed,
     "error-frame": _error_frame,
     "empty": lambda request, params: _say(request, params, ""),

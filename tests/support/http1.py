@@ -5,6 +5,8 @@ this one hands out the transport.
 """
 
 import asyncio
+import socket
+import struct
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -12,8 +14,10 @@ from typing import Protocol, cast
 _HEAD_END = b"\r\n\r\n"
 _MAX_HEAD = 64 * 1024
 
+REQUEST_ID = "req-test"
 STREAM_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+    b"x-request-id: req-test\r\n\r\n"
 )
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -54,6 +58,13 @@ def response(
         *(f"{name}: {value}" for name, value in headers),
     ]
     return "\r\n".join(lines).encode() + _HEAD_END + body
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Closed without the usual goodbye."""
+    at_once = struct.pack("ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    transport.abort()
 
 
 class Connection(asyncio.Protocol):

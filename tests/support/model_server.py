@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import signal
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +34,10 @@ class ModelServer:
         self.api_base = ""
         self.calls = Calls()
         self.script: dict[str, Script] = {}
+        self.bodies: deque[bytes] = deque(maxlen=100)
+        """Of the latest requests, as they came."""
+        self.connections = 0
+        """How many there ever were."""
         self._defaults = defaults
         self._pulse = pulse
         self._connections: set[http1.Connection] = set()
@@ -58,6 +63,7 @@ class ModelServer:
             telling.let_end()
 
     def met(self, connection: http1.Connection) -> None:
+        self.connections += 1
         self._connections.add(connection)
         self._all_lost.clear()
 
@@ -107,6 +113,7 @@ class ModelServer:
             connection.transport.write(http1.response(400, refusal.body()))
             connection.answered()
             return
+        self.bodies.append(body)
         model, calls = request.model, self.calls
         calls.per_model[model] += 1
         script = self.script.get(model) or self.script.get(model.partition("?")[0])
@@ -121,8 +128,11 @@ class ModelServer:
     def _told(self, telling: "_Telling", ending: Ending) -> None:
         del self._telling[telling.connection]
         self.calls.end(telling.call)
+        transport = telling.connection.transport
         if ending is Ending.CLOSE:
-            telling.connection.transport.close()
+            transport.close()
+        elif ending is Ending.RESET:
+            http1.reset(transport)
         else:
             telling.connection.answered()
 

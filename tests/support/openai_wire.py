@@ -19,6 +19,8 @@ class Ending(Enum):
     DONE = auto()
     CLOSE = auto()
     HANG = auto()
+    RESET = auto()
+    """As CLOSE, but the client is told so: what it has not read by then is lost."""
     HELD = auto()
     """The last part waits for `ModelServer.let_end`."""
 
@@ -40,7 +42,7 @@ class Reply:
 class Refusal:
     status: int
     type: str
-    code: str | None
+    code: str | int | None
     message: str
 
     def body(self) -> bytes:
@@ -68,7 +70,88 @@ def told(request: ChatRequest, said: Sequence[str], first_s: float, token_s: flo
 
 
 def refused(refusal: Refusal, headers: tuple[tuple[str, str], ...], first_s: float) -> Reply:
+    headers = (("x-request-id", http1.REQUEST_ID), *headers)
     return Reply(http1.response(refusal.status, refusal.body(), headers=headers), first_s=first_s)
+
+
+def page(status: int, body: bytes, content_type: str) -> Reply:
+    """What a gateway in front of the model says."""
+    return Reply(http1.response(status, body, content_type=content_type))
+
+
+def told_in_deltas(request: ChatRequest, deltas: Sequence[dict[str, Any]], finish: str) -> Reply:
+    """An answer that is more than text, whole or with an event for each delta."""
+    if not request.stream:
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        for delta in deltas:
+            _add(message, delta)
+        choice = {"index": 0, "message": message, "finish_reason": finish}
+        body = _base(request, "chat.completion") | {"choices": [choice]}
+        body |= {"usage": _usage(request, deltas)}
+        return Reply(http1.response(200, orjson.dumps(body)))
+    base = _base(request, "chat.completion.chunk")
+    parts = [
+        _frame(orjson.dumps(base | {"choices": [{"index": 0, "delta": d, "finish_reason": None}]}))
+        for d in deltas
+    ]
+    last = base | {"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}
+    used = base | {"choices": [], "usage": _usage(request, deltas)}
+    closing = [_frame(orjson.dumps(last))]
+    if request.include_usage:
+        closing.append(_frame(orjson.dumps(used)))
+    closing += [_frame(b"[DONE]"), http1.LAST_CHUNK]
+    return Reply(http1.STREAM_HEAD, tuple(parts), b"".join(closing))
+
+
+def _add(message: dict[str, Any], delta: dict[str, Any]) -> None:
+    for name, value in delta.items():
+        if name == "tool_calls":
+            calls = message.setdefault("tool_calls", [])
+            for call in value:
+                if call["index"] == len(calls):
+                    known = {key: call[key] for key in call if key != "index"}
+                    calls.append(known | {"function": dict(call["function"])})
+                else:
+                    calls[call["index"]]["function"]["arguments"] += call["function"]["arguments"]
+        elif name != "role":
+            message[name] = (message.get(name) or "") + value
+
+
+def ending_early(reply: Reply, events: int) -> Reply:
+    """Without the last so many events, as if that were all: a finish reason, usage, `[DONE]`."""
+    frames = _frames(reply.closing)
+    return replace(reply, closing=b"".join(map(_frame, frames[:-events])) + http1.LAST_CHUNK)
+
+
+def cut_short(reply: Reply) -> Reply:
+    """All is said, and the connection closed before the body's own end."""
+    return replace(reply, closing=reply.closing.removesuffix(http1.LAST_CHUNK), ending=Ending.CLOSE)
+
+
+def recut(reply: Reply, size: int) -> Reply:
+    """The same bytes in HTTP chunks of this size."""
+    said = b"".join(b"data: " + f + b"\n\n" for f in _frames(b"".join(reply.parts) + reply.closing))
+    cuts = [said[at : at + size] for at in range(0, len(said), size)]
+    return replace(reply, parts=tuple(map(http1.chunk, cuts)), closing=http1.LAST_CHUNK)
+
+
+def commented(reply: Reply) -> Reply:
+    """With a sign of life before each part."""
+    comment = http1.chunk(b": still here\n\n")
+    return replace(reply, parts=tuple(comment + part for part in reply.parts))
+
+
+def truncated(reply: Reply, at: int | None) -> Reply:
+    """Ends as a body should, in the middle of an event."""
+    middle = _middle(reply, at)
+    half = _frames(reply.parts[middle])[0][:20]
+    parts = (*reply.parts[:middle], http1.chunk(b"data: " + half))
+    return replace(reply, parts=parts, closing=http1.LAST_CHUNK)
+
+
+def _frames(chunks: bytes) -> list[bytes]:
+    """The data of the events in HTTP chunks."""
+    return re.findall(rb"^data: (.*)\n\n", chunks, re.MULTILINE)
 
 
 def silent() -> Reply:
@@ -127,7 +210,7 @@ def _base(request: ChatRequest, kind: str) -> dict[str, Any]:
     return {"id": "chatcmpl-test", "object": kind, "created": 0, "model": request.model}
 
 
-def _usage(request: ChatRequest, said: Sequence[str]) -> dict[str, int]:
+def _usage(request: ChatRequest, said: Sequence[Any]) -> dict[str, int]:
     prompt = sum(len(text.split()) for _, text in request.messages)
     counts = {"prompt_tokens": prompt, "completion_tokens": len(said)}
     return counts | {"total_tokens": sum(counts.values())}

@@ -1,5 +1,6 @@
 """What is known of a question's answer so far; the completion is written from it."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,17 @@ class Report:
     usage: Usage = field(default_factory=Usage)
     first_token_at: float | None = None
     """Monotonic seconds."""
+    answering: Callable[[], None] = lambda: None
+    """Called with the first words of every attempt."""
     requests: int = 0
     """Of the model; those that failed have reported no usage."""
     said: dict[str, str] = field(default_factory=dict)
     """By output field, what the last attempt has streamed where it was cut off."""
+
+
+def answer_of(outputs: Mapping[str, Any]) -> str | None:
+    """The output field `answer`, else the last text output."""
+    if isinstance(answer := outputs.get("answer"), str):
+        return answer
+    texts = [value for value in outputs.values() if isinstance(value, str)]
+    return texts[-1] if texts else None

@@ -40,10 +40,20 @@ class Program:
     outputs: frozenset[str]
     awaits: bool
 
+    @property
+    def is_a_predictor(self) -> bool:
+        """There is nothing to be watched in it, which would cost 7 % of a question."""
+        return type(self.module) in {dspy.Predict, dspy.ChainOfThought}
+
     def step(self, predictor: Any) -> str | None:
         """The predictor's name in this program, or that of which it is a copy."""
         names: Mapping[str, str] = getattr(predictor, _STEPS, {})
         return names.get(self.name)
+
+    @property
+    def may_use_tools(self) -> bool:
+        """A predictor by itself does not, and to watch every call for one is 7 % of a question."""
+        return type(self.module) not in {dspy.Predict, dspy.ChainOfThought}
 
 
 def load(

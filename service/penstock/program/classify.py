@@ -35,12 +35,23 @@ _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
 )
 
 
+# No question makes an address exist or a key valid, however a client names the error.
+_BY_STATUS: dict[int | None, tuple[Kind, str]] = {
+    401: (Kind.OPERATOR, "model_auth"),
+    403: (Kind.OPERATOR, "model_auth"),
+    404: (Kind.OPERATOR, "unknown_model"),
+}
+
+
 def classify(error: BaseException) -> Failure:
     """What the program does not own is the model's; everything else is an answer that failed."""
     behind = list(causes(error))
     for row, kind, code in _TABLE:
         for cause in behind:
             if isinstance(cause, row):
+                if row is dspy_errors.LMInvalidRequestError:
+                    status = getattr(cause, "status", None)
+                    kind, code = _BY_STATUS.get(status, (kind, code))  # noqa: PLW2901
                 return Failure(kind, code, _message(cause), retry_after=_retry_after(cause))
     return Failure(Kind.ANSWER, "program_error", _where(error))
 

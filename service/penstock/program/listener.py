@@ -12,6 +12,7 @@ from penstock.clock import Clock
 from penstock.events.report import Report
 from penstock.program.catalog import Program
 from penstock.program.fields import ChatFields, JSONFields, PlainFields
+from penstock.program.openai_engine import Heard
 from penstock.program.stream import Part, TokenStream
 from penstock.program.threads import Threads
 
@@ -22,18 +23,32 @@ class _Reader(Protocol):
 
 
 class _Call:
-    """One call of a predictor: where its text belongs."""
+    """One call of a predictor: its words, split into fields as they come."""
 
-    def __init__(self, reader: _Reader, parts: Mapping[str, Part]) -> None:
-        self.reader = reader
-        self.parts = parts
-        self._said: dict[str, list[str]] = {name: [] for name in parts}
+    def __init__(self, listener: "Listener") -> None:
+        self.parts: Mapping[str, Part] = {}
+        self._listener = listener
+        self._reader: _Reader | None = None
+        self._said: dict[str, list[str]] = {}
 
-    def says(self, field: str, text: str) -> None:
-        self._said[field].append(text)
+    async def say(self, text: str) -> None:
+        if self._reader is None:
+            self._reader, self.parts = self._listener.begin(self)
+        await self._pass_on(self._reader.feed(text))
+
+    async def end(self) -> None:
+        if self._reader is not None:
+            await self._pass_on(self._reader.finish())
 
     def said(self, field: str) -> str:
-        return "".join(self._said[field])
+        return "".join(self._said.get(field, ()))
+
+    async def _pass_on(self, pieces: list[tuple[str, str]]) -> None:
+        for field, text in pieces:
+            part = self.parts[field]
+            if part.output:
+                self._said.setdefault(field, []).append(text)
+            await self._listener.say(part, text)
 
 
 class Listener:
@@ -63,29 +78,32 @@ class Listener:
         """By output field: of all calls that write it, readers take the one that began last."""
         self._notes: set[asyncio.Task[None]] = set()
 
+    def speech(self) -> _Call:
+        """For our own engine, which tells a call's words as the model says them."""
+        return _Call(self)
+
     async def send(self, chunk: Any) -> None:
-        self._threads.check()
+        """For every other engine, by way of DSPy."""
         choice = chunk.choices[0]
         text = choice.delta.content
         # Not every server gives every call an id of its own; one call may give several answers.
         key = (chunk.predict_id, ACTIVE_CALL_ID.get(), chunk.id)
-        try:
-            if text:
-                if self._report.first_token_at is None:
-                    self._report.first_token_at = self._clock.monotonic()
-                call = self._calls.get(key) or self._begin(key)
-                await self._say(call, call.reader.feed(text))
-            if choice.finish_reason is not None and key in self._calls:
-                call = self._calls.pop(key)
-                await self._say(call, call.reader.finish())
-        except Exception as error:
-            self.error = error
-            raise
+        if text and not isinstance(text, Heard):
+            call = self._calls.get(key)
+            if call is None:
+                call = self._calls[key] = _Call(self)
+            await call.say(text)
+        if choice.finish_reason is not None and key in self._calls:
+            await self._calls.pop(key).end()
+
+    def said(self) -> dict[str, str]:
+        """By output field, so far."""
+        return {name: call.said(name) for name, call in self._latest.items()}
 
     async def reconcile(self, outputs: Mapping[str, Any]) -> None:
         """What the stream missed is sent; what it got wrong is void and said again."""
         texts = {name: value for name, value in outputs.items() if isinstance(value, str)}
-        said = {name: call.said(name) for name, call in self._latest.items()}
+        said = self.said()
         try:
             if any(not text.startswith(said.get(name, "")) for name, text in texts.items()):
                 await self._stream.restart("the answer differs from what was streamed")
@@ -118,14 +136,21 @@ class Listener:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
 
-    async def _say(self, call: _Call, pieces: list[tuple[str, str]]) -> None:
-        for field, text in pieces:
-            part = call.parts[field]
-            if part.output:
-                call.says(field, text)
+    async def say(self, part: Part, text: str) -> None:
+        """What a call says."""
+        self._threads.check()
+        try:
             await self._stream.say(part, text)
+        except Exception as error:
+            self.error = error
+            raise
 
-    def _begin(self, key: Any) -> _Call:
+    def begin(self, call: _Call) -> tuple[_Reader, Mapping[str, Part]]:
+        """The first word of a call: how its text is read, and where each field belongs."""
+        if not self._counts:
+            self._report.answering()
+        if self._report.first_token_at is None:
+            self._report.first_token_at = self._clock.monotonic()
         predictor = dspy.settings.caller_predict
         fields = tuple(predictor.signature.output_fields) if predictor is not None else ()
         # Made while running, it has no name in the program.
@@ -134,9 +159,8 @@ class Listener:
         self._counts[step] += 1
         outputs = self._program.outputs
         parts = {name: Part(name, step, count, name in outputs) for name in fields}
-        call = self._calls[key] = _Call(self._reader(fields), parts)
         self._latest.update((name, call) for name, part in parts.items() if part.output)
-        return call
+        return self._reader(fields), parts
 
     def _reader(self, fields: tuple[str, ...]) -> _Reader:
         kind = self._program.model.adapter_name

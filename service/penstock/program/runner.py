@@ -13,8 +13,7 @@ from pydantic import ConfigDict, TypeAdapter
 from penstock.clock import Clock
 from penstock.core.failure import Failure, Kind
 from penstock.events.completion import Program as ProgramRef
-from penstock.events.completion import Usage
-from penstock.events.report import Report
+from penstock.events.report import Report, answer_of
 from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
 from penstock.program.classify import classify
@@ -72,6 +71,8 @@ class Runner:
                 await listener.reconcile(outputs)
             reported = True
         except asyncio.CancelledError:
+            if listener is not None:
+                report.said = listener.said()
             await threads.give_up()
             raise
         except (Exception, BaseExceptionGroup, Stopped) as error:
@@ -84,9 +85,9 @@ class Runner:
         finally:
             threads.close()
             self._running[name] -= 1
-            _add_usage(report.usage, usage, complete=reported)
+            _add_usage(report, usage, complete=reported)
         report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
-        report.answer = whole_characters(_answer(outputs))
+        report.answer = whole_characters(answer_of(outputs))
         return None
 
 
@@ -109,7 +110,7 @@ def _context(
         "usage_tracker": usage,
         "send_stream": listener,
         "stream_listeners": [],
-        "callbacks": [*dspy.settings.callbacks, watch],
+        "callbacks": [*dspy.settings.callbacks, *([] if program.is_a_predictor else [watch])],
         "trace": [],
         "max_trace_size": TRACE,
         # Tools that await may be called from a `forward`, which runs in a thread.
@@ -134,14 +135,9 @@ def _no_prediction(found: Any) -> Failure:
     return Failure(Kind.ANSWER, "program_error", message)
 
 
-def _answer(outputs: Mapping[str, Any]) -> str | None:
-    if isinstance(answer := outputs.get("answer"), str):
-        return answer
-    texts = [value for value in outputs.values() if isinstance(value, str)]
-    return texts[-1] if texts else None
-
-
-def _add_usage(total: Usage, tracker: UsageTracker, *, complete: bool) -> None:
+def _add_usage(report: Report, tracker: UsageTracker, *, complete: bool) -> None:
+    total = report.usage
+    report.requests += sum(map(len, tracker.usage_data.values()))
     for used in tracker.get_total_tokens().values():
         prompt, completion = (
             int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")

@@ -170,13 +170,12 @@ class ThreadEngine:
     So there is one pool of connections, and giving up a question closes its connection.
     """
 
-    # DSPy reads these of the sync engine alone.
-    supports_function_calling: bool
-    supports_reasoning: bool
-    supports_response_schema: bool
-    supported_params: Any
-
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, known: Any) -> None:
+        """`known`: what DSPy knows of the model, and looks for here where it is given an engine."""
+        self.supports_function_calling = known.function_calling
+        self.supports_reasoning = known.reasoning
+        self.supports_response_schema = known.response_schema
+        self.supported_params = known.params
         self._engine = engine
 
     def complete(self, request: Any) -> Any:

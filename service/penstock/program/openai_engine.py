@@ -1,0 +1,179 @@
+"""Ask a model over OpenAI's chat completions: one request per question, its answer as it comes.
+
+The service's own engine for DSPy (`dspy.LM(async_engine=...)`): one session with as many
+connections as there are questions, and no thread between a question and its socket. A request is
+sent once: where nobody knows whether it has arrived, the call fails, for a second one would be
+paid for.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol
+
+import aiohttp
+import dspy
+from dspy.clients.engines.base import validate_request
+from dspy.lm15 import (
+    LM15Error,
+    OpenAIChatLM,
+    Request,
+    Response,
+    StreamDeltaEvent,
+    StreamStartEvent,
+    TextDelta,
+    ThinkingDelta,
+    response_to_events,
+)
+
+from penstock.program.chat_wire import Answer, Call, ChatWire, Headers, streamable
+from penstock.program.connection import Connections, Reading, Timeouts
+from penstock.program.sse import Frames
+
+_OK = 200
+
+
+class Speech(Protocol):
+    """Where the words of one answer go."""
+
+    async def say(self, text: str) -> None: ...
+    async def end(self) -> None: ...
+
+
+class Heard(str):
+    """Text that was heard when it came. DSPy is told it once more, for the response it builds."""
+
+    __slots__ = ()
+
+
+class OpenAIEngine:
+    """One model of one endpoint. Belongs to the event loop that first uses it."""
+
+    def __init__(self, dialect: OpenAIChatLM, model: str, timeouts: Timeouts) -> None:
+        self._wire = ChatWire(dialect)
+        self._model = model
+        self._connections = Connections(dialect.base_url, timeouts)
+
+    async def complete(self, request: Request) -> Response:
+        """Raises LM15Error."""
+        validate_request(request)
+        call = self._wire.call(request, self._model, stream=False)
+        async with self._answered(call) as (response, reading):
+            body = await reading.whole()
+            return self._wire.response(request, call, _headers(response), body)
+
+    async def stream(self, request: Request) -> AsyncGenerator[Any, None]:
+        """The events of one answer, as DSPy wants them: start, deltas, end.
+
+        Raises LM15Error. Closing the iterator closes the connection.
+        """
+        validate_request(request)
+        call = self._wire.call(request, self._model, stream=True)
+        async with self._answered(call) as (response, reading):
+            headers = _headers(response)
+            if response.content_type == "application/json":
+                whole = self._wire.response(request, call, headers, await reading.whole())
+                for event in response_to_events(streamable(whole)):
+                    yield event
+                return
+            yield StreamStartEvent(model=call.model, adaptations=call.adaptations)
+            answer = self._wire.answer(request, call, headers)
+            speech = getattr(dspy.settings.send_stream, "speech", None)
+            async with (
+                aclosing(_said(answer, reading)) as said,
+                aclosing(
+                    _told(answer, said) if speech is None else _heard(answer, said, speech())
+                ) as events,
+            ):
+                async for event in events:
+                    yield event
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The one it belongs to, once it is used."""
+        return self._connections.loop
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
+    @asynccontextmanager
+    async def _answered(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, Reading]]:
+        """The head of an answer. In the end its connection is closed, or free for the next call
+        where the body was read to its end.
+        """
+        reading = await self._connections.post(call.url, call.headers, call.body)
+        response = reading.response
+        try:
+            if response.status != _OK:
+                body = await reading.whole()
+                raise self._wire.refusal(response.status, _headers(response), body)
+            yield response, reading
+        finally:
+            reading.close()
+
+
+async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], None]:
+    """What the model says, all of one read at a time."""
+    frames = Frames()
+    received = b"-"
+    while received and not answer.done:
+        try:
+            received = await reading.next()
+        except LM15Error:
+            received = reading.left()
+            if not received:
+                if answer.whole:
+                    # What is missing is its usage; to ask again would be paid for again.
+                    return
+                raise
+        deltas: list[Any] = []
+        for frame in frames.feed(received) if received else frames.finish():
+            deltas += answer.read(frame)
+        if answer.whole:
+            reading.almost_over()
+        if deltas:
+            reading.begun()
+            yield deltas
+    await reading.rest()
+
+
+async def _told(answer: Answer, said: AsyncIterator[list[Any]]) -> AsyncGenerator[Any, None]:
+    """An event for every word."""
+    async for deltas in said:
+        for delta in deltas:
+            yield StreamDeltaEvent(TextDelta(text=delta) if isinstance(delta, str) else delta)
+    yield answer.end()
+
+
+async def _heard(
+    answer: Answer, said: AsyncIterator[list[Any]], speech: Speech
+) -> AsyncGenerator[Any, None]:
+    """Every word at once to our own listener, and to DSPy in one piece at the end.
+
+    DSPy's way from an event to its listener costs more than all else that is done for a word. It
+    is told when words begin to leave, for then it may not ask again, and builds the same response.
+    """
+    words: list[str] = []
+    thoughts: list[str] = []
+    async for deltas in said:
+        for delta in deltas:
+            if isinstance(delta, str):
+                if not words:
+                    yield StreamDeltaEvent(TextDelta(text=""))
+                words.append(delta)
+                await speech.say(delta)
+            elif isinstance(delta, ThinkingDelta):
+                thoughts.append(delta.text)
+            else:
+                yield StreamDeltaEvent(delta)
+    end = answer.end()
+    await speech.end()
+    if thoughts:
+        yield StreamDeltaEvent(ThinkingDelta(text="".join(thoughts)))
+    if words:
+        yield StreamDeltaEvent(TextDelta(text=Heard("".join(words))))
+    yield end
+
+
+def _headers(response: aiohttp.ClientResponse) -> Headers:
+    return list(response.headers.items())
