@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import redirect_stdout
+from contextlib import aclosing, redirect_stdout
 from typing import Any, TextIO
 
 import orjson
@@ -83,7 +83,8 @@ async def _run(
     stream = TokenStream(QUESTION_ID, send)
     stream.attempt = 1
     report = Report()
-    failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
+    async with aclosing(programs[name].model):
+        failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
     await stream.end("completed" if failure is None else "failed")
     if transcript is not None:
         transcript.close()
