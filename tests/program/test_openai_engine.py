@@ -14,6 +14,7 @@ from dspy.lm15 import (
     ConfigurationError,
     LM15Error,
     Message,
+    ProviderError,
     Request,
     TransportError,
 )
@@ -143,6 +144,13 @@ async def test_what_may_have_arrived_is_not_sent_again() -> None:
             with pytest.raises(TransportError, match="closed the connection without an answer"):
                 await asked.complete(ASKED)
             assert len(server.requests) == 2
+
+
+async def test_a_question_and_its_key_are_not_sent_elsewhere() -> None:
+    async with model_server() as server, engine(server, "bare?status=307") as asked:
+        with pytest.raises(ProviderError) as caught:
+            await told(asked)
+    assert caught.value.status == 307
 
 
 class Speaking(Address):

@@ -77,7 +77,11 @@ async def _run(loaded: Settings, name: str, inputs: dict[str, str], *, as_json: 
     stream = TokenStream(QUESTION_ID, send)
     stream.attempt = 1
     report = Report()
-    failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
+    try:
+        failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
+    finally:
+        for program in programs.values():
+            await program.model.aclose()
     await stream.end("completed" if failure is None else "failed")
     if transcript is not None:
         transcript.close()
