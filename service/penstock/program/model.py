@@ -114,9 +114,10 @@ def _native_or_ours(asked: _Asked) -> dspy.LM:
             "the environment names another address for it, as for LiteLLM; set API_BASE, or ENGINE "
             "to litellm"
         )
-    native = LM15Engine(_router(asked, provider))
-    dialect = native.router.lm(f"{provider}:{native.resolve(asked.name).model}")
-    compatible = _speaks_chat_completions(lm, dialect)
+    native = LM15Engine(_router(asked, provider), model_type=lm.model_type)
+    model = native.resolve(asked.name).model
+    dialect = native.router.lm(f"{provider}:{model}")
+    compatible = _speaks_chat_completions(dialect)
     if asked.engine == "openai" and not compatible:
         raise ConfigurationError("it does not speak OpenAI's chat completions; set ENGINE to auto")
     known = capabilities(lm)
@@ -126,8 +127,9 @@ def _native_or_ours(asked: _Asked) -> dspy.LM:
         native.supports_reasoning = known.reasoning
         native.supports_response_schema = known.response_schema
         native.supported_params = known.params
-        return asked.lm(engine=native, async_engine=AsyncLM15Engine(native.config))
-    engine = OpenAIEngine(dialect, native.resolve(asked.name).model, asked.timeouts)
+        also = AsyncLM15Engine(native.config, model_type=lm.model_type)
+        return asked.lm(engine=native, async_engine=also)
+    engine = OpenAIEngine(dialect, model, asked.timeouts)
     return asked.lm(engine=SyncFace(engine, _running_loop(), known), async_engine=engine)
 
 
@@ -152,13 +154,12 @@ def _router(asked: _Asked, provider: str) -> RouterConfig:
     )
 
 
-def _speaks_chat_completions(lm: dspy.LM, dialect: Any) -> bool:
+def _speaks_chat_completions(dialect: Any) -> bool:
     """As the address and one key alone allow it: a cloud's own door signs every request, and some
     keys have to be fetched.
     """
     return (
         type(dialect) is OpenAIChatLM
-        and lm.model_type == "chat"
         and dialect.access.host is None
         and not callable(dialect.api_key)
     )
