@@ -50,13 +50,23 @@ async def saturation(servers: str, questions: int) -> Result:
     }
     subjects = {
         "penstock": await _measured(servers, questions, penstock, MARKERS_BEFORE * TOKEN_MS),
+        "with DSPy's client": await _measured(
+            servers, questions, native, MARKERS_BEFORE * TOKEN_MS
+        ),
         "floor": await _measured(servers, questions, floor, 0),
     }
     return Result(conditions, subjects)
 
 
-def penstock(kafka: World, provider: Running) -> AbstractAsyncContextManager[Running]:
-    return service(kafka, provider, {"MODEL__NAME": "openai/bench", "POOL__SLOTS": SLOTS})
+def penstock(
+    kafka: World, provider: Running, engine: str = "auto"
+) -> AbstractAsyncContextManager[Running]:
+    settings = {"MODEL__NAME": "openai/bench", "MODEL__ENGINE": engine, "POOL__SLOTS": SLOTS}
+    return service(kafka, provider, settings)
+
+
+def native(kafka: World, provider: Running) -> AbstractAsyncContextManager[Running]:
+    return penstock(kafka, provider, "native")
 
 
 def floor(kafka: World, provider: Running) -> AbstractAsyncContextManager[Running]:

@@ -203,11 +203,20 @@ def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sse, "MAX_FRAME", 100)
     for part in (b"x" * 30, b"data: " + b"x" * 30 + b"\n"):
         frames = Frames()
-        frames.feed(b"data: x\n\n" * 100)
-        for _ in range(2):
+        for _ in range(100):
+            assert frames.feed(b"data: x\n\n") == [b"x"]
+        for _ in range(3):
             frames.feed(part)
         with pytest.raises(TransportError, match="longer than"):
-            frames.feed(b"x" * 101)
+            frames.feed(part)
+
+
+def test_how_likely_each_word_was_is_kept() -> None:
+    token = b'{"token":"a","logprob":-0.5,"top_logprobs":[]}'
+    said = b'{"choices":[{"delta":{"content":"a"},"logprobs":{"content":[' + token + b"]}}]}"
+    body = b"data: " + said + b"\n\ndata: [DONE]\n\n"
+    assert _ours([body]) == _native(body)
+    assert _ours([body]).logprobs
 
 
 def test_half_a_surrogate_pair_is_text() -> None:

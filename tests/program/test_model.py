@@ -67,7 +67,16 @@ def test_the_customary_key_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_responses_api_is_dspys_own() -> None:
-    assert type(build("openai/gpt-4o", model_type="responses")) is AsyncLM15Engine
+    engine = build("openai/gpt-4o", model_type="responses")
+    assert type(engine) is AsyncLM15Engine
+    assert engine.resolve("openai/gpt-4o").provider == "openai"
+
+
+def test_a_door_of_a_clouds_own_is_dspys_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://me.openai.azure.com")
+    assert type(build("azure/gpt-4o")) is AsyncLM15Engine
+    with pytest.raises(ConfigurationError, match="set ENGINE to auto"):
+        build("azure/gpt-4o", "openai")
 
 
 @pytest.mark.parametrize(

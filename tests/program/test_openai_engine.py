@@ -14,7 +14,9 @@ from dspy.lm15 import (
     ConfigurationError,
     LM15Error,
     Message,
+    ProviderError,
     Request,
+    StreamAssemblyError,
     TransportError,
 )
 from dspy.lm15 import TimeoutError as LateError
@@ -180,6 +182,29 @@ async def test_a_server_that_speaks_first_or_leaves_at_once_is_asked_once(said: 
         assert len(server.met) == 1
 
 
+async def test_a_question_and_its_key_are_not_sent_elsewhere() -> None:
+    async with model_server() as elsewhere:
+        there = f"Location: {elsewhere.api_base}/chat/completions\r\nContent-Length: 0\r\n\r\n"
+        said = b"HTTP/1.1 307 Temporary Redirect\r\n" + there.encode()
+        async with speaking(said, leaves=True) as server, engine(server, "ok") as asked:
+            with pytest.raises(ProviderError) as caught:
+                await told(asked)
+        assert caught.value.status == 307
+        assert len(elsewhere.calls) == 0
+
+
+async def test_a_connection_is_kept_when_the_end_of_its_body_comes_late() -> None:
+    async with model_server() as server, engine(server, "held-end") as asked:
+        for _ in range(2):
+            ear = Ear()
+            with dspy.context(send_stream=ear):
+                asking = asyncio.create_task(told(asked))
+            await ear.first.wait()
+            server.let_end()
+            await asking
+        assert server.connections == 1
+
+
 async def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     async with model_server() as server:
         monkeypatch.setenv("http_proxy", server.api_base.removesuffix("/v1"))
@@ -256,7 +281,8 @@ async def test_all_is_said_and_the_body_never_ends(
     monkeypatch.setattr(connection, "_AFTERWARDS", 0.05)
     frame = b'data: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n'
     head = http1.STREAM_HEAD + http1.chunk(frame + said.encode())
-    async with speaking(head, leaves=False) as server, engine(server, "m") as asked:
+    forever = Timeouts(idle=3600)
+    async with speaking(head, leaves=False) as server, engine(server, "m", forever) as asked:
         *_, last = await told(asked)
     assert (last.type, last.finish_reason) == ("end", "stop")
 
@@ -323,6 +349,12 @@ async def test_what_a_listener_raises_is_its_own() -> None:
         with dspy.context(send_stream=ear), pytest.raises(ConnectionResetError, match="broker"):
             await told(asked)
         await server.disconnected()
+
+
+async def test_a_page_is_no_stream() -> None:
+    async with model_server() as server, engine(server, "html?status=200") as asked:
+        with pytest.raises(StreamAssemblyError, match="holds no event"):
+            await told(asked)
 
 
 async def test_a_closed_client_says_so() -> None:

@@ -1,4 +1,4 @@
-"""One question through DSPy's own client, as the service asks it: uncached, tried once."""
+"""One question through the client the service uses, as it asks: uncached, tried once."""
 
 import asyncio
 import os
@@ -7,6 +7,10 @@ from typing import Any, Protocol
 # Else the first call that needs litellm waits for a price list from the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
 import dspy
+
+from penstock.program import model
+from penstock.program.connection import Timeouts
+from penstock.program.threads import SETTING, Threads
 
 QUESTION = "What is a penstock?"
 
@@ -34,29 +38,43 @@ def sink_if(streamed: bool) -> Sink | None:
 
 async def ask(
     server: Server,
-    model: str,
+    name: str,
     *,
     program: Any = None,
     adapter: Any = None,
-    sink: Sink | None = None,
+    sink: Any = None,
     question: str = QUESTION,
-    **settings: Any,
+    engine: model.EngineName = "auto",
+    in_thread: bool = False,
+    api_key: str = "x",
+    timeouts: Timeouts | None = None,
 ) -> Any:
-    lm = dspy.LM(
-        f"openai/{model}",
+    """What the program answers, or raises. `in_thread`: as one that has only `forward`."""
+    built = model.build(
+        f"openai/{name}",
+        "chat",
+        connections=64,
         api_base=server.api_base,
-        api_key="x",
-        cache=False,
-        num_retries=0,
-        **settings,
+        api_key=api_key,
+        options={},
+        engine=engine,
+        timeouts=timeouts or Timeouts(),
     )
-    adapter = adapter or dspy.ChatAdapter(use_json_adapter_fallback=False)
     streamed = {} if sink is None else {"send_stream": sink, "stream_listeners": []}
     program = program or dspy.Predict("question -> answer")
+    adapter = adapter or built.adapter
+    threads = Threads()
     try:
         with dspy.context(
-            lm=lm, adapter=adapter, track_usage=True, disable_history=True, **streamed
+            lm=built.lm,
+            adapter=adapter,
+            track_usage=True,
+            disable_history=True,
+            **{SETTING: threads},
+            **streamed,
         ):
+            if in_thread:
+                return await threads.run(program, question=question)
             return await program.acall(question=question)
     finally:
-        await lm.aclose()
+        await built.aclose()

@@ -277,6 +277,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "hang-before": lambda _request, _params: wire.silent(),
     "hang-during": _stop(Ending.HANG),
     "held": _held,
+    "held-end": _streamed(lambda told, _: wire.holding_its_end(told)),
     "cut": _stop(Ending.CLOSE),
     "cut-before": lambda _request, _params: replace(wire.silent(), ending=Ending.CLOSE),
     "reset": _stop(Ending.RESET),

@@ -1,7 +1,6 @@
 """The clients a model may be asked through, each as the service builds it."""
 
 import importlib.util
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,14 +8,9 @@ from typing import Any
 
 import pytest
 
-# Else the first call that needs litellm waits for a price list from the network.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
-import dspy
-
 from penstock.program import model
 from penstock.program.connection import Timeouts
-from penstock.program.threads import SETTING, Threads
-from tests.support.asking import QUESTION, Server, Sink
+from tests.support.asking import Server, ask
 
 KEY = "sk-planted-0123456789"
 
@@ -52,36 +46,10 @@ class Client:
         finally:
             await built.aclose()
 
-    async def ask(
-        self,
-        server: Server,
-        name: str,
-        *,
-        sink: Sink | None = None,
-        timeouts: Timeouts | None = None,
-        **options: Any,
-    ) -> Any:
-        async with self.built(server, name, timeouts, **options) as built:
-            return await self.ask_built(built, sink=sink)
-
-    async def ask_built(
-        self, built: model.Model, *, sink: Any = None, question: str = QUESTION
-    ) -> Any:
-        """What `dspy.Predict` answers, or raises."""
-        streamed = {} if sink is None else {"send_stream": sink, "stream_listeners": []}
-        program = dspy.Predict("question -> answer")
-        threads = Threads()
-        with dspy.context(
-            lm=built.lm,
-            adapter=built.adapter,
-            track_usage=True,
-            disable_history=True,
-            **{SETTING: threads},
-            **streamed,
-        ):
-            if self.in_thread:
-                return await threads.run(program, question=question)
-            return await program.acall(question=question)
+    async def ask(self, server: Server, name: str, **asked: Any) -> Any:
+        return await ask(
+            server, name, engine=self.engine, in_thread=self.in_thread, api_key=KEY, **asked
+        )
 
 
 OURS = Client("openai")

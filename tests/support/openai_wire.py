@@ -128,6 +128,12 @@ def cut_short(reply: Reply) -> Reply:
     return replace(reply, closing=reply.closing.removesuffix(http1.LAST_CHUNK), ending=Ending.CLOSE)
 
 
+def holding_its_end(reply: Reply) -> Reply:
+    """All is said at once, and the end of the body waits for `ModelServer.let_end`."""
+    said = b"".join(reply.parts) + reply.closing.removesuffix(http1.LAST_CHUNK)
+    return replace(reply, parts=(said, b""), closing=http1.LAST_CHUNK, ending=Ending.HELD)
+
+
 def recut(reply: Reply, size: int) -> Reply:
     """The same bytes in HTTP chunks of this size."""
     said = b"".join(b"data: " + f + b"\n\n" for f in _frames(b"".join(reply.parts) + reply.closing))

@@ -113,15 +113,16 @@ def _native_or_ours(asked: _Asked) -> dspy.LM:
             "the environment names another address for it, as for LiteLLM; set API_BASE, or ENGINE "
             "to litellm"
         )
-    native = LM15Engine(_router(asked, provider))
-    dialect = native.router.lm(f"{provider}:{native.resolve(asked.name).model}")
-    compatible = _speaks_chat_completions(lm, dialect)
+    native = LM15Engine(_router(asked, provider), model_type=lm.model_type)
+    model = native.resolve(asked.name).model
+    dialect = native.router.lm(f"{provider}:{model}")
+    compatible = _speaks_chat_completions(dialect)
     if asked.engine == "openai" and not compatible:
         raise ConfigurationError("it does not speak OpenAI's chat completions; set ENGINE to auto")
     if asked.engine == "native" or not compatible:
-        engine: AsyncEngine = AsyncLM15Engine(native.config)
+        engine: AsyncEngine = AsyncLM15Engine(native.config, model_type=lm.model_type)
     else:
-        engine = OpenAIEngine(dialect, native.resolve(asked.name).model, asked.timeouts)
+        engine = OpenAIEngine(dialect, model, asked.timeouts)
     return asked.lm(engine=ThreadEngine(engine, capabilities(lm)), async_engine=engine)
 
 
@@ -146,13 +147,12 @@ def _router(asked: _Asked, provider: str) -> RouterConfig:
     )
 
 
-def _speaks_chat_completions(lm: dspy.LM, dialect: Any) -> bool:
+def _speaks_chat_completions(dialect: Any) -> bool:
     """As the address and one key alone allow it: a cloud's own door signs every request, and some
     keys have to be fetched.
     """
     return (
         type(dialect) is OpenAIChatLM
-        and lm.model_type == "chat"
         and dialect.access.host is None
         and not callable(dialect.api_key)
     )

@@ -127,13 +127,21 @@ async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], N
                     return
                 raise
         deltas: list[Any] = []
+        wrong: LM15Error | None = None
         for frame in frames.feed(received) if received else frames.finish():
-            deltas += answer.read(frame)
+            try:
+                deltas += answer.read(frame)
+            except LM15Error as error:
+                wrong = error
+                break
         if answer.whole:
             reading.almost_over()
         if deltas:
+            # Said before it went wrong.
             reading.begun()
             yield deltas
+        if wrong is not None:
+            raise wrong
     await reading.rest()
 
 
