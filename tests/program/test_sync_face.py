@@ -7,7 +7,7 @@ import pytest
 from dspy.lm15 import ConfigurationError, Message, Request
 from dspy.lm15 import TimeoutError as LateError
 
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from tests.support.clients import OURS
 from tests.support.model_server import model_server
 
