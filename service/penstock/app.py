@@ -47,7 +47,7 @@ from penstock.kafka.source import REBALANCE_MS, SESSION_TIMEOUT_MS, KafkaSource,
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from penstock.program.runner import Runner
 from penstock.settings import Settings
 from penstock.telemetry import probes, watchdog
