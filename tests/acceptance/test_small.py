@@ -8,6 +8,7 @@ import pytest
 
 from tests.acceptance.backlog import backlog
 from tests.acceptance.deadline import deadline
+from tests.acceptance.freezes import freezes
 from tests.acceptance.handover_killed import handover_killed
 from tests.acceptance.long_question import long_question
 from tests.acceptance.outcome import Outcome
@@ -53,6 +54,9 @@ async def test_after_a_lost_commit_nothing_is_asked_again(bootstrap_servers: str
 PER_SECOND = 5
 AT_ONCE = 2
 SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
+    "freezes": lambda servers, start: freezes(
+        servers, times=2, seconds=8, members=2, per_second=PER_SECOND, start=start
+    ),
     "handover-killed": lambda servers, start: handover_killed(
         servers, questions=8, seconds=6, drain=5, members=2, per_second=PER_SECOND, start=start
     ),
