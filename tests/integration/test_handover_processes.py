@@ -52,6 +52,9 @@ async def test_a_question_outlives_the_membership_of_its_process(
                 on.models.let_end()
                 assert await ends == 0
                 await talk.completion("behind")
+                # Only the group knows when it has the commit.
+                while (await on.operator.commit()).offset < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
                 assert await second.terminate() == 0
             await talk.to_the_end()
             assert [c.body["question_id"] for c in talk.completed] == ["slow", "behind"]
