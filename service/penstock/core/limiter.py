@@ -96,7 +96,7 @@ class Limiter:
         if used is not None:
             for rate, charged, said in zip(self._rates, call.charged, used, strict=True):
                 if rate is not None:
-                    rate.settle(charged, said)
+                    rate.settle(charged, said, answered=call.first_token is not None)
         if self._policy.mode == "off" or call.since < self._since:
             return
         if overloaded:

@@ -65,7 +65,7 @@ class Model:
     def gone(self, record: RecordId, now: float) -> None:
         """The call was cut off."""
         self.breaker.unclear(record)
-        self.limiter.ended(record, Used(), now)
+        self.limiter.ended(record, None, now)
 
 
 class Models(dict[str, Model]):
