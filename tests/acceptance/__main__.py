@@ -11,17 +11,23 @@ import orjson
 
 from penstock.local.broker import Kafka, broker
 from tests.acceptance.backlog import backlog
+from tests.acceptance.bad_key import bad_key
 from tests.acceptance.brokers import brokers_away, brokers_killed
+from tests.acceptance.cancels import cancels
 from tests.acceptance.chaos import chaos
 from tests.acceptance.connections_cut import connections_cut
 from tests.acceptance.crashes import crashes
 from tests.acceptance.deadline import deadline
 from tests.acceptance.duplicates import duplicates
 from tests.acceptance.fault_points import fault_points
+from tests.acceptance.faults import faults
 from tests.acceptance.freezes import freezes
 from tests.acceptance.handover_killed import handover_killed
+from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
+from tests.acceptance.model_down import model_down
 from tests.acceptance.outcome import Outcome
+from tests.acceptance.rate_limited import rate_limited
 from tests.acceptance.recovery import recovery
 from tests.acceptance.restart import restart
 from tests.acceptance.rolling_restart import rolling_restart
@@ -37,10 +43,16 @@ def _with_servers(scenario: Callable[[str], Awaitable[Outcome]]) -> Scenario:
 
 ON_ONE_NODE: dict[str, Scenario] = {
     "backlog": _with_servers(backlog),
+    "bad-key": _with_servers(bad_key),
+    "cancels": _with_servers(cancels),
     "crashes": _with_servers(crashes),
     "deadline": _with_servers(deadline),
     "duplicates": _with_servers(duplicates),
     "fault-points": _with_servers(fault_points),
+    "faults": _with_servers(faults),
+    "limiter": _with_servers(limiter),
+    "model-down": _with_servers(model_down),
+    "rate-limited": _with_servers(rate_limited),
     "recovery": _with_servers(recovery),
     "restart": _with_servers(restart),
     "slow-head": _with_servers(slow_head),
@@ -81,7 +93,12 @@ async def run(names: Iterable[str]) -> bool:
             except (AssertionError, TimeoutError, ExceptionGroup) as error:
                 outcome = Outcome(wrong=list(_told(error)))
         all_ok = all_ok and outcome.ok
-        line = {"name": name, "ok": outcome.ok, "figures": outcome.figures}
+        line = {
+            "name": name,
+            "ok": outcome.ok,
+            "load_average": round(os.getloadavg()[0], 1),
+            "figures": outcome.figures,
+        }
         if not outcome.ok:
             line["broken"] = outcome.wrong + outcome.beyond
         print(orjson.dumps(line).decode(), flush=True)

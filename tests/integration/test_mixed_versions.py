@@ -77,6 +77,8 @@ async def _previous(
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A member, until the end of the block at the latest."""
     env = member_environment(settings_for(on.servers, on.topics, MODEL, on.models.api_base))
+    # It knows none.
+    del env["PENSTOCK_TOPICS__CONTROL"]
     # So long, and a margin, it waits for what a later release may still run.
     env["PENSTOCK_DRAIN_MS"] = str(drain_ms)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "KAFKA_"))}

@@ -54,6 +54,33 @@ async def test_many_streams_at_once_are_each_told_to_their_end() -> None:
         assert server.calls.disconnects == 0
 
 
+async def test_who_comes_when_a_model_serves_as_many_as_it_can_waits_in_line() -> None:
+    async with model_server() as server:
+        sinks = [Sink() for _ in range(4)]
+        asks = []
+        for number, sink in enumerate(sinks, start=1):
+            asks.append(asyncio.create_task(ask(server, "held?serves=2", sink=sink)))
+            await server.called(number)
+        await asyncio.gather(*(sink.first.wait() for sink in sinks[:2]))
+        assert [call.chunks > 0 for call in server.calls.latest] == [True, True, False, False]
+        # Who goes away, served or in line, leaves a place.
+        for gone in (2, 0):
+            asks[gone].cancel()
+            await server.disconnected(1 if gone else 2)
+        await sinks[3].first.wait()
+        assert server.calls[2].chunks == 0
+        server.let_end()
+        await asyncio.gather(asks[1], asks[3])
+
+
+async def test_a_revoked_key_is_refused() -> None:
+    async with model_server() as server:
+        server.revoked.add("old")
+        with pytest.raises(raised.LMAuthError):
+            await ask(server, "ok", api_key="old")
+        await ask(server, "ok", api_key="new")
+
+
 async def test_calls_can_be_read_and_forgotten_from_outside() -> None:
     async with model_server() as server, aiohttp.ClientSession() as http:
         await ask(server, "ok")

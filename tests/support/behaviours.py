@@ -4,7 +4,8 @@ Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` se
 its text in words, `text` says which words, `at` is the number of chunks before a fault,
 `retry_after` and `retry_after_ms` the headers, `status` that of a page which is no answer, `error`
 which refusal an `error-frame` carries. A refusal says `text`. `held` says all but its last chunk,
-which waits for `ModelServer.let_end`.
+which waits for `ModelServer.let_end`. `serves` is how many the model answers at once; the others
+wait in line.
 """
 
 import ast
@@ -34,6 +35,7 @@ class Params:
     text: str | None = None
     error: str = "500"
     status: int = 502
+    serves: int | None = None
 
     def read(self, query: str) -> "Params":
         """These, with what the query says in their place. Raises ValueError for what is none."""
@@ -41,7 +43,8 @@ class Params:
         said: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
         if not known.issuperset(said):
             raise ValueError(f"a model has no parameter {sorted(said.keys() - known)}")
-        kinds = {"first_ms": float, "token_ms": float, "tokens": int, "at": int, "status": int}
+        numbers = ("tokens", "at", "status", "serves")
+        kinds = {"first_ms": float, "token_ms": float} | dict.fromkeys(numbers, int)
         for name, kind in kinds.items():
             if name in said:
                 said[name] = kind(said[name])
@@ -58,7 +61,8 @@ def reply(request: ChatRequest, name: str, defaults: Params) -> Reply:
         params = replace(defaults, **_OWN_DEFAULTS.get(kind, {})).read(query)
     except ValueError as wrong:
         return wire.refused(replace(_REFUSALS["400"], message=str(wrong)), (), 0.0)
-    return BEHAVIOURS.get(kind, _refusal("404"))(request, params)
+    answer = BEHAVIOURS.get(kind, _refusal("404"))(request, params)
+    return answer if params.serves is None else replace(answer, serves=params.serves)
 
 
 def bench_text(tokens: int = BENCH_TOKENS) -> str:

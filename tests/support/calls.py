@@ -23,6 +23,8 @@ class Call:
     ended: float | None = None
     # Pieces of the answer handed to the socket.
     chunks: int = 0
+    wrote: float | None = None
+    """The last time."""
     disconnected: bool = False
 
 

@@ -29,6 +29,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "TOPICS__QUESTIONS": topics.questions,
         "TOPICS__TOKENS": topics.tokens,
         "TOPICS__COMPLETIONS": topics.completions,
+        "TOPICS__CONTROL": topics.control,
     }
     return {f"PENSTOCK_{name}": value for name, value in variables.items()}
 

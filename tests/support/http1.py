@@ -7,6 +7,7 @@ this one hands out the transport.
 import asyncio
 import socket
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -26,6 +27,8 @@ LAST_CHUNK = b"0\r\n\r\n"
 class Request:
     method: str
     target: str
+    headers: Mapping[str, str]
+    """By their names in lower case."""
     body: bytes
 
 
@@ -115,7 +118,7 @@ class Connection(asyncio.Protocol):
         method, target, _ = first.split(" ", 2)
         self._received = rest[length:]
         self._answering = True
-        self._application.requested(self, Request(method, target, bytes(rest[:length])))
+        self._application.requested(self, Request(method, target, headers, bytes(rest[:length])))
 
     def _refuse(self, status: int) -> None:
         self.transport.write(response(status, headers=(("Connection", "close"),)))

@@ -8,8 +8,8 @@ import argparse
 import asyncio
 import signal
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -36,6 +36,8 @@ class ModelServer:
         self.script: dict[str, Script] = {}
         self.bodies: deque[bytes] = deque(maxlen=100)
         """Of the latest requests, as they came."""
+        self.revoked: set[str] = set()
+        """Keys that are refused."""
         self.connections = 0
         """How many there ever were."""
         self._defaults = defaults
@@ -43,6 +45,12 @@ class ModelServer:
         self._connections: set[http1.Connection] = set()
         self._all_lost = asyncio.Event()
         self._telling: dict[http1.Connection, _Telling] = {}
+        self._lines: defaultdict[str, _Line] = defaultdict(_Line)
+
+    @property
+    def address(self) -> str:
+        """As that of a model server in a process of its own."""
+        return self.api_base
 
     async def called(self, n: int = 1, model: str | None = None) -> None:
         """Until `n` calls have come, of this model if one is named."""
@@ -71,7 +79,7 @@ class ModelServer:
         target = urlsplit(request.target)
         match request.method, target.path:
             case "POST", "/v1/chat/completions":
-                self._complete(connection, request.body)
+                self._complete(connection, request)
                 return
             case "GET", "/v1/models":
                 listed = [{"id": name, "object": "model"} for name in BEHAVIOURS]
@@ -95,6 +103,7 @@ class ModelServer:
         telling = self._telling.pop(connection, None)
         if telling:
             telling.reply = None
+            self._leaves(telling)
             self.calls.end(telling.call, disconnected=True)
 
     async def close(self) -> None:
@@ -105,28 +114,48 @@ class ModelServer:
         if self._connections:
             await self._all_lost.wait()
 
-    def _complete(self, connection: http1.Connection, body: bytes) -> None:
+    def _complete(self, connection: http1.Connection, asked: http1.Request) -> None:
         try:
-            request = ChatRequest.read(body)
+            request = ChatRequest.read(asked.body)
         except ValueError as wrong:
             refusal = Refusal(400, "invalid_request_error", None, str(wrong))
             connection.transport.write(http1.response(400, refusal.body()))
             connection.answered()
             return
-        self.bodies.append(body)
+        self.bodies.append(asked.body)
         model, calls = request.model, self.calls
         calls.per_model[model] += 1
         script = self.script.get(model) or self.script.get(model.partition("?")[0])
         behaviour = script(calls.per_model[model], request) if script else model
+        if asked.headers.get("authorization", "").removeprefix("Bearer ") in self.revoked:
+            behaviour = "401"
         call = Call(model, behaviour, request.stream, request.last("user"), time.monotonic())
         answer = reply(request, behaviour, self._defaults)
         telling = _Telling(connection, answer, call, self._told)
         self._telling[connection] = telling
         calls.begin(call)
-        self._pulse.soon(answer.first_s, telling.beat)
+        if answer.serves is None:
+            self._begin(telling)
+        else:
+            self._lines[model].join(telling)
+            self._go_on(model, answer.serves)
+
+    def _begin(self, telling: "_Telling") -> None:
+        if (reply := telling.reply) is not None:
+            self._pulse.soon(reply.first_s, telling.beat)
+
+    def _go_on(self, model: str, serves: int) -> None:
+        for telling in self._lines[model].next(serves):
+            self._begin(telling)
+
+    def _leaves(self, telling: "_Telling") -> None:
+        if telling.serves is not None:
+            self._lines[telling.call.model].leave(telling)
+            self._go_on(telling.call.model, telling.serves)
 
     def _told(self, telling: "_Telling", ending: Ending) -> None:
         del self._telling[telling.connection]
+        self._leaves(telling)
         self.calls.end(telling.call)
         transport = telling.connection.transport
         if ending is Ending.CLOSE:
@@ -137,10 +166,33 @@ class ModelServer:
             telling.connection.answered()
 
 
+class _Line:
+    """Who is served by a model, and who waits for that."""
+
+    def __init__(self) -> None:
+        self._served: set[_Telling] = set()
+        self._waiting: deque[_Telling] = deque()
+
+    def join(self, telling: "_Telling") -> None:
+        self._waiting.append(telling)
+
+    def leave(self, telling: "_Telling") -> None:
+        if telling in self._served:
+            self._served.remove(telling)
+        else:
+            self._waiting.remove(telling)
+
+    def next(self, serves: int) -> "Iterator[_Telling]":
+        while self._waiting and len(self._served) < serves:
+            telling = self._waiting.popleft()
+            self._served.add(telling)
+            yield telling
+
+
 class _Telling:
     """One answer on its way. Late, it catches up in one write instead of falling behind."""
 
-    __slots__ = ("_begun", "_sent", "_told", "call", "connection", "reply")
+    __slots__ = ("_begun", "_sent", "_told", "call", "connection", "reply", "serves")
 
     def __init__(
         self,
@@ -152,6 +204,7 @@ class _Telling:
         self.connection = connection
         self.reply: Reply | None = reply
         self.call = call
+        self.serves = reply.serves
         self._told = told
         self._begun: float | None = None
         self._sent = 0
@@ -171,6 +224,7 @@ class _Telling:
             due = min(due, max(sent + 1, 1 + int((now - self._begun) / reply.token_s)))
             out = reply.parts[sent] if due == sent + 1 else b"".join(reply.parts[sent:due])
         self._sent = self.call.chunks = due
+        self.call.wrote = now
         if due < len(reply.parts):
             self.connection.transport.write(out)
             return None if due == most and held else self._begun + due * reply.token_s

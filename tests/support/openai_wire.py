@@ -36,6 +36,8 @@ class Reply:
     ending: Ending = Ending.DONE
     first_s: float = 0.0
     token_s: float = 0.0
+    serves: int | None = None
+    """How many of this model are answered at once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,13 @@ Start = Callable[[Mapping[str, str], Path], Awaitable[Child]]
 """Starts a process, given its environment and its folder."""
 
 
+class Provider(Protocol):
+    """A model server. `address`: its api_base."""
+
+    @property
+    def address(self) -> str: ...
+
+
 class Running:
     """A process that serves at `address`. It is read all along, or a full pipe would stop it."""
 
@@ -229,7 +236,7 @@ def models(**paces: float) -> AbstractAsyncContextManager[Running]:
 @asynccontextmanager
 async def service(
     world: World,
-    provider: Running,
+    provider: Provider,
     settings: Mapping[str, Any],
     start: Start = PENSTOCK_SERVE,
 ) -> AsyncIterator[Running]:
@@ -237,7 +244,7 @@ async def service(
 
     Args:
         world: where it reads and writes.
-        provider: the model server.
+        provider: the model server, in a process of its own or in this one.
         settings: by their environment names, without the prefix.
         start: another process that serves.
     """

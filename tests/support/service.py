@@ -36,6 +36,7 @@ def settings_for(
             "tokens": topics.name("tokens"),
             "completions": topics.name("completions"),
             "dead_letters": topics.name("dead-letters"),
+            "control": topics.name("control"),
             "partitions": 2,
         },
         "model": {"api_base": api_base, "api_key": "none", **named},
@@ -73,7 +74,13 @@ async def running_service(
     vars(sys.modules["dspy.dsp.utils.settings"])["config_owner_async_task"] = None
     async with app.service(loaded) as service:
         names = loaded.topics
-        topics.created += [names.questions, names.tokens, names.completions, names.dead_letters]
+        topics.created += [
+            names.questions,
+            names.tokens,
+            names.completions,
+            names.dead_letters,
+            names.control,
+        ]
         running = asyncio.create_task(service.run())
         try:
             await _has_partitions(service, running)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from penstock.events.control import CANCEL, Cancel
 from penstock.kafka.admin import admin, prepare
 from penstock.kafka.security import client_arguments
 from penstock.settings import TopicSettings
@@ -51,7 +52,7 @@ class Event:
 async def world(servers: str, name: str, partitions: int = 6) -> AsyncIterator[World]:
     """Topics as the service itself would create them, so that there can be a backlog before it."""
     prefix = f"{name}-{secrets.token_hex(4)}"
-    kinds = ("questions", "tokens", "completions", "dead_letters")
+    kinds = ("questions", "tokens", "completions", "dead_letters", "control")
     topics = {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in kinds}
     arguments = client_arguments(servers, {})
     await prepare(arguments, TopicSettings(**topics, partitions=partitions))
@@ -80,6 +81,14 @@ class Asker:
             orjson.dumps(body | more),
             key=None if key is None else key.encode(),
             partition=partition,
+        )
+        return acknowledgement
+
+    async def cancel(self, question_id: str) -> Asked:
+        """As `penstock cancel` does. The future is its acknowledgement, with its record."""
+        said = Cancel(question_id=question_id).model_dump_json().encode()
+        acknowledgement: Asked = await self._producer.send(
+            self._world.topics["control"], said, key=f"{CANCEL}{question_id}".encode(), partition=0
         )
         return acknowledgement
 
