@@ -208,7 +208,7 @@ class Work:
         """Of what has not begun, and of what waits for an operator."""
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
-        elif question.phase is not Phase.HELD and not self._failing.waits_for_an_operator(record):
+        elif question.phase is not Phase.HELD and not self._failing.waits_for_an_operator(question):
             return
         self.forget(record, question)
 
