@@ -11,7 +11,7 @@ from penstock.core.facts import RecordId
 from penstock.core.failing import Failing
 from penstock.core.failure import Failure
 from penstock.core.models import Models
-from penstock.core.question import Question
+from penstock.core.question import Phase, Question
 from penstock.core.starting import Starting
 
 Patch = pytest.MonkeyPatch
@@ -104,6 +104,13 @@ def runs_again_what_it_has_lost(patch: Patch) -> None:
         return None if question is None else board.lease.until + 10**6
 
     patch.setattr(Board, "speaks_until", goes_on)
+
+
+def lets_go_of_what_is_to_run_again(patch: Patch) -> None:
+    def retrying(_: Failing, question: Question) -> bool:
+        return question.phase is Phase.RETRYING
+
+    patch.setattr(Failing, "waits_for_an_operator", retrying)
 
 
 def never_runs_again(patch: Patch) -> None:

@@ -49,11 +49,6 @@ class Admission:
         if (again := self._again.get(model)) is not None:
             again.pop(record, None)
 
-    def wanted(self) -> set[str]:
-        """The models that somebody waits for who could run."""
-        again = {model for model, records in self._again.items() if records}
-        return again | {model for _, model in self._ready}
-
     def take_again(self, model: str, may: Callable[[RecordId], bool]) -> RecordId | None:
         """The next of those that have run before: it takes a slot."""
         if not self.has_room:
