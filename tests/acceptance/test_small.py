@@ -63,13 +63,13 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
         servers, questions=60, revoked_at=20, slots=8, start=_named(start)
     ),
     "cancels": lambda servers, start: cancels(
-        servers, questions=200, cancelled=100, seconds=4, slots=32, start=_named(start)
+        servers, questions=200, cancelled=100, seconds=2, slots=32, start=_named(start)
     ),
     "faults": lambda servers, start: faults(
         servers, questions=200, compared=False, start=_named(start)
     ),
     "limiter": lambda servers, start: limiter(
-        servers, questions=150, serves=8, slots=16, fixed=(), start=_named(start)
+        servers, questions=160, serves=16, slots=32, fixed=(), start=_named(start)
     ),
     "model-down": lambda servers, start: model_down(
         servers, seconds=2, probe_ms=500, start=_named(start)
