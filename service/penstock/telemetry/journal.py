@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Literal
 
 import structlog
 
@@ -23,13 +24,20 @@ _TO_DO = {
 }
 """By the code of what has stopped the service."""
 
+_GATE_SHUT = {
+    "pause": "too many questions fail for good: nothing starts any more; see to the cause, then "
+    "`penstock resume` asks them again",
+    "exit": "too many questions fail for good: nothing starts any more",
+}
+
 
 class Journal:
     """No text of a question or an answer: ids, numbers and causes."""
 
-    def __init__(self, writer: str, clock: Clock) -> None:
+    def __init__(self, writer: str, clock: Clock, gate: Literal["pause", "exit"] = "pause") -> None:
         self._writer = writer
         self._clock = clock
+        self._gate = gate
         self._draining = False
         self._since: Counter[str] = Counter()
         """What became of the questions since we were asked to stop."""
@@ -114,9 +122,10 @@ class Journal:
             case facts.ModelOpened(model):
                 log.warning("a model is back", model=model)
             case facts.GateShut(failure):
-                log.error(
-                    "too many questions fail for good: nothing starts any more; see to the cause, "
-                    "then `penstock resume` asks them again",
+                # Where it exits, what is an error is said when it does.
+                tell = log.error if self._gate == "pause" else log.warning
+                tell(
+                    _GATE_SHUT[self._gate],
                     kind=failure.kind,
                     code=failure.code,
                     reason=failure.message,
