@@ -47,7 +47,7 @@ from penstock.kafka.source import REBALANCE_MS, SESSION_TIMEOUT_MS, KafkaSource,
 from penstock.loop import Loop
 from penstock.program import catalog, model
 from penstock.program.catalog import Program
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from penstock.program.runner import Runner
 from penstock.settings import Settings
 from penstock.telemetry import probes, watchdog
@@ -181,7 +181,11 @@ class Service:
 
     def live(self) -> str | None:
         idle = self.clock.monotonic() - self.loop.turned_at
-        return None if idle < STALLED else f"the loop has not turned for {idle:.0f} s"
+        if idle >= STALLED:
+            return f"the loop has not turned for {idle:.0f} s"
+        if len(self.engine.work.abandoned) >= self.engine.policy.slots:
+            return "every slot is held by a program that does not end"
+        return None
 
     def ready(self) -> str | None:
         if self.draining:

@@ -10,6 +10,11 @@ from tests.chaos.ordeal import Ordeal, Wanted, ordeal
 from tests.chaos.stories import Seat
 from tests.support.processes import PENSTOCK_SERVE, models
 
+HELD_SECONDS = 240
+"""What a member has handed over when it dies waits until its time is over: two minutes by default,
+and as many questions as it had slots.
+"""
+
 
 async def crashes(
     servers: str,
@@ -37,7 +42,7 @@ async def crashes(
             for seat in seats:
                 await seat.taken.wait()
             await _kill_again_and_again(here, seats, questions, kills, Random(seed))
-            async with asyncio.timeout(120):
+            async with asyncio.timeout(HELD_SECONDS):
                 await here.all_ended()
             for seat in seats:
                 await seat.vacate()
@@ -76,7 +81,7 @@ async def _kill_again_and_again(
         await here.ask(_wave(first, last))
         # Counted from now: what a dead member had waits for its successor.
         ended = len(here.completions.ended)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(HELD_SECONDS):
             await here.completions.until_ended(ended + rng.randint(1, size // 2))
         serving = [seat for seat in seats if seat.taken.is_set()]
         await rng.choice(serving or seats).kill()

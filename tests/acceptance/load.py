@@ -99,10 +99,11 @@ async def steadily(
 
 
 async def rest_ended(here: Ordeal) -> None:
-    """What does not end in time is found to be lost."""
+    """And are committed. What does not end in time is found to be lost."""
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             await here.all_ended()
+            await here.all_committed()
 
 
 async def called(provider: Running, *question_ids: str) -> dict[str, dict[str, Any]]:

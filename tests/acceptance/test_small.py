@@ -11,6 +11,7 @@ from tests.acceptance.bad_key import bad_key
 from tests.acceptance.cancels import cancels
 from tests.acceptance.deadline import deadline
 from tests.acceptance.faults import faults
+from tests.acceptance.freezes import freezes
 from tests.acceptance.handover_killed import handover_killed
 from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
@@ -76,6 +77,9 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
     ),
     "rate-limited": lambda servers, start: rate_limited(
         servers, questions=100, slots=8, seconds=2, retry_after=1, start=_named(start)
+    ),
+    "freezes": lambda servers, start: freezes(
+        servers, times=2, seconds=8, members=2, per_second=PER_SECOND, start=start
     ),
     "handover-killed": lambda servers, start: handover_killed(
         servers, questions=8, seconds=6, drain=5, members=2, per_second=PER_SECOND, start=start

@@ -3,11 +3,13 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 
 from penstock.kafka import metadata
 from penstock.kafka.admin import admin
@@ -18,10 +20,16 @@ from tests.simulation.guarantees import Place
 from tests.support.processes import Running, Start, service
 from tests.support.traffic import Reader, World, asking, reading, world
 
+LOOK_SECONDS = 0.1
+
 PARTITIONS = 4
 SLOTS = 12
 PACES = {"first_token_ms": 40, "token_ms": 10, "tokens": 8}
 MODELS = {"PLAIN": "ok?text={}", "SLOW": "ok?first_ms=1500&text={}", "POISON": "400?text={}"}
+
+
+Look = Callable[[], Awaitable[dict[TopicPartition, OffsetAndMetadata]]]
+"""What the group has committed."""
 
 
 class Wanted(NamedTuple):
@@ -136,19 +144,46 @@ class Ordeal:
         if committed:
             await self._check_commits()
 
+    async def all_committed(self) -> None:
+        """Until the group knows that all is done. Whoever leaves does not wait to hear what another
+        has just ended of its partitions: that stands in the completions, for the next owner.
+        """
+        async with self._group() as look:
+
+            async def committed() -> bool:
+                return {place: at.offset for place, at in (await look()).items()} == records
+
+            records = self._records()
+            while not await committed():  # noqa: ASYNC110 - its state
+                await asyncio.sleep(LOOK_SECONDS)
+
     async def _check_commits(self) -> None:
         """The last to leave has said that all is done, and that nothing is to be done again."""
-        topic = self.world.topics["questions"]
-        places = [TopicPartition(topic, number) for number in range(self.world.partitions)]
-        async with admin(client_arguments(self.world.servers, {})) as connection:
-            found = await connection.list_consumer_group_offsets(
-                self.world.group, partitions=places
-            )
-        for place in places:
+        async with self._group() as look:
+            found = await look()
+        for place, records in self._records().items():
             offset, said = found[place].offset, found[place].metadata
-            records = sum(partition == place.partition for partition, _ in self.asked)
             assert offset == records, f"{place} is committed up to {offset} of {records}"
             assert metadata.read(offset, said, 0.0).clean, f"{place}: {said}"
+
+    def _records(self) -> dict[TopicPartition, int]:
+        """In each partition of the questions."""
+        topic, asked = self.world.topics["questions"], Counter(number for number, _ in self.asked)
+        return {TopicPartition(topic, n): asked[n] for n in range(self.world.partitions)}
+
+    @asynccontextmanager
+    async def _group(self) -> AsyncIterator[Look]:
+        places = list(self._records())
+        async with admin(client_arguments(self.world.servers, {})) as connection:
+
+            async def look() -> dict[TopicPartition, OffsetAndMetadata]:
+                found: dict[TopicPartition, OffsetAndMetadata]
+                found = await connection.list_consumer_group_offsets(
+                    self.world.group, partitions=places
+                )
+                return found
+
+            yield look
 
 
 def _programs(member: str, provider: Running) -> dict[str, str]:

@@ -5,6 +5,7 @@ import pytest
 from penstock.core import facts
 from penstock.core.facts import Command
 from penstock.core.failure import Kind, expired
+from penstock.core.gate import GatePolicy
 from tests.core.driven import (
     AT_ONCE,
     LATER,
@@ -152,14 +153,24 @@ def test_a_running_question_is_cancelled_then_expires_and_only_then_the_lane_ope
     assert drive(60, facts.Published(record(0))) == [start(1, 1_060)]
 
 
-def test_a_program_that_swallows_its_cancellation_holds_nobody_up_for_ever() -> None:
+def test_a_program_that_swallows_its_cancellation_keeps_its_slot_and_no_question() -> None:
     drive = Driven(slots=1)
-    drive(0, fetched(0, expires_at=30), fetched(1))
+    drive(0, fetched(0, "a", expires_at=30), fetched(1, "a"))
     assert drive(30) == [facts.Cancel(record(0))]
     assert drive(529) == []
-    assert drive(530) == [facts.Cancel(record(0)), expiry(0, "running"), start(1, 1_530)]
-    # What it says in the end is stale.
-    assert drive(600, facts.Finished(record(0))) == []
+    assert drive(530) == [facts.Cancel(record(0)), expiry(0, "running")]
+    assert drive(540, facts.Published(record(0))) == []
+    assert drive.engine.work.abandoned == {record(0)}
+    # What it says in the end is stale, and its slot is free.
+    assert drive(600, facts.Finished(record(0))) == [start(1, 1_600)]
+    assert not drive.engine.work.abandoned
+
+
+def test_what_does_not_end_cannot_wait_for_an_operator() -> None:
+    drive = Driven(gate=GatePolicy(run=1))
+    drive(0, fetched(0, expires_at=30))
+    drive(30)
+    assert drive(530) == [facts.Cancel(record(0)), expiry(0, "running")]
 
 
 def test_a_program_that_cancels_itself_has_failed_and_not_expired() -> None:

@@ -314,16 +314,15 @@ def test_it_is_lost_once() -> None:
     assert drive(101, released(committed=False)) == []
 
 
-def test_one_that_does_not_end_frees_its_slot_all_the_same() -> None:
+def test_one_that_does_not_end_keeps_its_slot_until_it_does() -> None:
     drive = handed_over(slots=1)
     drive.open(20, {1: 2})
     assert drive(21, fetched(0, partition=1, epoch=2)) == []
     drive(100)
     assert drive(599) == []
-    assert drive(600) == [
-        facts.Cancel(record(0)),
-        facts.Start(record(0, 1, 2), 1, 1_600),
-    ]
+    assert drive(600) == [facts.Cancel(record(0))]
+    started = facts.Start(record(0, 1, 2), 1, 1_700)
+    assert drive(700, facts.Cancelled(record(0))) == [started]
 
 
 def test_one_that_ends_frees_its_slot() -> None:

@@ -14,7 +14,7 @@ from dspy.utils import exceptions as raised
 
 from penstock.core.failure import Kind
 from penstock.program.classify import classify
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from tests.support.asking import QUESTION, Sink, sink_if
 from tests.support.clients import KEY, NATIVE, OURS, Client, every_client
 from tests.support.http1 import REQUEST_ID

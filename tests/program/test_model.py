@@ -9,8 +9,8 @@ from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 from penstock import settings
 from penstock.errors import ConfigurationError
 from penstock.program import model
-from penstock.program.connection import Timeouts
 from penstock.program.openai_engine import OpenAIEngine
+from penstock.program.reading import Timeouts
 
 
 @pytest.fixture(autouse=True)

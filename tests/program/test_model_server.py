@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from dspy.utils import exceptions as raised
 
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from tests.support.asking import QUESTION, Sink, ask
 from tests.support.behaviours import bench_text
 from tests.support.model_server import model_server

@@ -21,9 +21,9 @@ from dspy.lm15 import (
 )
 from dspy.lm15 import TimeoutError as LateError
 
-from penstock.program import connection
-from penstock.program.connection import Timeouts
+from penstock.program import reading
 from penstock.program.openai_engine import Heard, OpenAIEngine
+from penstock.program.reading import Timeouts
 from tests.support import http1
 from tests.support.asking import Server
 from tests.support.clients import OURS
@@ -274,11 +274,48 @@ async def test_whoever_is_slow_to_hear_is_no_silence_of_the_model() -> None:
         assert last.type == "end"
 
 
+async def test_what_came_during_a_freeze_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_STANDSTILL", 0.02)
+    begin = b'data: {"choices":[{"delta":{"content":"yes"}}]}\n\n'
+    end = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    frozen, spoken, heard = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with client:
+            client.recv(65536)
+            client.sendall(http1.STREAM_HEAD + http1.chunk(begin))
+            assert frozen.wait(10)
+            client.sendall(http1.chunk(begin))
+            spoken.set()
+            assert heard.wait(10)
+            client.sendall(http1.chunk(end) + http1.LAST_CHUNK)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve, args=(listening,))
+        serving.start()
+        address = Address(listening.getsockname()[1])
+        async with engine(address, "m", Timeouts(first_token=60, idle=0.05)) as asked:
+            ear = Ear()
+            with dspy.context(send_stream=ear):
+                asking = asyncio.create_task(told(asked))
+            await ear.first.wait()
+            # It waits for more when the loop stands still, longer than the model may be silent.
+            ear.first.clear()
+            for stall in (frozen.set, lambda: spoken.wait(10), lambda: threading.Event().wait(0.2)):
+                asyncio.get_running_loop().call_soon(stall)
+            await ear.first.wait()
+            heard.set()
+            *_, last = await asking
+        serving.join()
+    assert last.type == "end"
+
+
 @pytest.mark.parametrize("said", ["data: [DONE]\n\n", ""])
 async def test_all_is_said_and_the_body_never_ends(
     said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_AFTERWARDS", 0.05)
+    monkeypatch.setattr(reading, "_AFTERWARDS", 0.05)
     frame = b'data: {"choices":[{"delta":{"content":"yes"},"finish_reason":"stop"}]}\n\n'
     head = http1.STREAM_HEAD + http1.chunk(frame + said.encode())
     forever = Timeouts(idle=3600)

@@ -55,8 +55,8 @@ async def test_swallowed_trouble_with_the_model_is_trouble_with_the_model(model:
 
 
 async def test_calls_at_once_are_told_apart() -> None:
-    """The server gives all of them the same id."""
-    async with runner("tests.support.programs:AtOnce") as run:
+    """Their pieces come in turns, and the server gives no call an id."""
+    async with runner("tests.support.programs:AtOnce", "ok?token_ms=5") as run:
         ran = await run(question="?")
 
     said: dict[tuple[str, int, str], Any] = {

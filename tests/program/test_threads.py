@@ -120,6 +120,14 @@ async def test_a_program_that_catches_everything_is_stopped_all_the_same(stream:
         assert len(run.models.calls) == asked_until_then
 
 
+async def test_a_program_that_nobody_hears_stops_paying() -> None:
+    async with runner(f"{HERE}:AsksForEver") as run:
+        ran = await run(question="?", deaf=True)
+
+        assert ran.kind_and_code == ("UPSTREAM", "tokens_not_published")
+        assert len(run.models.calls) == 1
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("model", ["hang-before", "hang-during"])
 async def test_giving_up_closes_the_connection_of_a_thread(model: str, stream: bool) -> None:

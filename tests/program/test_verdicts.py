@@ -2,6 +2,8 @@
 exceptions that others have wrapped."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 
 import dspy
@@ -153,6 +155,13 @@ async def test_later_says_when() -> None:
     assert ran.failure is not None
     assert ran.failure.retry_after == 30.0
     assert ran.failure.message == "the index is being built"
+
+
+def test_a_program_can_import_them_without_the_service() -> None:
+    script = "import penstock.errors, sys; print({'dspy', 'aiokafka', 'pydantic'} & {*sys.modules})"
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+
+    assert ran.stdout == "set()\n"
 
 
 @pytest.mark.parametrize("after_s", [-1, float("nan"), float("inf")])

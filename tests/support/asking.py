@@ -9,7 +9,7 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
 import dspy
 
 from penstock.program import model
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from penstock.program.threads import SETTING, Threads
 
 QUESTION = "What is a penstock?"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.program import model
-from penstock.program.connection import Timeouts
+from penstock.program.reading import Timeouts
 from tests.support.asking import Server, ask
 
 KEY = "sk-planted-0123456789"

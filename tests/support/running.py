@@ -17,6 +17,7 @@ from typing import Any
 from penstock import app, settings
 from penstock.clock import Clock
 from penstock.core.failure import Failure
+from penstock.errors import PublishError
 from penstock.events.report import Report
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
@@ -72,10 +73,13 @@ class Running:
     program: Program
     runner: Runner
 
-    async def __call__(self, *, stream: bool = True, **inputs: Any) -> Ran:
+    async def __call__(self, *, stream: bool = True, deaf: bool = False, **inputs: Any) -> Ran:
+        """`deaf`: Kafka takes no token event."""
         events: list[dict[str, Any]] = []
 
         async def send(value: bytes, _: int) -> "asyncio.Future[None]":
+            if deaf:
+                raise PublishError("not authorised")
             events.append(json.loads(value))
             acknowledged = asyncio.get_running_loop().create_future()
             acknowledged.set_result(None)

@@ -27,6 +27,7 @@ async def test_a_stall_is_told_once_with_its_programs_and_its_place(
     with watchdog.watching(lambda: {"greedy": 2}, LOOK):
         for stalls in (1, 2):
             block_until_told()
+            assert not told.acquire(timeout=10 * LOOK), "a stall is told once, however long"
             await heard.until(AGAIN, stalls)
             block_until_told()
 

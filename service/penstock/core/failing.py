@@ -81,8 +81,9 @@ class Failing:
     def _end(self, record: RecordId, question: Question, ending: facts.GiveUp, now: float) -> None:
         self.forget(record, question)
         was_shut = self.gate.shut
-        # What was handed over has no time to wait for an operator.
-        passes = not ending.dead_letter or question.until is not None
+        # What was handed over has no time to wait for an operator, and what still runs cannot run
+        # again.
+        passes = not ending.dead_letter or question.until is not None or question.abandoned
         if passes or self.gate.lets_through(ending.failure, now):
             self._publishing.conclude(record, question, ending)
             return

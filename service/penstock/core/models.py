@@ -48,7 +48,9 @@ class Model:
 
     def succeeded(self, record: RecordId, used: Used, now: float) -> None:
         self.breaker.succeeded(record, now)
-        self.limiter.ended(record, used, now, overloaded=False)
+        # Without a stream its answer is its first token.
+        self.limiter.answers(record, now)
+        self.limiter.ended(record, used, now)
 
     def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
         if failure.code == RATE_LIMITED:
@@ -63,7 +65,7 @@ class Model:
     def gone(self, record: RecordId, now: float) -> None:
         """The call was cut off."""
         self.breaker.unclear(record)
-        self.limiter.ended(record, Used(), now, overloaded=False)
+        self.limiter.ended(record, None, now)
 
 
 class Models(dict[str, Model]):

@@ -39,6 +39,8 @@ class Question:
     """What is to be published, kept for another try."""
     waits: bool = False
     """Whether the conclusion waits: for that other try, or until it may be published."""
+    abandoned: bool = False
+    """Its program goes on although it was told to end."""
     until: float | None = None
     """Until when it may go on; None: as long as its partition is ours."""
     lost: bool = False

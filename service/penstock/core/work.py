@@ -22,6 +22,8 @@ class Work:
     def __init__(self, board: Board, publishing: Publishing, failing: Failing) -> None:
         self.until = Deadlines()
         """Of what was handed over."""
+        self.abandoned: set[RecordId] = set()
+        """Runs that were told to end, and have not in time: each has its slot until it does."""
         self._cancellations = Cancellations()
         self._board = board
         self._publishing = publishing
@@ -110,7 +112,8 @@ class Work:
 
     def cancelled(self, record: RecordId, now: float) -> None:
         """Its program has ended because it was told to; where nobody has, it cancelled itself."""
-        if (question := self._cut_off(record, now)) is not None:
+        if (question := self.ended(record)) is not None:
+            self._board.models[question.asked.model].gone(record, now)
             self._ended_badly(record, question, _SELF_CANCELLED, now)
 
     def _ended_badly(
@@ -130,6 +133,10 @@ class Work:
 
     def ended(self, record: RecordId) -> Question | None:
         """The program has ended, one way or another: its slot is free."""
+        if record in self.abandoned:
+            self.abandoned.remove(record)
+            self._admission.free_slot()
+            return None
         question = self._questions.get(record)
         if question is None or question.phase not in (Phase.RUNNING, Phase.CANCELLING):
             return None
@@ -138,11 +145,15 @@ class Work:
         self._board.grew(record)
         return question
 
-    def _cut_off(self, record: RecordId, now: float) -> Question | None:
-        """The same, where the model could not end what it said."""
-        if (question := self.ended(record)) is not None:
+    def _cut_off(self, record: RecordId, question: Question, now: float) -> None:
+        """Whatever its program still says is stale."""
+        if question.phase in (Phase.RUNNING, Phase.CANCELLING):
+            self.abandoned.add(record)
+            question.abandoned = True
+            self._board.say(facts.Cancel(record))
             self._board.models[question.asked.model].gone(record, now)
-        return question
+            self._deadlines.disarm(record)
+            self._board.grew(record)
 
     # --- it is done ---------------------------------------------------------------------------
 
@@ -169,8 +180,8 @@ class Work:
             self._admission.open(question.lane)
         elif question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
-        elif self._cut_off(record, now) is not None:
-            self._board.say(facts.Cancel(record))
+        else:
+            self._cut_off(record, question, now)
         self._board.say(facts.Drop(record, cut_off=False))
 
     # --- nobody wants it ----------------------------------------------------------------------
@@ -261,9 +272,8 @@ class Work:
         self._board.say(facts.Cancel(record))
 
     def abandon(self, record: RecordId, question: Question, now: float) -> None:
-        """Go on although it runs: its slot goes to others, and whatever it says is stale."""
-        self._board.say(facts.Cancel(record))
-        self._cut_off(record, now)
+        """Go on although it runs."""
+        self._cut_off(record, question, now)
         if self._board.is_another_s(record, question, now):
             self.forget(record, question)
         else:

@@ -42,7 +42,7 @@ class Program:
 
     @property
     def is_a_predictor(self) -> bool:
-        """There is nothing to be watched in it, which would cost 7 % of a question."""
+        """There is nothing to be watched in it, which would cost 4 % of a question."""
         return type(self.module) in {dspy.Predict, dspy.ChainOfThought}
 
     def step(self, predictor: Any) -> str | None:

@@ -17,9 +17,9 @@ from dspy.lm15 import (
 )
 
 from penstock.errors import ConfigurationError
-from penstock.program.connection import Timeouts
 from penstock.program.openai_engine import OpenAIEngine
 from penstock.program.plain import PlainAdapter
+from penstock.program.reading import Timeouts
 from penstock.program.threads import AsyncEngine, ThreadEngine
 
 AdapterName = Literal["chat", "json", "plain"]

@@ -27,7 +27,8 @@ from dspy.lm15 import (
 )
 
 from penstock.program.chat_wire import Answer, Call, ChatWire, Headers, streamable
-from penstock.program.connection import Connections, Reading, Timeouts
+from penstock.program.connection import Connections
+from penstock.program.reading import Reading, Timeouts
 from penstock.program.sse import Frames
 
 _OK = 200

@@ -119,6 +119,11 @@ class Metrics(Collector):
             "Partitions paused: above the high mark, or because nothing may start.",
             len(engine.intake.paused),
         )
+        yield _gauge(
+            "penstock_abandoned",
+            "Runs that do not end although they were told to; each keeps its slot.",
+            len(engine.work.abandoned),
+        )
         retrying = sum(q.phase is Phase.RETRYING for q in engine.questions.values())
         yield _gauge("penstock_retrying", "Questions between two attempts.", retrying)
         yield _gauge(
