@@ -4,6 +4,7 @@ import asyncio
 import inspect
 
 import pytest
+import structlog
 import uvloop
 
 from tests.support.kafka import (
@@ -31,6 +32,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # In colours and with the value of everything, a traceback takes longer than most tests.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
     config.addinivalue_line(
         "markers", f"time_limit(seconds): of an async test, instead of {TIME_LIMIT_SECONDS} s"
     )

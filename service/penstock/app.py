@@ -238,7 +238,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         settings.dead_letters.headers,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
-    journal = Journal(writer, clock)
+    journal = Journal(writer, clock, settings.gate.action)
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)

@@ -1,29 +1,33 @@
 """Questions that nobody wants any more: whatever they do at the moment, they end."""
 
 import asyncio
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random, SystemRandom
 from statistics import quantiles
 from typing import Any
 
+import orjson
+
+from penstock.events.control import CANCEL
 from penstock.local.prompt import ChatRequest
 from tests.acceptance.outcome import Outcome
+from tests.chaos.member import CONTROL
 from tests.support.behaviours import Params
 from tests.support.calls import Call
 from tests.support.model_server import ModelServer, Script, model_server
-from tests.support.processes import PENSTOCK_SERVE, Start, service
+from tests.support.processes import Start, module_of_ours, service, with_settings
 from tests.support.traffic import Asked, Asker, Event, asking, everything, reading, world
 
-PACES = Params(first_ms=150, token_ms=10, tokens=16)
+PACES = Params(first_ms=300, token_ms=40, tokens=8)
 RETRY_MS = 2_000
 UNUSABLE = "unparsable"
 """Is the first answer to every fifth question: then it waits for another attempt."""
 EDGE = 0.1
 """Of the cancels come before there is anything, and as many when all has ended."""
 WITHIN_MS = 200
-"""Of its cancel, the model says the last word."""
+"""After a member has read its cancel, the model says the last word."""
+MEMBER = with_settings(module_of_ours("tests.chaos.member"), {"TEST_MEMBER": "canceller"})
 
 
 async def cancels(
@@ -31,10 +35,10 @@ async def cancels(
     *,
     questions: int = 2_000,
     cancelled: int = 1_000,
-    seconds: float = 10,
+    seconds: float = 20,
     slots: int = 64,
     seed: int | None = None,
-    start: Start = PENSTOCK_SERVE,
+    start: Start = MEMBER,
 ) -> Outcome:
     """Half of the questions are there when the service starts, the others come within `seconds`;
     so do the cancels.
@@ -59,6 +63,7 @@ async def cancels(
         await asker.ask_all(ids[: questions // 2])
         settings = {"POOL__SLOTS": slots, "RETRY__BASE_MS": RETRY_MS}
         async with service(kafka, provider, settings, start) as running:
+            running.hear(fates.hear)
             await running.meanwhile(completions.until(edge), 60)
             async with asyncio.TaskGroup() as group:
                 group.create_task(_ask(asker, ids[questions // 2 :], seconds))
@@ -80,8 +85,8 @@ async def cancels(
     asked = _by_question(provider.calls.latest)
     hit = Counter(_doing(asked[name]) for name in in_time - early if status[name] == "cancelled")
     late = [
-        (call.wrote or call.started) + fates.wall - fates.cancelled[name] / 1000
-        for name in in_time
+        (call.wrote or call.started) - fates.read[name]
+        for name in in_time - early
         for call in asked[name]
         if status[name] == "cancelled"
     ]
@@ -93,11 +98,6 @@ async def cancels(
         "cancelled_while": hit,
         "disconnected_calls": provider.calls.disconnects,
         "last_word_ms": _spread(one for one in late if one > 0),
-        "completed_after_ms": _spread(
-            (event.timestamp - fates.cancelled[event.question_id]) / 1000
-            for event in ended
-            if event.question_id in in_time and event.body["status"] == "completed"
-        ),
     }
     outcome.each_once([*ids, "last"], (event.question_id for event in ended))
     outcome.promise(
@@ -115,7 +115,7 @@ async def cancels(
     )
     outcome.promise(
         "what has ended stays as it is",
-        kept=all(status[name] == "completed" for name in fates.cancelled.keys() - in_time),
+        kept=all(status[name] == "completed" for name in fates.cancelled - in_time),
     )
     outcome.promise(
         f"it is cancelled while it waits, runs and is to run again: {hit}",
@@ -142,20 +142,20 @@ def _behave() -> Script:
 
 
 class Fates:
-    """Who is cancelled when. `cancelled`: the Unix milliseconds of the record."""
+    """Who is cancelled when. Monotonic seconds."""
 
     def __init__(
         self, asker: Asker, provider: ModelServer, ids: Sequence[str], rng: Random
     ) -> None:
-        self.cancelled: dict[str, int] = {}
-        self.wall = time.time() - time.monotonic()
-        """From the monotonic clock to Unix seconds."""
+        self.cancelled: set[str] = set()
+        self.read: dict[str, float] = {}
+        """When the service has read it."""
         self._asker = asker
         self._provider = provider
         self._rng = rng
         self._left = list(ids)
         rng.shuffle(self._left)
-        self._sent: dict[str, Asked] = {}
+        self._sent: list[Asked] = []
 
     async def cancel_some(self, number: int) -> None:
         for _ in range(number):
@@ -171,13 +171,19 @@ class Fates:
 
     async def settled(self) -> None:
         """Until all are acknowledged."""
-        for name, acknowledged in self._sent.items():
-            self.cancelled[name] = (await acknowledged).timestamp
+        await asyncio.gather(*self._sent)
         self._sent.clear()
+
+    def hear(self, line: str) -> None:
+        """What the service says."""
+        if line.startswith(CONTROL):
+            said = orjson.loads(line)
+            self.read[said["control"].removeprefix(CANCEL)] = said["at"]
 
     async def _cancel(self, name: str) -> None:
         self._left.remove(name)
-        self._sent[name] = await self._asker.cancel(name)
+        self.cancelled.add(name)
+        self._sent.append(await self._asker.cancel(name))
 
     def _running(self) -> list[str]:
         latest = self._latest()

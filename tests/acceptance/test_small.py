@@ -7,18 +7,24 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.backlog import backlog
+from tests.acceptance.bad_key import bad_key
+from tests.acceptance.cancels import cancels
 from tests.acceptance.deadline import deadline
+from tests.acceptance.faults import faults
 from tests.acceptance.freezes import freezes
 from tests.acceptance.handover_killed import handover_killed
+from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
+from tests.acceptance.model_down import model_down
 from tests.acceptance.outcome import Outcome
+from tests.acceptance.rate_limited import rate_limited
 from tests.acceptance.recovery import recovery
 from tests.acceptance.restart import restart
 from tests.acceptance.rolling_restart import rolling_restart
 from tests.acceptance.scaling import scaling
 from tests.chaos.nursery import nursery
 from tests.support.kafka import Call
-from tests.support.processes import Start
+from tests.support.processes import Start, with_settings
 
 reads_memory = pytest.mark.skipif(
     not Path("/proc/self/status").exists(), reason="memory is read from Linux"
@@ -49,11 +55,29 @@ async def test_after_a_lost_commit_nothing_is_asked_again(bootstrap_servers: str
     assert not outcome.wrong
 
 
-# --- members that come, go and die ----------------------------------------------------------------
+# --- members that come, go and die, and models that fail ------------------------------------------
 
 PER_SECOND = 5
 AT_ONCE = 2
 SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
+    "bad-key": lambda servers, start: bad_key(
+        servers, questions=60, revoked_at=20, slots=8, start=_named(start)
+    ),
+    "cancels": lambda servers, start: cancels(
+        servers, questions=200, cancelled=100, seconds=2, slots=32, start=_named(start)
+    ),
+    "faults": lambda servers, start: faults(
+        servers, questions=200, compared=False, start=_named(start)
+    ),
+    "limiter": lambda servers, start: limiter(
+        servers, questions=160, serves=16, slots=32, fixed=(), start=_named(start)
+    ),
+    "model-down": lambda servers, start: model_down(
+        servers, seconds=2, probe_ms=500, start=_named(start)
+    ),
+    "rate-limited": lambda servers, start: rate_limited(
+        servers, questions=100, slots=8, seconds=2, retry_after=1, start=_named(start)
+    ),
     "freezes": lambda servers, start: freezes(
         servers, times=2, seconds=8, members=2, per_second=PER_SECOND, start=start
     ),
@@ -70,6 +94,11 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
         servers, sizes=(1, 2, 1), per_second=PER_SECOND, start=start
     ),
 }
+
+
+def _named(start: Start) -> Start:
+    """What an ordeal does by itself: a member of the nursery wants a name."""
+    return with_settings(start, {"TEST_MEMBER": "small"})
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,24 @@ the fortieth time. The product knows nothing of it: its functions are wrapped he
 It writes under the name in `PENSTOCK_TEST_MEMBER`, not under a random one, so that what stands in a
 topic tells who has written it.
 
+It says on stdout what it reads from the control topic, and when: `{"control": key, "at": ...}`, in
+seconds of the machine's monotonic clock.
+
 Its session timeout is the shortest that brokers allow (`group.min.session.timeout.ms`: 6 s), not
 the product's 10 s: that long a group waits for a member that has died, and every test with it.
 """
 
 import asyncio
+import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
 
+from aiokafka import ConsumerRecord
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.produce import ProduceRequest
@@ -25,6 +31,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from penstock import app, cli
 from penstock.job import Job
 from penstock.kafka import source
+from penstock.kafka.control import Control
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource
@@ -32,6 +39,9 @@ from penstock.kafka.source import KafkaSource
 FAULT = "PENSTOCK_TEST_FAULT"
 NAME = "PENSTOCK_TEST_MEMBER"
 SESSION_TIMEOUT_MS = 6_000
+
+CONTROL = '{"control":'
+"""How a line begins that says what was read."""
 
 Reached = Callable[[], None]
 
@@ -115,8 +125,20 @@ POINTS: dict[str, Callable[[Reached], None]] = {
 }
 
 
+def _tells_what_is_asked() -> None:
+    read = Control._read
+
+    def told(control: Control, record: ConsumerRecord) -> None:
+        at = time.monotonic()
+        print(json.dumps({"control": record.key.decode(), "at": at}), flush=True)
+        read(control, record)
+
+    setattr(Control, "_read", told)  # noqa: B010 # mypy will not have it otherwise
+
+
 def main() -> None:
     name = os.environ[NAME]
+    _tells_what_is_asked()
     vars(source).update(SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS)
     vars(app).update(SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS, uuid4=lambda: SimpleNamespace(hex=name))
     if wanted := os.environ.get(FAULT):

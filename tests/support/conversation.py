@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock import app
+from penstock.events.control import CANCEL, Cancel
 from penstock.settings import KafkaSettings, TopicSettings
 from tests.support.kafka import Topics
 from tests.support.service import running_service, settings_for
@@ -108,6 +109,13 @@ class Conversation:
             for id_ in ids
         ]
         await asyncio.gather(*sent)
+
+    async def cancel(self, *question_ids: str) -> None:
+        """As `penstock cancel` does, without waiting for any reader of it."""
+        for id_ in question_ids:
+            said = Cancel(question_id=id_).model_dump_json().encode()
+            key = f"{CANCEL}{id_}".encode()
+            await self._producer.send_and_wait(self.topics.control, said, key, 0)
 
     async def completions(self, count: int) -> list[Record]:
         """Waits until there are so many; all there are then."""

@@ -7,13 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from aiokafka.conn import AIOKafkaConnection
 
 from penstock import cli
-from tests.support.processes import ROOT, Child, Start, command
+from tests.support.processes import Start, module_of_ours, with_settings
 
 DETOURS = "PENSTOCK_TEST_DETOURS"
 """By the port of a broker, the port to connect to instead."""
@@ -21,14 +20,8 @@ DETOURS = "PENSTOCK_TEST_DETOURS"
 
 def detouring(detours: Mapping[int, int]) -> Start:
     """Starts such members."""
-    member = command(sys.executable, "-m", "tests.support.detour")
-
-    async def started(environment: Mapping[str, str], folder: Path) -> Child:
-        path = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
-        own = {DETOURS: json.dumps(detours), "PYTHONPATH": path}
-        return await member({**environment, **own}, folder)
-
-    return started
+    own = {DETOURS.removeprefix("PENSTOCK_"): json.dumps(detours)}
+    return with_settings(module_of_ours("tests.support.detour"), own)
 
 
 def main() -> None:

@@ -184,6 +184,17 @@ def command(*words: str) -> Start:
 PENSTOCK_SERVE = command(str(Path(sys.executable).with_name("penstock")), "serve")
 
 
+def module_of_ours(name: str) -> Start:
+    """A module of the tests, which serves; it is found wherever the process is started."""
+    start = command(sys.executable, "-m", name)
+
+    async def started(environment: Mapping[str, str], folder: Path) -> Child:
+        path = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+        return await start({**environment, "PYTHONPATH": path}, folder)
+
+    return started
+
+
 def with_settings(start: Start, settings: Mapping[str, Any]) -> Start:
     """They win over what the process is told otherwise; by their names without the prefix."""
     own = {f"PENSTOCK_{name}": str(value) for name, value in settings.items()}

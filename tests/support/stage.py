@@ -19,7 +19,7 @@ import pytest
 
 from penstock import app
 from tests.support.command import member_environment
-from tests.support.conversation import Conversation, serving
+from tests.support.conversation import Conversation, conversation, serving
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
 from tests.support.operating import Operator, operating
@@ -46,6 +46,11 @@ class Stage:
     ) -> AbstractAsyncContextManager[app.Service]:
         """One more in the group."""
         return running_service(self.servers, self.topics, model, self.models.api_base, **flags)
+
+    def talking(self) -> AbstractAsyncContextManager[Conversation]:
+        """With whoever serves; the topics have to be there."""
+        settings = settings_for(self.servers, self.topics, "openai/ok")
+        return conversation(settings.kafka, settings.topics)
 
     @asynccontextmanager
     async def process(

@@ -2,32 +2,52 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import Literal
 
 import structlog
 
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.facts import Head
+from penstock.core.failure import CONSEQUENCES
 from penstock.events.envelope import rfc3339
 from penstock.job import Job
 
 log = structlog.get_logger("penstock")
 
+_TO_DO = {
+    "model_auth": "set the right API_KEY of this model",
+    "model_unpaid": "pay its provider, or set another API_KEY of this model",
+    "unknown_model": "set NAME and API_BASE of this model to what its provider has",
+    "model_configuration": "see to the settings of this model",
+    "too_many_dead_letters": "see to what the warnings before this line say",
+}
+"""By the code of what has stopped the service."""
+
+_GATE_SHUT = {
+    "pause": "too many questions fail for good: nothing starts any more; see to the cause, then "
+    "`penstock resume` asks them again",
+    "exit": "too many questions fail for good: nothing starts any more",
+}
+
 
 class Journal:
     """No text of a question or an answer: ids, numbers and causes."""
 
-    def __init__(self, writer: str, clock: Clock) -> None:
+    def __init__(self, writer: str, clock: Clock, gate: Literal["pause", "exit"] = "pause") -> None:
         self._writer = writer
         self._clock = clock
+        self._gate = gate
         self._draining = False
         self._since: Counter[str] = Counter()
         """What became of the questions since we were asked to stop."""
+        self._refused_by: str | None = None
+        """The first model that an operator has to see to."""
 
     def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         self._of_a_question(fact, job)
         self._of_partitions(fact)
-        self._of_models(fact)
+        self._of_models(fact, job)
         self._of_the_process(fact)
 
     def _of_a_question(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
@@ -93,16 +113,19 @@ class Journal:
             case facts.Resume(partitions):
                 log.debug("partitions resumed", partitions=sorted(partitions))
 
-    def _of_models(self, fact: facts.Event | facts.Command) -> None:
+    def _of_models(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         match fact:
+            case facts.Failed(_, failure) if job and CONSEQUENCES[failure.kind].stops_service:
+                self._refused_by = self._refused_by or job.report.model
             case facts.ModelShut(model, cause):
                 log.warning("a model is not called until it is back", model=model, cause=cause)
             case facts.ModelOpened(model):
                 log.warning("a model is back", model=model)
             case facts.GateShut(failure):
-                log.error(
-                    "too many questions fail for good: nothing starts any more; see to the cause, "
-                    "then `penstock resume` asks them again",
+                # Where it exits, what is an error is said when it does.
+                tell = log.error if self._gate == "pause" else log.warning
+                tell(
+                    _GATE_SHUT[self._gate],
                     kind=failure.kind,
                     code=failure.code,
                     reason=failure.message,
@@ -121,7 +144,13 @@ class Journal:
                     other_members=not alone,
                 )
             case facts.Stop(failure) if failure is not None:
-                log.error("an operator is needed", code=failure.code, reason=failure.message)
+                log.error(
+                    "an operator is needed; then a start goes on where this one stopped",
+                    code=failure.code,
+                    reason=failure.message,
+                    model=self._refused_by,
+                    to_do=_TO_DO.get(failure.code),
+                )
             case facts.Stop():
                 finished, cut_off = self._since["finished"], self._since["cut_off"]
                 log.info("stopped", finished=finished, cut_off=cut_off)
