@@ -153,31 +153,6 @@ def test_what_nobody_knows_of_a_call_that_was_cut_off_stays_charged() -> None:
 # --- all of them --------------------------------------------------------------------------------
 
 
-def test_questions_are_of_no_use_where_no_model_may_be_called() -> None:
-    models = Models({"a": POLICY, "b": POLICY})
-    fails(models["a"], DOWN, 2)
-    assert not models.none_to_be_called(0)
-    fails(models["b"], DOWN, 2, now=1)
-    assert models.none_to_be_called(1)
-    assert not models.none_to_be_called(5)
-    models["a"].started(call(7), 5)
-    assert models.none_to_be_called(5)
-    assert not models.none_to_be_called(6)
-
-
-def test_they_are_where_somebody_else_is_to_find_out() -> None:
-    models = Models({"a": POLICY})
-    fails(models["a"], DOWN, 2)
-    models["a"].started(call(7), 5)
-    models["a"].failed(call(7), DOWN, ONE_CALL, 5)
-    assert not models.none_to_be_called(5)
-    models["a"].started(call(7), 10)
-    models["a"].failed(call(7), DOWN, ONE_CALL, 10)
-    models["a"].started(call(7), 15)
-    models["a"].failed(call(7), DOWN, ONE_CALL, 15)
-    assert models.none_to_be_called(15)
-
-
 def test_what_has_changed_is_told_once() -> None:
     models = Models({"a": POLICY, "b": POLICY})
     assert models.changes() == []

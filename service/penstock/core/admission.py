@@ -89,6 +89,10 @@ class Admission:
             return record
         return None
 
+    def has_fresh(self, model: str) -> bool:
+        """Whether one that has not run yet could, and wants this model."""
+        return any(wanted == model for _, wanted in self._ready)
+
     def free_slot(self) -> None:
         self.in_flight -= 1
 

@@ -100,7 +100,7 @@ class Engine:
         board = self.board
         for name, cause in board.models.changes():
             board.say(facts.ModelShut(name, cause) if cause else facts.ModelOpened(name))
-        closed = self.failing.gate.shut or board.models.none_to_be_called(now)
+        closed = self.failing.gate.shut or board.has_questions_enough(now)
         pause, resume = board.intake.changes(closed=closed)
         leaving = board.departures.leaving.keys()
         if pause and (pause := pause - leaving):

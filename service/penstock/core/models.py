@@ -80,11 +80,6 @@ class Models(dict[str, Model]):
         super().__init__({name: Model(policy) for name, policy in policies.items()})
         self._told: dict[str, Cause | None] = dict.fromkeys(policies)
 
-    def none_to_be_called(self, now: float) -> bool:
-        """Whether it is of no use to have questions; others may find out what these have not."""
-        breakers = (model.breaker for model in self.values())
-        return not any(breaker.may_start(now) or breaker.doubts for breaker in breakers)
-
     def changes(self) -> list[tuple[str, Cause | None]]:
         """Who is shut now and why, or open again, since this was asked."""
         changed = [
