@@ -146,11 +146,16 @@ def test_a_probe_that_fails_behind_its_first_token_is_a_failure_among_others() -
 
 @pytest.mark.parametrize("what", ["answers", "succeeded", "failed"])
 def test_calls_from_before_it_was_shut_do_not_decide(what: str) -> None:
-    one = failing(0)
-    getattr(one, what)(call(50), 1)
+    one = breaker()
+    for number in range(50, 60):
+        one.started(call(number))
+    for number in range(50, 53):
+        one.failed(call(number), 0)
+    for number in range(53, 57):
+        getattr(one, what)(call(number), 4)
     assert (one.cause, one.next_at()) == (Cause.FAILING, 5)
     probes(one, 5)
-    getattr(one, what)(call(51), 6)
+    getattr(one, what)(call(57), 6)
     assert one.cause is Cause.FAILING
     assert not one.may_start(600)
 

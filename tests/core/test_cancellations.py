@@ -45,6 +45,15 @@ def test_what_is_over_is_forgotten() -> None:
     assert len(one) == 10
 
 
+def test_cancelled_again_it_keeps_nobody_else() -> None:
+    one = Cancellations()
+    one.add("a", until=10, now=0)
+    one.add("b", until=20, now=1)
+    one.add("a", until=100, now=2)
+    one.add("c", until=100, now=30)
+    assert len(one) == 2
+
+
 def test_what_holds_for_longer_and_came_before_keeps_only_what_came_since() -> None:
     one = Cancellations()
     one.add("long", until=1_000, now=0)

@@ -216,8 +216,9 @@ def test_nothing_is_left_of_it() -> None:
     drive(0, fetched(0, expires_at=700, question_id=ID))
     drive(0, fails(0))
     drive(5, cancel())
-    drive(6, facts.Published(record(0)))
     assert drive.wake_at == LATER
+    assert drive(700) == []
+    drive(701, facts.Published(record(0)))
     assert not drive.engine.questions
     assert drive(10) == []
 

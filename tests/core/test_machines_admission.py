@@ -34,8 +34,8 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         self.again: list[tuple[RecordId, str]] = []
         self.shut: list[LaneId] = []
         self.offset = 0
-        self.passed_over = Counter[Turn | LaneId]()
-        """Turns by takes of others, lanes by takes of others of their turn."""
+        self.passed_over = Counter[tuple[Turn | LaneId, Turn | LaneId]]()
+        """Who was, and by whom: turns by other turns, lanes by others of their turn."""
 
     def next_of_lanes(self) -> dict[LaneId, tuple[RecordId, str]]:
         """Of every open lane its first, and the model it wants."""
@@ -47,12 +47,13 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
 
     # --- who has not run yet ------------------------------------------------------------------
 
-    @rule(partition=Partitions, key=Keys, model=Wanted)
-    def adds(self, partition: int, key: str, model: str) -> None:
-        record, lane = RecordId(partition, 1, self.offset), (partition, key)
-        self.offset += 1
-        self.waiting.append((record, lane, model))
-        self.admission.add(record, lane, model)
+    @rule(batch=st.lists(st.tuples(Partitions, Keys, Wanted), min_size=1, max_size=6))
+    def adds(self, batch: list[tuple[int, str, str]]) -> None:
+        for partition, key, model in batch:
+            record, lane = RecordId(partition, 1, self.offset), (partition, key)
+            self.offset += 1
+            self.waiting.append((record, lane, model))
+            self.admission.add(record, lane, model)
 
     @rule(called=Called, ceilings=st.one_of(st.just({}), Ceilings))
     def takes(self, called: set[str], ceilings: dict[int, int]) -> None:
@@ -72,26 +73,29 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         self.waiting.remove((taken, lane, model))
         self.shut.append(lane)
         self.running.append((taken, model))
-        self.take_turns(lane, model, possible)
+        self.take_turns(lane, possible)
 
-    def take_turns(
-        self, taken: LaneId, model: str, possible: dict[LaneId, tuple[RecordId, str]]
-    ) -> None:
+    def take_turns(self, taken: LaneId, possible: dict[LaneId, tuple[RecordId, str]]) -> None:
+        """Who was passed over by somebody is not again before it has had its own turn."""
         turns = {lane: (lane[0], wanted) for lane, (_, wanted) in possible.items()}
-        turn = (taken[0], model)
-        self.passed_over.update({other for other in turns.values() if other != turn})
+        turn = turns[taken]
+        self.forget(turn, taken)
+        self.passed_over.update((other, turn) for other in set(turns.values()) - {turn})
         self.passed_over.update(
-            lane for lane, other in turns.items() if other == turn and lane != taken
+            (lane, taken) for lane, other in turns.items() if other == turn and lane != taken
         )
-        self.passed_over[turn] = self.passed_over[taken] = 0
-        for one, times in self.passed_over.items():
-            is_turn = one[1] in MODELS
-            assert times < (len(PARTITIONS) * len(MODELS) if is_turn else len(KEYS)), one
+        assert all(times == 1 for times in self.passed_over.values()), self.passed_over
+
+    def forget(self, *those: Turn | LaneId) -> None:
+        for one in [one for one in self.passed_over if one[0] in those]:
+            del self.passed_over[one]
 
     @precondition(lambda self: self.waiting)
     @rule(which=Which)
     def drops(self, which: int) -> None:
         record, lane, model = self.waiting.pop(which % len(self.waiting))
+        # The next of its lane goes to the end of the queue.
+        self.forget(lane, (lane[0], model))
         self.admission.drop(record, lane, model)
 
     # --- who has ------------------------------------------------------------------------------
@@ -167,9 +171,8 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         """Only who waits all the time is passed over."""
         heads = self.next_of_lanes()
         turns = {(lane[0], model) for lane, (_, model) in heads.items()}
-        for one in list(self.passed_over):
-            if one not in (turns if one[1] in MODELS else heads):
-                del self.passed_over[one]
+        waited = {one for one, _ in self.passed_over}
+        self.forget(*(one for one in waited if one not in turns and one not in heads))
 
     @invariant()
     def nothing_is_kept_of_who_does_not_wait(self) -> None:
@@ -181,4 +184,4 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
 
 
 TestAdmission = AdmissionBesideOneList.TestCase
-TestAdmission.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestAdmission.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

@@ -89,7 +89,6 @@ class Failing:
             return
         question.phase = Phase.RETRYING
         self._at_the_gate[record] = None
-        self._board.deadlines.disarm(record)
         self._board.say(facts.KeptBack(record, ending.failure))
         if not was_shut:
             self._board.say(facts.GateShut(ending.failure))
