@@ -1,18 +1,16 @@
 """A long backlog: memory stays flat, no slot too many, and every question is answered once."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from tests.acceptance.outcome import Outcome
-from tests.support.processes import Running, calls, metrics, models, resident_mb, service
+from tests.acceptance.sampling import sampling
+from tests.support.processes import calls, metrics, models, resident_mb, service
 from tests.support.traffic import asking, everything, reading, world
 
 GROWTH_MB = 20
-SAMPLE_SECONDS = 0.1
 
 
 async def backlog(
@@ -43,7 +41,7 @@ async def backlog(
         async with (
             reading(kafka, "completions") as completions,
             service(kafka, provider, {"POOL__SLOTS": slots, **(settings or {})}) as running,
-            _watching_pauses(running) as paused,
+            sampling(running, "penstock_paused_partitions") as paused,
         ):
             begun = time.monotonic()
             await running.meanwhile(completions.until(warm), seconds=60)
@@ -76,21 +74,3 @@ async def backlog(
     outcome.each_once(ids, (event.question_id for event in ended))
     outcome.promise(f"exit code 0, not {code}", kept=code == 0)
     return outcome
-
-
-@asynccontextmanager
-async def _watching_pauses(running: Running) -> AsyncIterator[list[float]]:
-    """Looks at the number of paused partitions again and again, as Prometheus would."""
-    seen: list[float] = []
-
-    async def look() -> None:
-        while True:
-            seen.append((await metrics(running))["penstock_paused_partitions"])
-            await asyncio.sleep(SAMPLE_SECONDS)
-
-    looking = asyncio.create_task(look())
-    try:
-        yield seen
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)

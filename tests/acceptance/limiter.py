@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 
 from tests.acceptance.endings import all_completed, per_second
 from tests.acceptance.outcome import Outcome
+from tests.acceptance.sampling import sampling
 from tests.support.model_server import model_server
-from tests.support.processes import PENSTOCK_SERVE, Start, metrics, service
+from tests.support.processes import PENSTOCK_SERVE, Start, service
 from tests.support.traffic import Event, asking, everything, reading, world
 
 WITHIN = 0.25
@@ -22,7 +23,7 @@ RAMP = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`limit`: in the end."""
+    """`limit`: of the second half of the time, the median."""
 
     rate: float
     first_token_ms_p95: float
@@ -97,9 +98,12 @@ async def _measured(
             "LIMITER__MODE": mode,
             "MODEL__NAME": f"openai/ok?serves={serves}&first_ms=150&token_ms=15&tokens=16",
         }
-        async with service(kafka, provider, settings, start) as running:
+        async with (
+            service(kafka, provider, settings, start) as running,
+            sampling(running, "penstock_model_limit") as limits,
+        ):
             await running.meanwhile(completions.until(questions), 60 + questions / 5)
-            limit = (await metrics(running))["penstock_model_limit"]
+            limit = median(limits[len(limits) // 2 :])
             code = await running.terminate()
         await all_completed(outcome, kafka, ids, code)
         ended = sorted(await everything(kafka, "completions"), key=_when)[round(RAMP * questions) :]
