@@ -128,10 +128,11 @@ class RetrySettings(_Part):
 
 class BreakerSettings(_Part):
     failures: Positive = Field(
-        5, description="A model that fails so often, of its last calls, is not called any more ..."
+        5, description="A model that fails so often one after the other is not called any more, ..."
     )
     ratio: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="... if these are at least this part of them."
+        0.5,
+        description="... nor one that fails so often if this is at least this part of its calls.",
     )
     window_ms: Positive = Field(30_000, description="Calls that ended longer ago do not count.")
     probe_ms: Positive = Field(

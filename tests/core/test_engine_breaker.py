@@ -21,6 +21,7 @@ from tests.core.driven import (
     ZERO,
     Driven,
     answer,
+    drop,
     expiry,
     failed,
     fails,
@@ -408,5 +409,5 @@ def test_an_operator_failure_of_the_probe_stops_the_service() -> None:
     shut(drive)
     drive(50)
     commands = drive(55, fails(0, BAD_KEY))
-    assert facts.Drop(record(0), cut_off=True) in commands
+    assert drop(0) in commands
     assert any(isinstance(command, facts.Release) for command in commands)

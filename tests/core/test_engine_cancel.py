@@ -30,7 +30,6 @@ from tests.core.driven import (
     record,
     recovered,
     released,
-    retry,
     run,
     start,
     starts,
@@ -263,24 +262,6 @@ def test_a_run_that_was_handed_over_is_cancelled_here() -> None:
     drive(6, released())
     assert drive(10, cancel()) == [facts.Cancel(record(0))]
     assert drive(11, facts.Cancelled(record(0))) == [cancellation(0)]
-
-
-def test_so_is_one_between_two_attempts() -> None:
-    drive = driven()
-    drive(0, fetched(0, question_id=ID))
-    assert drive(2, fails(0)) == [retry(0, 12)]
-    drive(5, facts.Revoking(ZERO, until=400))
-    drive(6, released())
-    assert drive(7, cancel()) == [cancellation(0)]
-
-
-def test_cancelled_while_it_is_handed_over_it_is_published_when_that_is_known() -> None:
-    drive = driven()
-    drive(0, fetched(0, question_id=ID))
-    drive(2, fails(0))
-    drive(5, facts.Revoking(ZERO, until=400))
-    assert drive(6, cancel()) == []
-    assert drive(7, released()) == [cancellation(0)]
 
 
 def test_one_that_is_lost_is_another_s_to_cancel() -> None:

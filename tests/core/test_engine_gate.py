@@ -113,8 +113,8 @@ def test_what_runs_and_fails_the_first_time_is_to_run_again_and_does_not_start()
     drive(11, bad(0), bad(1))
     assert drive(12, bad(2)) == [retry(2, 22, UNREADABLE)]
     assert drive(22) == []
-    # Its own time runs on, and then it is kept like the others.
-    assert drive(1_000) == [facts.KeptBack(record(2), expiry(2, "retrying").failure)]
+    # Its own time runs on.
+    assert drive(1_000) == [expiry(2, "retrying")]
 
 
 def test_what_is_wrong_with_a_question_itself_passes() -> None:
@@ -283,7 +283,7 @@ def test_a_partition_that_leaves_lets_go_of_what_was_kept() -> None:
     drive = driven()
     shut(drive, 0, fetched(2))
     assert drive(5, facts.Revoking(ZERO, until=400)) == [
-        drop(1, cut_off=True),
+        drop(1, cut_off=False),
         release(1, clean=False, runs=[run(2, 400)]),
     ]
     assert drive(6, released(), facts.GateOpened()) == []
@@ -306,8 +306,8 @@ def test_what_fails_while_its_partition_leaves_is_let_go_of() -> None:
     shut(drive, 0, fetched(2), fetched(3))
     drive(4, facts.Finished(record(3)))
     # The acknowledgement is waited for.
-    assert drive(5, facts.Revoking(ZERO, until=400)) == [drop(1, cut_off=True)]
-    assert drive(6, bad(2)) == [kept(2), drop(2, cut_off=True)]
+    assert drive(5, facts.Revoking(ZERO, until=400)) == [drop(1, cut_off=False)]
+    assert drive(6, bad(2)) == [kept(2), drop(2, cut_off=False)]
     assert drive(7, facts.Published(record(3))) == [release(1, 3, clean=False)]
 
 
@@ -321,27 +321,33 @@ def test_what_waits_to_run_again_when_it_is_shut_is_let_go_of_too() -> None:
     drive(12, bad(2))
     drive(13, facts.Published(record(0)))
     assert drive(14, facts.Revoking(ZERO, until=400)) == [
-        drop(1, cut_off=True),
-        drop(2, cut_off=True),
+        drop(1, cut_off=False),
+        drop(2, cut_off=False),
         release(1, clean=False),
     ]
 
 
-def test_what_was_handed_over_is_not_kept() -> None:
+def test_what_was_handed_over_is_left_to_others() -> None:
     drive = driven()
     shut(drive, 0, fetched(2))
     drive(5, facts.Revoking(ZERO, until=400))
     drive(6, released())
-    assert drive(10, bad(2)) == [failed(2, UNREADABLE)]
+    assert drive(10, bad(2)) == [kept(2), drop(2)]
 
 
-def test_nor_does_it_count_for_what_was_not() -> None:
+def test_what_was_handed_over_may_be_the_one_too_many() -> None:
     drive = driven(partitions=(0, 1))
     drive(0, fetched(0), fetched(1), fetched(0, partition=1))
     drive(5, facts.Revoking(ZERO, until=400))
     drive(6, released())
-    drive(7, bad(0), bad(1))
-    assert not drive.engine.failing.gate.shut
+    pause = facts.Pause(frozenset({1}))
+    assert drive(7, bad(0), bad(1)) == [
+        failed(0, UNREADABLE),
+        kept(1),
+        SHUT,
+        drop(1),
+        pause,
+    ]
 
 
 def test_the_end_of_the_service_lets_go_of_what_was_kept() -> None:
@@ -349,7 +355,7 @@ def test_the_end_of_the_service_lets_go_of_what_was_kept() -> None:
     shut(drive)
     assert drive(5, alone(500)) == [
         facts.Pause(ZERO),
-        drop(1, cut_off=True),
+        drop(1, cut_off=False),
         release(1, clean=False),
     ]
 
@@ -358,7 +364,7 @@ def test_what_fails_in_the_drain_does_not_hold_it_up() -> None:
     drive = driven()
     shut(drive, 0, fetched(2))
     drive(5, alone(500))
-    assert drive(10, bad(2)) == [kept(2), drop(2, cut_off=True), release(1, clean=False)]
+    assert drive(10, bad(2)) == [kept(2), drop(2, cut_off=False), release(1, clean=False)]
 
 
 # --- or the service stops by itself -------------------------------------------------------------
@@ -371,7 +377,7 @@ def exits(**more: Any) -> Driven:
 def test_it_may_stop_the_service_and_nothing_is_committed_past_what_is_kept() -> None:
     drive = exits()
     commands = shut(drive)
-    assert commands[:4] == [kept(1), SHUT, facts.Pause(ZERO), drop(1, cut_off=True)]
+    assert commands[:4] == [kept(1), SHUT, facts.Pause(ZERO), drop(1, cut_off=False)]
     assert commands[4:] == [release(1, clean=False)]
     commands = drive(10, released())
     assert isinstance(commands[0], facts.Depart)
@@ -402,8 +408,8 @@ def test_nothing_that_waits_to_run_again_holds_it_up() -> None:
     drive(13, bad(3))
     commands = drive(14, bad(1))
     assert [one for one in commands if isinstance(one, facts.Drop)] == [
-        drop(1, cut_off=True),
-        drop(3, cut_off=True),
+        drop(1, cut_off=False),
+        drop(3, cut_off=False),
     ]
     drive(20, released())
     assert {r.offset for r in drive.engine.questions} == {2}

@@ -241,7 +241,7 @@ def test_an_operators_failure_dead_letters_nothing_commits_nothing_past_it_and_s
     drive.done(10, record(0))
     drive(11, facts.Committed())
     assert drive(20, facts.Failed(record(1), BAD_KEY)) == [
-        drop(1, cut_off=True),
+        drop(1),
         PAUSE,
         drop(3),
         # The others have as long as a drain.
@@ -260,7 +260,7 @@ def test_the_first_failure_is_the_one_that_is_told() -> None:
     assert drive(20, facts.Failed(record(1), UPSTREAM)) == [failed(1, UPSTREAM)]
     drive(21, facts.Published(record(1)))
     second = facts.Failed(record(2), UNPAID)
-    assert drive(30, second) == [drop(2, cut_off=True), facts.Stop(BAD_KEY)]
+    assert drive(30, second) == [drop(2), facts.Stop(BAD_KEY)]
 
 
 @pytest.mark.parametrize("draining_first", [True, False])

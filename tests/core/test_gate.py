@@ -117,9 +117,12 @@ def test_nor_does_it_end_a_run(failure: Failure) -> None:
     assert fails(one, 1) == [False]
 
 
-@pytest.mark.parametrize("stage", ["running", "retrying"])
-def test_what_ran_out_of_time_once_it_had_begun_counts(stage: str) -> None:
-    assert fails(gate(), 4, failure=expired(stage)) == [True, True, True, False]
+def test_what_ran_out_of_time_while_it_ran_counts() -> None:
+    assert fails(gate(), 4, failure=expired("running")) == [True, True, True, False]
+
+
+def test_what_ran_out_of_time_between_two_attempts_does_not() -> None:
+    assert fails(gate(), 9, failure=expired("retrying")) == [True] * 9
 
 
 # --- shut, and opened ---------------------------------------------------------------------------

@@ -250,38 +250,31 @@ class PaidWorkNotRepeated(Guarantee):
 
 
 class WorkHandedOver(Guarantee):
-    """Where nobody dies and nothing is lost, no run is: whoever has begun it ends it. Only what is
-    to run again at a gate that is shut may run elsewhere.
+    """Where nobody dies and nothing is lost, no run is: whoever has begun it ends it. What has
+    failed may run again elsewhere.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._running: dict[Place, tuple[str, RecordId]] = {}
-        self._failed: set[Place] = set()
-        self._shut: set[str] = set()
-
-    def gate(self, now: float, member: str, *, shut: bool) -> None:
-        (self._shut.add if shut else self._shut.discard)(member)
-
-    def failed(self, now: float, member: str, record: RecordId) -> None:
-        self._failed.add((record.partition, record.offset))
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
         self._running[record.partition, record.offset] = (member, record)
-        self._failed.discard((record.partition, record.offset))
 
-    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+    def failed(self, now: float, member: str, record: RecordId) -> None:
         self._running.pop((record.partition, record.offset), None)
 
     def kept_back(self, now: float, member: str, record: RecordId) -> None:
-        self._running.pop((record.partition, record.offset), None)
+        self.failed(now, member, record)
+
+    def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
+        self.failed(now, member, record)
 
     def let_go(self, now: float, member: str, record: RecordId) -> None:
         place = (record.partition, record.offset)
-        waits = place in self._failed and member in self._shut
-        if self.bounds.handed_over and self._running.get(place) == (member, record) and not waits:
+        if self.bounds.handed_over and self._running.get(place) == (member, record):
             self.broken(now, f"{member} has begun {record} and lets go of it")
 
 

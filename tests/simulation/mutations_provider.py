@@ -105,13 +105,6 @@ def runs_again_what_it_has_lost(patch: Patch) -> None:
     patch.setattr(Board, "speaks_until", goes_on)
 
 
-def lets_go_of_what_is_to_run_again(patch: Patch) -> None:
-    def retrying(_: Failing, question: Question) -> bool:
-        return question.phase is Phase.RETRYING
-
-    patch.setattr(Failing, "waits_for_an_operator", retrying)
-
-
 def never_runs_again(patch: Patch) -> None:
     patch.setattr(Failing, "run_again", lambda failing, now: failing.retries.expired(now))
 

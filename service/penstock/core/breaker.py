@@ -1,5 +1,6 @@
 """Is the model worth calling at all?"""
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,8 +17,9 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """Of the last `calls` within `window` seconds, at least so many `failures` that are at least
-    that `ratio` of them shut it. Then one call every `probe` seconds finds out.
+    """So many `failures` one after the other shut it, or, of the last `calls` within `window`
+    seconds, so many that are at least that `ratio` of them. Then one call every `probe` seconds
+    finds out.
     """
 
     failures: int = 5
@@ -37,6 +39,8 @@ class Breaker:
         """None: it is open."""
         self.until = 0.0
         """From then on, one call may find out whether the model is back."""
+        self.answered_at = -math.inf
+        """When the model last answered anybody."""
         self._policy = policy
         self._probe: RecordId | None = None
         self._in_vain = 0
@@ -64,6 +68,7 @@ class Breaker:
 
     def answers(self, record: RecordId, now: float) -> None:
         """The model does: this call has its first token, or its end."""
+        self.answered_at = now
         if record == self._probe:
             self._probe = None
             # Another call may have been told to wait longer meanwhile.
@@ -109,6 +114,8 @@ class Breaker:
     def _too_many(self, now: float) -> bool:
         while self._last and self._last[0][0] < now - self._policy.window:
             self._last.popleft()
-        failures = sum(failed for _, failed in self._last)
-        enough = failures >= self._policy.failures
-        return enough and failures >= self._policy.ratio * len(self._last)
+        least, ends = self._policy.failures, [failed for _, failed in self._last]
+        if ends.count(True) < least:
+            return False
+        # Where few ask, it would take too long until what was well before is forgotten.
+        return all(ends[-least:]) or ends.count(True) >= self._policy.ratio * len(ends)

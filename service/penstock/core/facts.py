@@ -359,8 +359,8 @@ class GateShut:
 
 @dataclass(frozen=True, slots=True)
 class KeptBack:
-    """The question has failed for good, and is asked again when an operator has seen to it. For
-    the log.
+    """The question has failed for good, and is asked again: when an operator has seen to it, or by
+    whoever has its partition. For the log.
     """
 
     record: RecordId

@@ -29,26 +29,44 @@ class Failing:
         """Why the service has to stop, if it has."""
         self.retries = Deadlines()
         """When questions may run again."""
-        self._at_the_gate: dict[RecordId, None] = {}
         self._retry = Retry(board.policy.retry, chance)
         self._board = board
         self._publishing = publishing
 
-    def try_again(self, record: RecordId, question: Question, failure: Failure, now: float) -> None:
-        """Or give it up: where it has failed too often, or the next attempt would be too late."""
-        outage = self._board.models[question.asked.model].breaker.cause is not None
-        if not (outage and CONSEQUENCES[failure.kind].counts_against_breaker):
-            # While the model is not called, it is the model that fails, and no question.
+    def try_again(self, record: RecordId, question: Question, failure: Failure, now: float) -> bool:
+        """Or give it up: where it has failed too often, or the next attempt would be too late.
+        False: it is handed over, and better left to whoever has its partition.
+        """
+        counts = CONSEQUENCES[failure.kind].counts_against_breaker
+        if not (counts and self._is_the_models(question)):
             question.spent[failure.kind] += 1
+        question.failed_at = now
         at = self._retry.again_at(failure, question.spent[failure.kind], now)
         if at is None or at >= (question.expires_at or math.inf):
-            self.give_up(record, question, failure, now)
-            return
+            return self.give_up(record, question, failure, now)
+        if question.until is not None and (self.gate.shut or not self._has_time(question, at)):
+            return False
         question.phase = Phase.RETRYING
         self.retries.arm(record, at)
         if question.expires_at is not None:
             self._board.deadlines.arm(record, question.expires_at)
         self._board.say(facts.RetryAt(record, failure, at))
+        return True
+
+    def _is_the_models(self, question: Question) -> bool:
+        """While the model is not called, it is the model that has failed, and no question; but one
+        to which it has begun to answer is paid for, and one that fails when others are answered is
+        to blame itself.
+        """
+        breaker = self._board.models[question.asked.model].breaker
+        if breaker.cause is None or question.answered:
+            return False
+        return question.failed_at is None or breaker.answered_at <= question.failed_at
+
+    def _has_time(self, question: Question, at: float) -> bool:
+        """Whether an attempt is worth beginning whose process has only so long."""
+        policy = self._board.policy
+        return at + policy.flight + policy.cancel_grace <= (question.until or math.inf)
 
     def run_again(self, now: float) -> None:
         """Whose time has come, as soon as there is a slot."""
@@ -59,18 +77,19 @@ class Failing:
         """It does not run again."""
         self.retries.disarm(record)
         self._board.admission.withdraw(record, question.asked.model)
-        self._at_the_gate.pop(record, None)
 
     # --- how it ends --------------------------------------------------------------------------
 
-    def give_up(self, record: RecordId, question: Question, failure: Failure, now: float) -> None:
+    def give_up(self, record: RecordId, question: Question, failure: Failure, now: float) -> bool:
+        """See `_end`."""
         ending = facts.GiveUp(record, "failed", failure, dead_letter=True)
-        self._end(record, question, ending, now)
+        return self._end(record, question, ending, now)
 
-    def expire(self, record: RecordId, question: Question, stage: str, now: float) -> None:
+    def expire(self, record: RecordId, question: Question, stage: str, now: float) -> bool:
+        """See `_end`."""
         dead_letter = self._board.policy.dead_letter_expired
         ending = facts.GiveUp(record, "expired", expired(stage), dead_letter)
-        self._end(record, question, ending, now)
+        return self._end(record, question, ending, now)
 
     def cancel(self, record: RecordId, question: Question) -> None:
         """As somebody has asked for."""
@@ -78,35 +97,33 @@ class Failing:
         ending = facts.GiveUp(record, "cancelled", CANCELLED, dead_letter=False)
         self._publishing.conclude(record, question, ending)
 
-    def _end(self, record: RecordId, question: Question, ending: facts.GiveUp, now: float) -> None:
+    def _end(self, record: RecordId, question: Question, ending: facts.GiveUp, now: float) -> bool:
+        """False: it must not be dead-lettered, and has no time to wait for an operator here."""
         self.forget(record, question)
         was_shut = self.gate.shut
-        # What was handed over has no time to wait for an operator, and what still runs cannot run
-        # again.
-        passes = not ending.dead_letter or question.until is not None or question.abandoned
+        # What still runs cannot run again.
+        passes = not ending.dead_letter or question.abandoned
         if passes or self.gate.lets_through(ending.failure, now):
             self._publishing.conclude(record, question, ending)
-            return
-        question.phase = Phase.RETRYING
-        self._at_the_gate[record] = None
+            return True
         self._board.say(facts.KeptBack(record, ending.failure))
+        if question.until is None:
+            question.phase = Phase.KEPT
         if not was_shut:
             self._board.say(facts.GateShut(ending.failure))
             if self.gate.policy.action == "exit":
                 self.stops_for = self.stops_for or _TOO_MANY
+        return question.until is None
 
     # --- the gate -----------------------------------------------------------------------------
-
-    def waits_for_an_operator(self, question: Question) -> bool:
-        """As all do then that are to run again."""
-        return self.gate.shut and question.phase is Phase.RETRYING
 
     def open_the_gate(self, now: float) -> None:
         """What waits before it is asked anew, as if for the first time."""
         self.gate.open()
-        waiting, self._at_the_gate = self._at_the_gate, {}
-        for record in waiting:
-            question = self._board.questions[record]
+        for record, question in list(self._board.questions.items()):
+            if question.phase is not Phase.KEPT:
+                continue
+            question.phase = Phase.RETRYING
             question.spent.clear()
             question.expires_at = expires_at = question.asked.expires_at
             if expires_at is not None and expires_at <= now:

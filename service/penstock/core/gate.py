@@ -23,7 +23,8 @@ class GatePolicy:
 
 class Gate:
     """Before the dead letters. What is wrong with the question itself does not count, nor what
-    ran out of time before its turn: only a program or a model that fails does.
+    ran out of time before its turn or between two attempts: only a program or a model that fails
+    does.
     """
 
     def __init__(self, policy: GatePolicy) -> None:
@@ -41,7 +42,7 @@ class Gate:
 
     def lets_through(self, failure: Failure, now: float) -> bool:
         """Whether it may be dead-lettered; the one that is too many may not."""
-        if failure.kind is Kind.RECORD or failure.stage == "waiting":
+        if failure.kind is Kind.RECORD or failure.stage in {"waiting", "retrying"}:
             return True
         if not self.shut:
             self._in_a_row += 1

@@ -19,6 +19,8 @@ class Phase(Enum):
     """Told to stop, not yet ended: it still has its slot."""
     RETRYING = auto()
     """Has failed, and waits to run again: it has its lane and no slot."""
+    KEPT = auto()
+    """Has failed for good, and waits for an operator; it has its lane, too."""
     PUBLISHING = auto()
 
 
@@ -33,6 +35,9 @@ class Question:
     attempt: int = 0
     spent: Counter[Kind] = field(default_factory=Counter)
     """Failures that count, by kind."""
+    answered: bool = False
+    """The model has begun to answer this attempt."""
+    failed_at: float | None = None
     cancelled: bool = False
     """Somebody asked for it while it ran."""
     conclusion: Conclusion | None = None

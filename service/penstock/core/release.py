@@ -164,9 +164,6 @@ class Release:
         policy = self._board.policy
         if now < departure.until:
             return True
-        if question.phase is Phase.RETRYING:
-            self._work.lose(record, question, now)
-            return False
         if question.phase is Phase.PUBLISHING:
             # It may be in its topic, and our last commit ought to know.
             if question.on_its_way and now < departure.until + policy.flight:

@@ -70,6 +70,7 @@ class Starting:
         board = self._board
         question.phase = Phase.RUNNING
         question.attempt += 1
+        question.answered = False
         if question.expires_at is None:
             question.expires_at = now + question.asked.budget
             board.deadlines.arm(record, question.expires_at)

@@ -90,6 +90,7 @@ class Work:
         """It has its first token."""
         question = self._questions.get(record)
         if question is not None and question.phase is Phase.RUNNING:
+            question.answered = True
             self._board.models[question.asked.model].answers(record, now)
 
     def finished(self, record: RecordId, used: Used, now: float) -> None:
@@ -121,14 +122,14 @@ class Work:
         cancelling = question.phase is Phase.CANCELLING
         if CONSEQUENCES[failure.kind].stops_service and not cancelling:
             # Its offset stays outstanding: nothing is committed past it.
-            self.forget(record, question)
+            self.forget(record, question, cut_off=False)
             self._failing.stops_for = self._failing.stops_for or failure
         elif self._board.is_another_s(record, question, now):
             self.forget(record, question)
         elif cancelling:
             self._end_cut_off(record, question, now)
-        else:
-            self._failing.try_again(record, question, failure, now)
+        elif not self._failing.try_again(record, question, failure, now):
+            self._leave_to_others(record, question, now)
 
     def ended(self, record: RecordId) -> Question | None:
         """The program has ended, one way or another: its slot is free."""
@@ -194,7 +195,7 @@ class Work:
             if question.phase is Phase.WAITING:
                 self._leave_the_lane(record, question)
                 self._failing.cancel(record, question)
-            elif question.phase is Phase.RETRYING:
+            elif question.phase in {Phase.RETRYING, Phase.KEPT}:
                 self._failing.cancel(record, question)
             elif question.phase is Phase.RUNNING:
                 question.cancelled = True
@@ -209,25 +210,25 @@ class Work:
         if question.lost:
             return
         question.lost = True
-        self._board.say(facts.Drop(record, cut_off=cut_off and bool(question.attempt)))
+        called = question.attempt and question.phase is not Phase.RETRYING
+        self._board.say(facts.Drop(record, cut_off=cut_off and bool(called)))
         if question.phase is Phase.RUNNING:
             self.cancel(record, question, now)
         elif question.phase is not Phase.CANCELLING:
             self.forget(record, question)
 
     def let_go(self, record: RecordId, question: Question) -> None:
-        """Of what has not begun, and of what waits for an operator."""
+        """Of what does not run: whoever is next may start it at once."""
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
-        elif question.phase is not Phase.HELD and not self._failing.waits_for_an_operator(question):
-            return
-        self.forget(record, question)
+        if question.phase in {Phase.WAITING, Phase.HELD, Phase.RETRYING, Phase.KEPT}:
+            self.forget(record, question, cut_off=False)
 
-    def forget(self, record: RecordId, question: Question) -> None:
+    def forget(self, record: RecordId, question: Question, *, cut_off: bool = True) -> None:
         """Drop it unanswered: its offset stays outstanding, so the next owner starts it again."""
         begun = question.attempt or question.conclusion is not None
         if not question.lost:
-            self._board.say(facts.Drop(record, cut_off=bool(question.attempt)))
+            self._board.say(facts.Drop(record, cut_off=cut_off and bool(question.attempt)))
         if begun and (partition := self._board.partition_of(record)) is not None:
             # Without a run, too, the end of its token stream may be in its topic.
             partition.cut_off(record.offset)
@@ -282,8 +283,14 @@ class Work:
         """By whom, or what."""
         if question.cancelled:
             self._failing.cancel(record, question)
-        else:
-            self._failing.expire(record, question, "running", now)
+        elif not self._failing.expire(record, question, "running", now):
+            self._leave_to_others(record, question, now)
+
+    def _leave_to_others(self, record: RecordId, question: Question, now: float) -> None:
+        """Or to us, where its partition has come back: what we said of it is looked up then."""
+        if (partition := self._board.partition_of(record)) is not None:
+            partition.hold(Run(record.offset, self._board.writer, now))
+        self.forget(record, question, cut_off=False)
 
     def _leave_the_lane(self, record: RecordId, question: Question) -> None:
         self._admission.drop(record, question.lane, question.asked.model)
