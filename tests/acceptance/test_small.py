@@ -67,10 +67,10 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
         servers, questions=200, cancelled=100, seconds=2, slots=32, start=_named(start)
     ),
     "faults": lambda servers, start: faults(
-        servers, questions=200, compared=False, start=_named(start)
+        servers, questions=100, compared=False, start=_named(start)
     ),
     "limiter": lambda servers, start: limiter(
-        servers, questions=160, serves=16, slots=32, fixed=(), start=_named(start)
+        servers, questions=100, serves=8, slots=64, fixed=(), start=_named(start)
     ),
     "model-down": lambda servers, start: model_down(
         servers, seconds=2, probe_ms=500, start=_named(start)
