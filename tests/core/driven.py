@@ -10,9 +10,10 @@ from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine
 from penstock.core.facts import Command, Event, Head, RecordId, Recovered
-from penstock.core.failure import Failure, Kind
+from penstock.core.failure import CANCELLED, Failure, Kind, expired
 from penstock.core.handover import Run
 from penstock.core.lease import LeasePolicy
+from penstock.core.models import RATE_LIMITED
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits
 from penstock.core.policy import Policy
@@ -39,7 +40,9 @@ ZERO = frozenset({0})
 
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
 UPSTREAM = Failure(Kind.UPSTREAM, "server_error", "the model answered 500")
+UNREADABLE = Failure(Kind.ANSWER, "unparsable", "the answer cannot be read")
 BAD_KEY = Failure(Kind.OPERATOR, "bad_key", "the key is refused")
+PAUSE, RESUME = facts.Pause(ZERO), facts.Resume(ZERO)
 
 
 class Driven:
@@ -121,6 +124,7 @@ def fetched(
     failure: Failure | None = None,
     timestamp: int = 0,
     question_id: str | None = None,
+    model: str = "",
 ) -> facts.Fetched:
     return facts.Fetched(
         record(offset, partition, epoch),
@@ -132,6 +136,7 @@ def fetched(
         question_id or "",
         own_id=question_id is None,
         asked_at=timestamp,
+        model=model,
     )
 
 
@@ -212,8 +217,20 @@ def starts(commands: list[Command]) -> list[int]:
     return [command.record.offset for command in commands if isinstance(command, facts.Start)]
 
 
-def start(offset: int, expires_at: int, partition: int = 0) -> facts.Start:
-    return facts.Start(record(offset, partition), 1, expires_at)
+def start(offset: int, expires_at: int, partition: int = 0, *, attempt: int = 1) -> facts.Start:
+    return facts.Start(record(offset, partition), attempt, expires_at)
+
+
+def fails(offset: int, failure: Failure = UPSTREAM, partition: int = 0) -> facts.Failed:
+    return facts.Failed(record(offset, partition), failure)
+
+
+def limited(retry_after: float | None = None) -> Failure:
+    return Failure(Kind.UPSTREAM, RATE_LIMITED, "429", retry_after=retry_after)
+
+
+def retry(offset: int, at: float, failure: Failure = UPSTREAM) -> facts.RetryAt:
+    return facts.RetryAt(record(offset), failure, at)
 
 
 def answer(offset: int, partition: int = 0) -> facts.PublishCompletion:
@@ -222,3 +239,11 @@ def answer(offset: int, partition: int = 0) -> facts.PublishCompletion:
 
 def failed(offset: int, failure: Failure) -> facts.GiveUp:
     return facts.GiveUp(record(offset), "failed", failure, dead_letter=True)
+
+
+def expiry(offset: int, stage: str, *, dead_letter: bool = True) -> facts.GiveUp:
+    return facts.GiveUp(record(offset), "expired", expired(stage), dead_letter)
+
+
+def cancellation(offset: int) -> facts.GiveUp:
+    return facts.GiveUp(record(offset), "cancelled", CANCELLED, dead_letter=False)

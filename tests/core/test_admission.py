@@ -4,6 +4,7 @@ from penstock.core.admission import Admission, LaneId
 from penstock.core.facts import RecordId
 
 MODEL = "default"
+OTHER = "other"
 
 
 def record(offset: int, partition: int = 0) -> RecordId:
@@ -206,3 +207,116 @@ def test_what_is_dropped_from_a_lane_shut_for_another_leaves_it_shut() -> None:
     assert take(admission) is None
     admission.open(lane("a"))
     assert take(admission) == record(1)
+
+
+# --- several models -----------------------------------------------------------------------------
+
+
+def taken(admission: Admission, *models: str) -> RecordId | None:
+    return admission.take(models, lambda _: None)
+
+
+def test_what_wants_a_model_that_may_not_be_called_is_passed_over() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"), OTHER)
+    admission.add(record(1), lane("b"), MODEL)
+    assert [taken(admission, MODEL), taken(admission, MODEL)] == [record(1), None]
+    assert admission.in_flight == 1
+    assert taken(admission, OTHER, MODEL) == record(0)
+
+
+def test_it_keeps_its_place_meanwhile() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"), OTHER)
+    for offset in (1, 2):
+        admission.add(record(offset), lane(str(offset)), MODEL)
+    assert taken(admission, MODEL) == record(1)
+    assert taken(admission, MODEL, OTHER) == record(0)
+
+
+def test_within_a_lane_nobody_overtakes_who_waits_for_another_model() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"), OTHER)
+    admission.add(record(1), lane("a"), MODEL)
+    assert taken(admission, MODEL) is None
+    assert taken(admission, OTHER) == record(0)
+    admission.open(lane("a"))
+    assert taken(admission, OTHER) is None
+    assert taken(admission, MODEL) == record(1)
+
+
+def test_when_the_first_of_a_lane_is_dropped_the_next_may_want_another_model() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"), OTHER)
+    admission.add(record(1), lane("a"), MODEL)
+    admission.drop(record(0), lane("a"), OTHER)
+    assert taken(admission, OTHER) is None
+    assert taken(admission, MODEL) == record(1)
+
+
+def test_models_of_a_partition_take_turns_like_partitions() -> None:
+    admission = Admission(9)
+    for offset, model in enumerate((MODEL, MODEL, MODEL, OTHER)):
+        admission.add(record(offset), lane(str(offset)), model)
+    assert [taken(admission, MODEL, OTHER) for _ in range(4)] == [
+        record(0),
+        record(3),
+        record(1),
+        record(2),
+    ]
+
+
+def test_without_a_model_nothing_runs() -> None:
+    admission = Admission(9)
+    admission.add(record(0), lane("a"), MODEL)
+    assert taken(admission) is None
+
+
+# --- what runs again ----------------------------------------------------------------------------
+
+
+def again(admission: Admission, model: str = MODEL, *, but: int | None = None) -> RecordId | None:
+    return admission.take_again(model, lambda record: record.offset != but)
+
+
+def test_what_runs_again_needs_a_slot_and_no_open_lane() -> None:
+    admission = Admission(1)
+    admission.add(record(0), lane("a"), MODEL)
+    take(admission)
+    admission.free_slot()
+    admission.again(record(0), MODEL)
+    admission.add(record(1), lane("b"), MODEL)
+    assert take(admission) == record(1)
+    assert again(admission) is None
+    admission.free_slot()
+    assert again(admission) == record(0)
+    assert admission.in_flight == 1
+    assert again(admission) is None
+
+
+def test_they_run_in_order_and_by_model() -> None:
+    admission = Admission(9)
+    for offset, model in ((2, MODEL), (0, OTHER), (1, MODEL)):
+        admission.again(record(offset), model)
+    assert [again(admission), again(admission), again(admission)] == [record(2), record(1), None]
+    assert again(admission, OTHER) == record(0)
+
+
+def test_who_may_not_is_passed_over_and_stays() -> None:
+    admission = Admission(9)
+    for offset in (0, 1):
+        admission.again(record(offset), MODEL)
+    assert again(admission, but=0) == record(1)
+    assert again(admission, but=0) is None
+    assert again(admission) == record(0)
+
+
+def test_who_is_withdrawn_does_not_run_again() -> None:
+    admission = Admission(9)
+    for offset in (0, 1):
+        admission.again(record(offset), MODEL)
+    admission.withdraw(record(0), MODEL)
+    admission.withdraw(record(7), MODEL)
+    admission.withdraw(record(1), "a model that nobody has waited for")
+    assert [again(admission), again(admission)] == [record(1), None]
+    assert admission.in_flight == 1

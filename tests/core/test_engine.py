@@ -4,7 +4,7 @@ import pytest
 
 from penstock.core import facts
 from penstock.core.facts import Command
-from penstock.core.failure import Kind, expired
+from penstock.core.failure import Kind
 from penstock.core.gate import GatePolicy
 from tests.core.driven import (
     AT_ONCE,
@@ -14,6 +14,7 @@ from tests.core.driven import (
     Driven,
     answer,
     commit,
+    expiry,
     failed,
     fetched,
     record,
@@ -116,10 +117,6 @@ def test_an_undecodable_record_takes_no_slot_and_shuts_no_lane() -> None:
 
 
 # --- deadlines ----------------------------------------------------------------------------------
-
-
-def expiry(offset: int, stage: str, *, dead_letter: bool = True) -> facts.GiveUp:
-    return facts.GiveUp(record(offset), "expired", expired(stage), dead_letter)
 
 
 def test_a_question_that_arrives_too_late_never_starts() -> None:

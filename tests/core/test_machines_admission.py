@@ -1,85 +1,145 @@
 """Admission beside one list."""
 
 from collections import Counter
+from itertools import chain
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from penstock.core.admission import Admission, LaneId
+from penstock.core.admission import Admission, LaneId, Turn
 from penstock.core.facts import RecordId
 
 SLOTS = 4
 PARTITIONS = range(3)
 KEYS = "abc"
-MODEL = "default"
+MODELS = ("large", "small")
 
 Partitions = st.sampled_from(PARTITIONS)
 Keys = st.sampled_from(KEYS)
+Wanted = st.sampled_from(MODELS)
+Called = st.one_of(st.just(set(MODELS)), st.sets(Wanted))
 Ceilings = st.dictionaries(Partitions, st.integers(0, 30), max_size=2)
+Which = st.integers(0, 50)
 
 
 class AdmissionBesideOneList(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.admission = Admission(SLOTS)
-        self.waiting: list[tuple[RecordId, LaneId]] = []
-        self.in_flight = 0
+        self.waiting: list[tuple[RecordId, LaneId, str]] = []
+        self.running: list[tuple[RecordId, str]] = []
+        self.failed: list[tuple[RecordId, str]] = []
+        """Have run, and may run again."""
+        self.again: list[tuple[RecordId, str]] = []
         self.shut: list[LaneId] = []
         self.offset = 0
-        self.passed_over = Counter[int | LaneId]()
-        """Partitions by takes of others, lanes by takes of others of their partition."""
+        self.passed_over = Counter[tuple[Turn | LaneId, Turn | LaneId]]()
+        """Who was, and by whom: turns by other turns, lanes by others of their turn."""
 
-    def next_of_lanes(self) -> dict[LaneId, RecordId]:
-        """Of every open lane its first."""
-        heads: dict[LaneId, RecordId] = {}
-        for record, lane in self.waiting:
+    def next_of_lanes(self) -> dict[LaneId, tuple[RecordId, str]]:
+        """Of every open lane its first, and the model it wants."""
+        heads: dict[LaneId, tuple[RecordId, str]] = {}
+        for record, lane, model in self.waiting:
             if lane not in self.shut:
-                heads.setdefault(lane, record)
+                heads.setdefault(lane, (record, model))
         return heads
 
-    @rule(partition=Partitions, key=Keys)
-    def adds(self, partition: int, key: str) -> None:
-        record, lane = RecordId(partition, 1, self.offset), (partition, key)
-        self.offset += 1
-        self.waiting.append((record, lane))
-        self.admission.add(record, lane, MODEL)
+    # --- who has not run yet ------------------------------------------------------------------
 
-    @rule(ceilings=st.one_of(st.just({}), Ceilings))
-    def takes(self, ceilings: dict[int, int]) -> None:
+    @rule(batch=st.lists(st.tuples(Partitions, Keys, Wanted), min_size=1, max_size=6))
+    def adds(self, batch: list[tuple[int, str, str]]) -> None:
+        for partition, key, model in batch:
+            record, lane = RecordId(partition, 1, self.offset), (partition, key)
+            self.offset += 1
+            self.waiting.append((record, lane, model))
+            self.admission.add(record, lane, model)
+
+    @rule(called=Called, ceilings=st.one_of(st.just({}), Ceilings))
+    def takes(self, called: set[str], ceilings: dict[int, int]) -> None:
         possible = {
-            lane: record
-            for lane, record in self.next_of_lanes().items()
-            if record.offset < ceilings.get(record.partition, self.offset)
-            and self.in_flight < SLOTS
+            lane: (record, model)
+            for lane, (record, model) in self.next_of_lanes().items()
+            if model in called
+            and record.offset < ceilings.get(record.partition, self.offset)
+            and len(self.running) < SLOTS
         }
-        taken = self.admission.take([MODEL], ceilings.get)
+        taken = self.admission.take(called, ceilings.get)
         if taken is None:
             assert not possible
             return
-        assert taken in possible.values()
-        lane = dict(self.waiting)[taken]
-        self.waiting.remove((taken, lane))
+        lane = next(lane for lane, (record, _) in possible.items() if record == taken)
+        _, model = possible[lane]
+        self.waiting.remove((taken, lane, model))
         self.shut.append(lane)
-        self.in_flight += 1
+        self.running.append((taken, model))
         self.take_turns(lane, possible)
 
-    def take_turns(self, taken: LaneId, possible: dict[LaneId, RecordId]) -> None:
-        partition, _ = taken
-        self.passed_over.update({other for other, _ in possible} - {partition})
-        self.passed_over.update(lane for lane in possible if lane[0] == partition and lane != taken)
-        self.passed_over[partition] = self.passed_over[taken] = 0
-        for one, times in self.passed_over.items():
-            assert times < (len(PARTITIONS) if isinstance(one, int) else len(KEYS)), one
+    def take_turns(self, taken: LaneId, possible: dict[LaneId, tuple[RecordId, str]]) -> None:
+        """Who was passed over by somebody is not again before it has had its own turn."""
+        turns = {lane: (lane[0], wanted) for lane, (_, wanted) in possible.items()}
+        turn = turns[taken]
+        self.forget(turn, taken)
+        self.passed_over.update((other, turn) for other in set(turns.values()) - {turn})
+        self.passed_over.update(
+            (lane, taken) for lane, other in turns.items() if other == turn and lane != taken
+        )
+        assert all(times == 1 for times in self.passed_over.values()), self.passed_over
 
-    @precondition(lambda self: self.in_flight)
-    @rule()
-    def frees_a_slot(self) -> None:
-        self.in_flight -= 1
+    def forget(self, *those: Turn | LaneId) -> None:
+        for one in [one for one in self.passed_over if one[0] in those]:
+            del self.passed_over[one]
+
+    @precondition(lambda self: self.waiting)
+    @rule(which=Which)
+    def drops(self, which: int) -> None:
+        record, lane, model = self.waiting.pop(which % len(self.waiting))
+        # The next of its lane goes to the end of the queue.
+        self.forget(lane, (lane[0], model))
+        self.admission.drop(record, lane, model)
+
+    # --- who has ------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.running)
+    @rule(which=Which)
+    def ends(self, which: int) -> None:
+        self.failed.append(self.running.pop(which % len(self.running)))
         self.admission.free_slot()
 
+    @precondition(lambda self: self.failed)
+    @rule(which=Which)
+    def is_to_run_again(self, which: int) -> None:
+        record, model = self.failed.pop(which % len(self.failed))
+        self.again.append((record, model))
+        self.admission.again(record, model)
+
+    @rule(model=Wanted, not_now=st.sets(Partitions, max_size=2))
+    def takes_again(self, model: str, not_now: set[int]) -> None:
+        """In order, of those that may."""
+        possible = [
+            one
+            for one in self.again
+            if one[1] == model and one[0].partition not in not_now and len(self.running) < SLOTS
+        ]
+        taken = self.admission.take_again(model, lambda record: record.partition not in not_now)
+        assert taken == (possible[0][0] if possible else None)
+        if possible:
+            self.again.remove(possible[0])
+            self.running.append(possible[0])
+
+    @precondition(lambda self: self.again or self.failed)
+    @rule(which=Which)
+    def withdraws(self, which: int) -> None:
+        """Whether it was to run again or not."""
+        known = self.again + self.failed
+        record, model = known[which % len(known)]
+        self.again = [one for one in self.again if one[0] != record]
+        self.admission.withdraw(record, model)
+
+    # --- lanes --------------------------------------------------------------------------------
+
     @precondition(lambda self: self.shut)
-    @rule(which=st.integers(0, 20))
+    @rule(which=Which)
     def opens(self, which: int) -> None:
         self.admission.open(lane := self.shut[which % len(self.shut)])
         self.shut.remove(lane)
@@ -91,34 +151,37 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         self.admission.shut(lane)
 
     @precondition(lambda self: self.shut)
-    @rule(which=st.integers(0, 20))
-    def adds_first(self, which: int) -> None:
+    @rule(which=Which, model=Wanted)
+    def adds_first(self, which: int, model: str) -> None:
         """What ran elsewhere."""
         lane = self.shut[which % len(self.shut)]
         record = RecordId(lane[0], 1, self.offset)
         self.offset += 1
-        self.waiting.insert(0, (record, lane))
-        self.admission.add_first(record, lane, MODEL)
+        self.waiting.insert(0, (record, lane, model))
+        self.admission.add_first(record, lane, model)
 
-    @precondition(lambda self: self.waiting)
-    @rule(which=st.integers(0, 50))
-    def drops(self, which: int) -> None:
-        record, lane = self.waiting.pop(which % len(self.waiting))
-        self.admission.drop(record, lane, MODEL)
+    # --- what always holds --------------------------------------------------------------------
 
     @invariant()
     def slots_are_bounded(self) -> None:
-        assert self.admission.in_flight == self.in_flight <= SLOTS
+        assert self.admission.in_flight == len(self.running) <= SLOTS
 
     @invariant()
     def who_leaves_the_queue_goes_to_its_end(self) -> None:
         """Only who waits all the time is passed over."""
-        queueing = self.next_of_lanes().keys()
-        partitions = {partition for partition, _ in queueing}
-        for one in list(self.passed_over):
-            if one not in (partitions if isinstance(one, int) else queueing):
-                del self.passed_over[one]
+        heads = self.next_of_lanes()
+        turns = {(lane[0], model) for lane, (_, model) in heads.items()}
+        waited = {one for one, _ in self.passed_over}
+        self.forget(*(one for one in waited if one not in turns and one not in heads))
+
+    @invariant()
+    def nothing_is_kept_of_who_does_not_wait(self) -> None:
+        admission = self.admission
+        assert sum(map(len, admission._waiting.values())) == len(self.waiting)
+        assert sum(map(len, admission._again.values())) == len(self.again)
+        offered = list(chain.from_iterable(admission._ready.values()))
+        assert sorted(offered) == sorted(self.next_of_lanes())
 
 
 TestAdmission = AdmissionBesideOneList.TestCase
-TestAdmission.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+TestAdmission.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)

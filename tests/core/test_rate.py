@@ -42,6 +42,18 @@ def test_less_than_one_a_second_comes_one_at_a_time() -> None:
     assert starts(rate, 1_010) == 1
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_when_it_is_time_it_is(seed: int) -> None:
+    """Whatever floats make of it: who wakes up then need not wait another moment."""
+    random = Random(seed)
+    for _ in range(200):
+        rate = known(random.uniform(1, 10_000), usual=random.uniform(1, 10_000))
+        now = random.uniform(10**5, 10**6)
+        starts(rate, now, most=10_000)
+        at = rate.allows_at(now)
+        assert now < at == rate.allows_at(at)
+
+
 def test_asking_takes_nothing() -> None:
     rate = known(60, usual=1)
     assert {rate.allows_at(1_000) for _ in range(100)} == {1_000}
@@ -78,6 +90,12 @@ def test_before_it_is_known_what_a_call_takes_one_starts_a_second() -> None:
     rate = Rate(600_000)
     assert starts(rate, 1_000) == 1
     assert rate.allows_at(1_000) == pytest.approx(1_001)
+
+
+def test_nor_more_than_one_where_a_second_s_worth_is_less() -> None:
+    rate = Rate(6)
+    assert starts(rate, 1_000) == 1
+    assert rate.allows_at(1_000) == pytest.approx(1_010)
 
 
 def test_the_first_that_is_answered_says_what_a_call_takes() -> None:

@@ -13,7 +13,7 @@ from penstock.kafka import producer, token_channel
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.token_channel import TokenChannel
 from tests.support.kafka import Topics
-from tests.support.lossy import LOST, Lose, carries_again, detour
+from tests.support.lossy import LOST, Lose, carries_again, detour, loses_the_request
 from tests.support.proxy import Network
 from tests.support.saying import saying
 
@@ -252,3 +252,23 @@ async def _lost(
     sink.forget(record)
     carries_again(network)
     return said
+
+
+async def test_what_is_on_its_way_when_the_sink_stops_is_not_looked_for(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading would outlive the service."""
+    async with (
+        detour(bootstrap_servers, monkeypatch) as network,
+        saying(bootstrap_servers, topics) as here,
+    ):
+        say = here.sink.token_sender(here.question(7))
+        await (await say(_event(0), 0))
+        lost = loses_the_request(network, monkeypatch)
+        said = await say(_event(1), 1)
+        await lost.wait()
+        before = asyncio.all_tasks()
+        await here.sink.stop()
+        with pytest.raises(PublishError, match="has stopped"):
+            await said
+        assert asyncio.all_tasks() <= before

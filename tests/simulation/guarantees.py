@@ -79,6 +79,9 @@ class Guarantee:
     def kept_back(self, now: float, member: str, record: RecordId) -> None:
         """An operator has to see to it first; then it has all its time again."""
 
+    def gate(self, now: float, member: str, *, shut: bool) -> None:
+        """Whether the member begins nothing before an operator comes."""
+
     def limited(self, now: float, member: str, until: float) -> None:
         """The member has learned that the provider wants no calls before."""
 
@@ -247,16 +250,27 @@ class PaidWorkNotRepeated(Guarantee):
 
 
 class WorkHandedOver(Guarantee):
-    """Where nobody dies and nothing is lost, no run is: whoever has begun it ends it."""
+    """Where nobody dies and nothing is lost, no run is: whoever has begun it ends it. Only what is
+    to run again at a gate that is shut may run elsewhere.
+    """
 
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._running: dict[Place, tuple[str, RecordId]] = {}
+        self._failed: set[Place] = set()
+        self._shut: set[str] = set()
+
+    def gate(self, now: float, member: str, *, shut: bool) -> None:
+        (self._shut.add if shut else self._shut.discard)(member)
+
+    def failed(self, now: float, member: str, record: RecordId) -> None:
+        self._failed.add((record.partition, record.offset))
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
     ) -> None:
         self._running[record.partition, record.offset] = (member, record)
+        self._failed.discard((record.partition, record.offset))
 
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         self._running.pop((record.partition, record.offset), None)
@@ -265,8 +279,9 @@ class WorkHandedOver(Guarantee):
         self._running.pop((record.partition, record.offset), None)
 
     def let_go(self, now: float, member: str, record: RecordId) -> None:
-        run = self._running.get((record.partition, record.offset))
-        if self.bounds.handed_over and run == (member, record):
+        place = (record.partition, record.offset)
+        waits = place in self._failed and member in self._shut
+        if self.bounds.handed_over and self._running.get(place) == (member, record) and not waits:
             self.broken(now, f"{member} has begun {record} and lets go of it")
 
 

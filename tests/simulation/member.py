@@ -169,6 +169,8 @@ class Member:
             # Nothing is committed any more until the last time.
             for partition in self.source.told():
                 self.world.tell("released", self.name, partition)
+        elif isinstance(event, facts.GateOpened):
+            self.world.tell("gate", self.name, shut=False)
         elif isinstance(event, facts.Failed) and event.record in self.jobs:
             until = self.clock.moment(self.clock.now + (event.failure.retry_after or 0))
             self.world.tell("limited", self.name, until)
@@ -176,6 +178,7 @@ class Member:
 
     def _call_an_operator(self, _: facts.GateShut) -> None:
         self.world.moment("gate shut", self)
+        self.world.tell("gate", self.name, shut=True)
         minutes = self.world.chance(1, self.world.weather.OPERATOR)
         self.later(minutes, lambda: self.tell(facts.GateOpened()))
 

@@ -10,8 +10,7 @@ from penstock.core.breaker import Breaker, Cause
 from penstock.core.facts import RecordId
 from penstock.core.failing import Failing
 from penstock.core.failure import Failure
-from penstock.core.models import Models
-from penstock.core.question import Question
+from penstock.core.question import Phase, Question
 from penstock.core.starting import Starting
 
 Patch = pytest.MonkeyPatch
@@ -36,10 +35,10 @@ def never_asks_whether_the_model_is_back(patch: Patch) -> None:
 
 
 def resumes_nothing_to_ask_with(patch: Patch) -> None:
-    def shut(models: Models, _: float) -> bool:
-        return all(model.breaker.cause for model in models.values())
+    def shut(board: Board, _: float) -> bool:
+        return all(model.breaker.cause for model in board.models.values())
 
-    patch.setattr(Models, "none_to_be_called", shut)
+    patch.setattr(Board, "has_questions_enough", shut)
 
 
 def wakes_for_a_model_that_may_be_called(patch: Patch) -> None:
@@ -104,6 +103,13 @@ def runs_again_what_it_has_lost(patch: Patch) -> None:
         return None if question is None else board.lease.until + 10**6
 
     patch.setattr(Board, "speaks_until", goes_on)
+
+
+def lets_go_of_what_is_to_run_again(patch: Patch) -> None:
+    def retrying(_: Failing, question: Question) -> bool:
+        return question.phase is Phase.RETRYING
+
+    patch.setattr(Failing, "waits_for_an_operator", retrying)
 
 
 def never_runs_again(patch: Patch) -> None:

@@ -49,11 +49,6 @@ class Admission:
         if (again := self._again.get(model)) is not None:
             again.pop(record, None)
 
-    def wanted(self) -> set[str]:
-        """The models that somebody waits for who could run."""
-        again = {model for model, records in self._again.items() if records}
-        return again | {model for _, model in self._ready}
-
     def take_again(self, model: str, may: Callable[[RecordId], bool]) -> RecordId | None:
         """The next of those that have run before: it takes a slot."""
         if not self.has_room:
@@ -93,6 +88,10 @@ class Admission:
             self.in_flight += 1
             return record
         return None
+
+    def has_fresh(self, model: str) -> bool:
+        """Whether one that has not run yet could, and wants this model."""
+        return any(wanted == model for _, wanted in self._ready)
 
     def free_slot(self) -> None:
         self.in_flight -= 1

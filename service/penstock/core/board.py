@@ -71,6 +71,16 @@ class Board:
         partition = self.partition_of(record)
         return question.lost or self.departures.has_had_its_time(record, partition, now)
 
+    def has_questions_enough(self, now: float) -> bool:
+        """Whether another one is of no use: no model may be called, and what is to find out whether
+        one is back is here.
+        """
+        return not any(
+            model.breaker.may_start(now)
+            or (model.breaker.doubts and not self.admission.has_fresh(name))
+            for name, model in self.models.items()
+        )
+
     def runs(self, records: Iterable[RecordId]) -> list[Run]:
         """What of these goes on whoever has the partition."""
         untils = ((record.offset, self.questions[record].until) for record in records)

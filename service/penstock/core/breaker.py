@@ -39,6 +39,8 @@ class Breaker:
         """From then on, one call may find out whether the model is back."""
         self._policy = policy
         self._probe: RecordId | None = None
+        self._in_vain = 0
+        """Probes that have failed, one after the other."""
         self._last: deque[tuple[float, bool]] = deque(maxlen=policy.calls)
         """When a call ended, and whether it failed."""
 
@@ -48,6 +50,13 @@ class Breaker:
     def next_at(self) -> float | None:
         """When it changes by itself."""
         return None if self.cause is None or self._probe is not None else self.until
+
+    @property
+    def doubts(self) -> bool:
+        """Whether the next probe is better a question that has not failed: those that have may be
+        to blame themselves. Ever more seldom, for with its probe its time begins to run.
+        """
+        return self._in_vain.bit_count() == 1
 
     def started(self, record: RecordId) -> None:
         if self.cause is not None:
@@ -60,6 +69,7 @@ class Breaker:
             # Another call may have been told to wait longer meanwhile.
             if now >= self.until:
                 self.cause = None
+                self._in_vain = 0
 
     def succeeded(self, record: RecordId, now: float) -> None:
         self.answers(record, now)
@@ -67,8 +77,7 @@ class Breaker:
             self._last.append((now, False))
 
     def failed(self, record: RecordId, now: float) -> None:
-        if record == self._probe:
-            self._probe = None
+        if self._failed_to_find_out(record):
             self._shut(self.cause or Cause.FAILING, now + self._policy.probe)
         elif self.cause is None:
             self._last.append((now, True))
@@ -77,13 +86,20 @@ class Breaker:
 
     def limited(self, record: RecordId, until: float) -> None:
         """The provider wants no more calls before."""
-        self.unclear(record)
+        self._failed_to_find_out(record)
         self._shut(self.cause or Cause.RATE_LIMITED, until)
 
     def unclear(self, record: RecordId) -> None:
         """The call has ended without telling anything: another one may find out."""
         if record == self._probe:
             self._probe = None
+
+    def _failed_to_find_out(self, record: RecordId) -> bool:
+        if record != self._probe:
+            return False
+        self._probe = None
+        self._in_vain += 1
+        return True
 
     def _shut(self, cause: Cause, until: float) -> None:
         self.cause = cause

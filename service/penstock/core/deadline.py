@@ -1,8 +1,18 @@
 """Who has run out of time, waiting or running?"""
 
 import heapq
+from collections.abc import Iterable
 
 from penstock.core.facts import RecordId
+
+
+def earliest(times: Iterable[float | None]) -> float | None:
+    """Of those that there are; several times for every event, so without ado."""
+    first = None
+    for at in times:
+        if at is not None and (first is None or at < first):
+            first = at
+    return first
 
 
 class Deadlines:
@@ -26,7 +36,9 @@ class Deadlines:
 
     def expired(self, now: float) -> list[RecordId]:
         """Records whose time is up; each is named once."""
-        up = []
+        up: list[RecordId] = []
+        if not self._due:
+            return up
         while (when := self.next_at()) is not None and when <= now:
             record = heapq.heappop(self._heap)[1]
             del self._due[record]

@@ -64,6 +64,8 @@ class Departures:
 
     def next_at(self, now: float) -> float | None:
         """When they are looked at next."""
+        if not self.leaving:
+            return None
         flight, grace = self._policy.flight, self._policy.cancel_grace
         moments = (
             moment

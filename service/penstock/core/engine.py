@@ -7,6 +7,7 @@ from penstock.core import facts
 from penstock.core.arrival import Arrival
 from penstock.core.board import Board
 from penstock.core.commits import Commits
+from penstock.core.deadline import earliest
 from penstock.core.facts import Command, RecordId
 from penstock.core.failing import Failing
 from penstock.core.following import Following
@@ -85,8 +86,7 @@ class Engine:
             self.commits.next_at(),
             board.departures.next_at(now),
         )
-        wake_at = min((at for at in times if at is not None), default=None)
-        return Step(self.board.said(), wake_at)
+        return Step(board.said(), earliest(times))
 
     def owns(self, record: RecordId) -> bool:
         """Whether the record is not done, and we have it or are to have it."""
@@ -100,12 +100,12 @@ class Engine:
         board = self.board
         for name, cause in board.models.changes():
             board.say(facts.ModelShut(name, cause) if cause else facts.ModelOpened(name))
-        closed = self.failing.gate.shut or board.models.none_to_be_called(now)
+        closed = self.failing.gate.shut or board.has_questions_enough(now)
+        pause, resume = board.intake.changes(closed=closed)
         leaving = board.departures.leaving.keys()
-        pause, resume = (some - leaving for some in board.intake.changes(closed=closed))
-        if pause:
+        if pause and (pause := pause - leaving):
             board.say(facts.Pause(pause))
-        if resume:
+        if resume and (resume := resume - leaving):
             board.say(facts.Resume(resume))
 
     def _assigned(self, event: facts.Assigned, now: float) -> None:

@@ -89,7 +89,6 @@ class Failing:
             return
         question.phase = Phase.RETRYING
         self._at_the_gate[record] = None
-        self._board.deadlines.disarm(record)
         self._board.say(facts.KeptBack(record, ending.failure))
         if not was_shut:
             self._board.say(facts.GateShut(ending.failure))
@@ -98,8 +97,9 @@ class Failing:
 
     # --- the gate -----------------------------------------------------------------------------
 
-    def waits_for_an_operator(self, record: RecordId) -> bool:
-        return record in self._at_the_gate
+    def waits_for_an_operator(self, question: Question) -> bool:
+        """As all do then that are to run again."""
+        return self.gate.shut and question.phase is Phase.RETRYING
 
     def open_the_gate(self, now: float) -> None:
         """What waits before it is asked anew, as if for the first time."""
@@ -108,7 +108,10 @@ class Failing:
         for record in waiting:
             question = self._board.questions[record]
             question.spent.clear()
-            question.expires_at = question.asked.expires_at
-            if question.expires_at is not None:
-                self._board.deadlines.arm(record, question.expires_at)
+            question.expires_at = expires_at = question.asked.expires_at
+            if expires_at is not None and expires_at <= now:
+                self.expire(record, question, "waiting", now)
+                continue
+            if expires_at is not None:
+                self._board.deadlines.arm(record, expires_at)
             self.retries.arm(record, now)

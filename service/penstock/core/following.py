@@ -18,15 +18,15 @@ class Following:
 
     def follow(self) -> None:
         """Asks for it where that has changed."""
-        held = {
-            number: partition
-            for number, partition in self._board.partitions.items()
-            if partition.held and number not in self._board.departures
+        partitions, departures = self._board.partitions, self._board.departures
+        epochs = {
+            number: partition.epoch
+            for number, partition in partitions.items()
+            if partition.held and number not in departures
         }
-        epochs = {number: partition.epoch for number, partition in held.items()}
         if epochs != self._followed:
             self._followed = epochs
-            positions = {n: (p.epoch, p.held.position) for n, p in held.items()}
+            positions = {n: (epoch, partitions[n].held.position) for n, epoch in epochs.items()}
             self._board.say(facts.Follow(positions))
 
     def completed(self, event: facts.Followed, now: float) -> bool:

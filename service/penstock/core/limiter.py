@@ -75,7 +75,11 @@ class Limiter:
         """When the next call may start; None: when one has ended."""
         if self._policy.mode == "enforce" and len(self._calls) >= int(self.limit):
             return None
-        return max((rate.allows_at(now) for rate in self._rates if rate), default=now)
+        at = now
+        for rate in self._rates:
+            if rate is not None:
+                at = max(at, rate.allows_at(now))
+        return at
 
     def started(self, record: RecordId, now: float) -> None:
         charged = [rate.charge(now) if rate else 0.0 for rate in self._rates]

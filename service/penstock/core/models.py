@@ -37,6 +37,11 @@ class Model:
             return self.breaker.next_at()
         return self.limiter.allows_at(now)
 
+    def calls_now(self, now: float) -> bool:
+        """Whether it may."""
+        at = self.allows_at(now)
+        return at is not None and at <= now
+
     def started(self, record: RecordId, now: float) -> None:
         self.breaker.started(record)
         self.limiter.started(record, now)
@@ -74,10 +79,6 @@ class Models(dict[str, Model]):
     def __init__(self, policies: Mapping[str, ModelPolicy]) -> None:
         super().__init__({name: Model(policy) for name, policy in policies.items()})
         self._told: dict[str, Cause | None] = dict.fromkeys(policies)
-
-    def none_to_be_called(self, now: float) -> bool:
-        """Whether it is of no use to have questions."""
-        return all(not model.breaker.may_start(now) for model in self.values())
 
     def changes(self) -> list[tuple[str, Cause | None]]:
         """Who is shut now and why, or open again, since this was asked."""

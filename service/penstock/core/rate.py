@@ -33,7 +33,6 @@ class Rate:
         """It has ended. Only one that was answered says what others will take."""
         self._left += charged - used
         if answered:
-            used = max(used, 1.0)
             self._usual = used if self._usual is None else self._usual + (used - self._usual) / 8
 
     @property

@@ -149,6 +149,9 @@ class Release:
             departure = self._board.departures.leaving.get(record.partition)
             if departure is None or question.lost:
                 continue
+            self._work.let_go(record, question)
+            if record not in self._board.questions:
+                continue
             if departure.hand_over:
                 busy |= question.on_its_way and now < departure.since + flight
             else:

@@ -1,7 +1,10 @@
 """What starts now?"""
 
+from collections.abc import Collection, Iterable
+
 from penstock.core import facts
 from penstock.core.board import Board
+from penstock.core.deadline import earliest
 from penstock.core.facts import RecordId
 from penstock.core.question import Phase, Question
 
@@ -17,29 +20,34 @@ class Starting:
         board = self._board
         if not board.admission.has_room:
             return
-        models = {name: None for name in board.models if self._calls(name, now)}
+        models = {
+            name: model.breaker.doubts
+            for name, model in board.models.items()
+            if model.calls_now(now)
+        }
         while models and (record := self._next(models, now)) is not None:
             question = board.questions[record]
             self._run(record, question, now)
-            if not self._calls(question.asked.model, now):
+            if not board.models[question.asked.model].calls_now(now):
                 del models[question.asked.model]
 
     def next_at(self, now: float) -> float | None:
-        """When a model may be called that may not be called now."""
-        board = self._board
-        wanted = board.admission.wanted() if board.admission.has_room else set()
-        times = (
-            # Where nothing waits for it: a model that was shut is worth fetching a question for.
-            model.allows_at(now) if name in wanted else model.breaker.next_at()
-            for name, model in board.models.items()
-        )
-        return min((at for at in times if at is not None and at > now), default=None)
+        """When a model may be called that may not be called now. Where nothing waits for it, too:
+        it is worth fetching a question for.
+        """
+        times = [model.allows_at(now) for model in self._board.models.values()]
+        return earliest([at for at in times if at is not None and at > now])
 
-    def _calls(self, model: str, now: float) -> bool:
-        at = self._board.models[model].allows_at(now)
-        return at is not None and at <= now
+    def _next(self, models: dict[str, bool], now: float) -> RecordId | None:
+        """`models` that may be called, and whether those that have failed go last."""
+        sure = [model for model, doubts in models.items() if not doubts]
+        if (record := self._again(sure, now)) is not None:
+            return record
+        if (record := self._fresh(models, now)) is not None or len(sure) == len(models):
+            return record
+        return self._again(models.keys() - set(sure), now)
 
-    def _next(self, models: dict[str, None], now: float) -> RecordId | None:
+    def _again(self, models: Iterable[str], now: float) -> RecordId | None:
         board, in_time = self._board, now + self._board.policy.flight
 
         def goes_on(record: RecordId) -> bool:
@@ -49,7 +57,11 @@ class Starting:
         for model in models:
             if (record := board.admission.take_again(model, goes_on)) is not None:
                 return record
-        if in_time > board.lease.until:
+        return None
+
+    def _fresh(self, models: Collection[str], now: float) -> RecordId | None:
+        board = self._board
+        if now + board.policy.flight > board.lease.until:
             # Others may have our partitions, and start it too.
             return None
         return board.admission.take(models, lambda number: board.partitions[number].ceiling)

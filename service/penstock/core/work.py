@@ -3,7 +3,7 @@
 from penstock.core import facts
 from penstock.core.board import Board
 from penstock.core.cancellations import Cancellations
-from penstock.core.deadline import Deadlines
+from penstock.core.deadline import Deadlines, earliest
 from penstock.core.duplicates import Asked
 from penstock.core.facts import RecordId, Used
 from penstock.core.failing import Failing
@@ -35,8 +35,7 @@ class Work:
     def next_at(self) -> float | None:
         """When something is due."""
         due = (self._deadlines, self._publishing.due, self._failing.retries, self.until)
-        times = (moments.next_at() for moments in due)
-        return min((at for at in times if at is not None), default=None)
+        return earliest([moments.next_at() for moments in due])
 
     # --- it arrives ---------------------------------------------------------------------------
 
@@ -220,7 +219,7 @@ class Work:
         """Of what has not begun, and of what waits for an operator."""
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
-        elif question.phase is not Phase.HELD and not self._failing.waits_for_an_operator(record):
+        elif question.phase is not Phase.HELD and not self._failing.waits_for_an_operator(question):
             return
         self.forget(record, question)
 

@@ -275,11 +275,13 @@ class Producer:
         sender = old._sender.sender_task  # noqa: SLF001
         if sender is not None:
             sender.cancel()
-        old._message_accumulator.fail_all(_given_up())  # noqa: SLF001
+        # When we stop, nobody is to look for it any more.
+        lost = PublishError("the producer has stopped") if self._stopped else _given_up()
+        old._message_accumulator.fail_all(lost)  # noqa: SLF001
         # What waits is behind what was queued, and must not overtake it when that is sent again.
         for turn in self._waiting:
             if not turn.done():
-                turn.set_exception(_given_up())
+                turn.set_exception(lost)
         for meeting in self._meeting:
             meeting.cancel()
         _abort_connections(old)

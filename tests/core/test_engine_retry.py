@@ -1,0 +1,325 @@
+"""What has failed runs again: when, how often, and what it holds meanwhile."""
+
+from typing import Any
+
+import pytest
+
+from penstock.core import facts
+from penstock.core.facts import Answered
+from penstock.core.failure import Failure, Kind
+from penstock.core.retry import RetryPolicy
+from tests.core.driven import (
+    AT_ONCE,
+    BAD_KEY,
+    LATER,
+    PAUSE,
+    POISON,
+    RESUME,
+    THEM,
+    UNREADABLE,
+    UPSTREAM,
+    ZERO,
+    Driven,
+    answer,
+    commit,
+    drop,
+    expiry,
+    failed,
+    fails,
+    fetched,
+    record,
+    recovered,
+    release,
+    released,
+    retry,
+    run,
+    start,
+    starts,
+)
+
+RETRY = RetryPolicy(base=10, cap=40, attempts={Kind.UPSTREAM: 4, Kind.ANSWER: 2})
+"""Waits as long as it may: chance gives 1."""
+
+
+def driven(slots: int = 2, **more: Any) -> Driven:
+    return Driven(slots, **{"retry": RETRY, **more})
+
+
+# --- when, and how often ------------------------------------------------------------------------
+
+
+def test_it_runs_again_after_a_wait_with_the_deadline_it_had() -> None:
+    drive = driven()
+    assert drive(0, fetched(0)) == [start(0, 1_000)]
+    assert drive(100, fails(0)) == [retry(0, 110)]
+    assert drive.wake_at == 110
+    assert drive(109) == []
+    assert drive(110) == [start(0, 1_000, attempt=2)]
+    assert drive(120, facts.Finished(record(0))) == [answer(0)]
+
+
+def test_waits_double_up_to_the_cap_and_then_it_is_given_up_with_its_last_failure() -> None:
+    drive = driven(retry=RetryPolicy(base=10, cap=25, attempts={Kind.UPSTREAM: 5}))
+    drive(0, fetched(0))
+    now = 0
+    for attempt, wait in enumerate((10, 20, 25, 25), 2):
+        assert drive(now, fails(0)) == [retry(0, now + wait)]
+        now += wait
+        assert drive(now) == [start(0, 1_000, attempt=attempt)]
+    last = Failure(Kind.UPSTREAM, "server_error", "the model answered 502")
+    assert drive(now, fails(0, last)) == [failed(0, last)]
+    assert drive(now + 1, facts.Published(record(0))) == []
+    assert not drive.engine.owns(record(0))
+
+
+def test_every_kind_has_attempts_of_its_own() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    assert drive(0, fails(0, UNREADABLE)) == [retry(0, 10, UNREADABLE)]
+    drive(10)
+    assert drive(10, fails(0)) == [retry(0, 20)]
+    drive(20)
+    assert drive(20, fails(0, UNREADABLE)) == [failed(0, UNREADABLE)]
+
+
+@pytest.mark.parametrize("kind", [Kind.RECORD, Kind.DEADLINE])
+def test_what_no_attempt_can_mend_is_given_up_at_once(kind: Kind) -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    hopeless = Failure(kind, "code", "message")
+    assert drive(0, fails(0, hopeless)) == [failed(0, hopeless)]
+
+
+def test_a_program_that_cancels_itself_is_asked_again() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    (again,) = drive(5, facts.Cancelled(record(0)))
+    assert isinstance(again, facts.RetryAt)
+    assert (again.failure.code, again.at) == ("program_cancelled", 15)
+    assert starts(drive(15)) == [0]
+
+
+def test_what_the_other_side_wants_is_waited_for() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    later = Failure(Kind.UPSTREAM, "server_error", "503", retry_after=300)
+    assert drive(0, fails(0, later)) == [retry(0, 300, later)]
+    assert drive(299) == []
+    assert starts(drive(300)) == [0]
+
+
+@pytest.mark.parametrize(("failed_at", "again"), [(989, 999), (990, None), (995, None)])
+def test_where_the_next_attempt_would_be_too_late_it_is_given_up_now(
+    failed_at: int, again: int | None
+) -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    expected = failed(0, UPSTREAM) if again is None else retry(0, again)
+    assert drive(failed_at, fails(0)) == [expected]
+
+
+def test_so_it_is_where_the_other_side_wants_it_too_late() -> None:
+    drive = driven()
+    drive(0, fetched(0, expires_at=200))
+    later = Failure(Kind.UPSTREAM, "server_error", "503", retry_after=150)
+    assert drive(50, fails(0, later)) == [failed(0, later)]
+
+
+@pytest.mark.parametrize("dead_letter", [True, False])
+def test_its_deadline_runs_on_between_attempts(*, dead_letter: bool) -> None:
+    drive = driven(slots=1, dead_letter_expired=dead_letter)
+    drive(0, fetched(0, expires_at=50))
+    drive(20, fails(0), fetched(1))
+    assert drive.wake_at == 30
+    # Its time has come, and there is no slot.
+    assert drive(30) == []
+    assert drive.wake_at == 50
+    assert drive(50) == [expiry(0, "retrying", dead_letter=dead_letter)]
+    assert drive(60, facts.Finished(record(1))) == [answer(1)]
+    assert drive.engine.admission.in_flight == 0
+
+
+def test_an_attempt_that_has_begun_again_is_cancelled_at_the_same_deadline() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(100, fails(0))
+    drive(110)
+    assert drive.wake_at == 1_000
+    assert drive(1_000) == [facts.Cancel(record(0))]
+    assert drive(1_001, fails(0)) == [expiry(0, "running")]
+
+
+def test_a_poisoned_record_never_runs_at_all() -> None:
+    drive = driven()
+    assert drive(0, fetched(0, failure=POISON)) == [failed(0, POISON)]
+
+
+# --- what it holds ------------------------------------------------------------------------------
+
+
+def test_it_holds_its_lane_and_no_slot() -> None:
+    drive = driven(slots=1)
+    drive(0, fetched(0, "a"), fetched(1, "a"), fetched(2, "b"))
+    assert drive(5, fails(0)) == [retry(0, 15), start(2, 1_005)]
+    assert drive(6, facts.Finished(record(2))) == [answer(2)]
+    assert drive(7, facts.Published(record(2))) == []
+    assert drive(15) == [start(0, 1_000, attempt=2)]
+    assert drive(16, facts.Finished(record(0))) == [answer(0)]
+    assert drive(17, facts.Published(record(0))) == [start(1, 1_017)]
+
+
+def test_given_up_it_opens_its_lane_when_that_is_acknowledged() -> None:
+    drive = driven(retry=RetryPolicy(base=10, attempts={Kind.UPSTREAM: 2}))
+    drive(0, fetched(0, "a"), fetched(1, "a"))
+    drive(0, fails(0))
+    drive(10)
+    assert drive(10, fails(0)) == [failed(0, UPSTREAM)]
+    assert drive(11, facts.Published(record(0))) == [start(1, 1_011)]
+
+
+def test_it_goes_before_those_that_have_not_run_and_they_before_it_while_it_waits() -> None:
+    drive = driven(slots=1)
+    drive(0, fetched(0), fetched(1), fetched(2))
+    assert drive(0, fails(0)) == [retry(0, 10), start(1, 1_000)]
+    assert drive(10) == []
+    assert drive(20, facts.Finished(record(1))) == [answer(1), start(0, 1_000, attempt=2)]
+    assert drive(30, facts.Finished(record(0))) == [answer(0), start(2, 1_030)]
+
+
+def test_those_that_wait_for_a_slot_get_one_in_the_order_of_their_times() -> None:
+    drive = driven(slots=2)
+    drive(0, fetched(0), fetched(1))
+    drive(3, fails(1))
+    drive(5, fails(0))
+    drive(6, fetched(2), fetched(3))
+    assert drive(20) == []
+    assert starts(drive(30, facts.Finished(record(2)))) == [1]
+    assert starts(drive(31, facts.Finished(record(3)))) == [0]
+
+
+def test_it_counts_as_held_in_memory() -> None:
+    drive = driven(slots=2, high=2, low=0)
+    drive(0, fetched(0), fetched(1))
+    assert PAUSE not in drive(0, fails(0))
+    assert PAUSE in drive(0, fails(1))
+    assert RESUME in drive(10)
+
+
+def test_it_holds_the_commit_back() -> None:
+    drive = driven(cadence=AT_ONCE)
+    drive(0, fetched(0), fetched(1))
+    drive(1, fails(0))
+    drive(2, facts.Finished(record(1)))
+    assert drive(3, facts.Published(record(1))) == [commit(0, 1)]
+
+
+def test_nothing_is_left_of_it_when_it_is_done() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(0, fails(0))
+    drive(10)
+    drive.done(20, record(0))
+    assert drive.wake_at == LATER
+    assert drive.engine.failing.retries.next_at() is None
+    assert not any(drive.engine.admission._again.values())
+
+
+# --- it is another's, or the service stops ------------------------------------------------------
+
+
+def test_it_is_handed_over_like_what_runs_and_goes_on_when_that_is_known() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(20, fails(0))
+    until = 400
+    assert drive(25, facts.Revoking(ZERO, until)) == [release(0, runs=[run(0, until)])]
+    # While nobody knows whether the group knows that it is ours.
+    assert drive(30) == []
+    assert drive(40, released()) == [start(0, 1_000, attempt=2)]
+    assert drive(50, facts.Finished(record(0))) == [answer(0)]
+
+
+def test_handed_over_it_does_not_begin_what_it_could_not_say_in_time() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(20, fails(0))
+    drive(25, facts.Revoking(ZERO, 60))
+    drive(26, released())
+    # Twenty to arrive.
+    assert drive(41) == []
+    assert drive(60) == [drop(0, cut_off=True)]
+    assert drive(70) == []
+
+
+def test_where_nobody_knows_whether_it_is_ours_it_is_forgotten() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(5, fails(0))
+    drive(6, facts.Revoking(ZERO, 400))
+    assert drive(7, released(committed=False)) == [drop(0, cut_off=True)]
+    assert drive(15) == []
+    assert drive.wake_at is None
+
+
+def test_it_comes_back_with_its_partition() -> None:
+    drive = driven()
+    drive(0, fetched(0, "a"))
+    drive(20, fails(0))
+    drive(21, facts.Revoking(ZERO, 400))
+    drive(22, released())
+    drive.open(24, {0: 2}, recovered(runs=[run(0, 400)], ours=True))
+    drive(25, fetched(0, "a", epoch=2), fetched(1, "a", epoch=2))
+    assert drive(30) == [start(0, 1_000, attempt=2)]
+    drive(31, facts.Finished(record(0)))
+    assert starts(drive(32, facts.Published(record(0)))) == [1]
+
+
+def test_without_a_lease_it_does_not_run_and_with_one_it_goes_on() -> None:
+    drive = driven(heard=None)
+    drive(0, facts.Heard(0))
+    drive(0, fetched(0))
+    drive(60, fails(0))
+    assert drive(78) == []
+    assert starts(drive(80, facts.Heard(80))) == [0]
+
+
+def test_another_one_that_completes_it_ends_it() -> None:
+    drive = driven(partitions=())
+    drive.open(0, {0: 1}, recovered(runs=[run(9, 500, THEM)]))
+    drive(0, fetched(0, "a"), fetched(1, "a"))
+    drive(0, fails(0))
+    followed = facts.Followed(0, 1, [Answered(0, 0)], position=1, as_of=5)
+    assert drive(5, followed) == [drop(0), start(1, 1_005)]
+    assert drive(10) == []
+    assert not drive.engine.owns(record(0))
+
+
+def test_at_the_end_it_may_run_again_within_the_drain_and_not_beyond() -> None:
+    drive = driven()
+    drive(0, fetched(0), fetched(1))
+    drive(0, fails(0), fails(1))
+    assert drive(5, facts.Draining(200, alone=True)) == [facts.Pause(ZERO)]
+    assert starts(drive(10)) == [0, 1]
+    assert drive(20, fails(0), fails(1, UNREADABLE)) == [retry(0, 40), retry(1, 30, UNREADABLE)]
+    assert starts(drive(40)) == [1, 0]
+    assert drive(170, fails(0)) == [retry(0, 210)]
+    assert drive(180, facts.Finished(record(1)), facts.Published(record(1))) == [answer(1)]
+    assert drive(200) == [drop(0, cut_off=True), release(0, 1, clean=False)]
+
+
+def test_an_operator_failure_of_another_lets_it_go_on_until_the_end() -> None:
+    drive = driven()
+    drive(0, fetched(0), fetched(1))
+    drive(0, fails(0))
+    commands = drive(5, fails(1, BAD_KEY))
+    assert [type(one) for one in commands] == [facts.Drop, facts.Pause, facts.Release]
+    assert starts(drive(10, released())) == [0]
+
+
+def test_what_arrives_again_while_it_waits_is_the_same_question() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(0, fails(0))
+    assert drive(5, fetched(0)) == []
+    assert starts(drive(10)) == [0]
+    assert drive.engine.admission.in_flight == 1
