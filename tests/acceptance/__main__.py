@@ -52,6 +52,9 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "faults": _with_servers(faults),
     "limiter": _with_servers(limiter),
     "model-down": _with_servers(model_down),
+    "model-down-quietly": _with_servers(
+        lambda servers: model_down(servers, per_second=2, warm_seconds=20)
+    ),
     "rate-limited": _with_servers(rate_limited),
     "recovery": _with_servers(recovery),
     "restart": _with_servers(restart),

@@ -56,8 +56,8 @@ async def limiter(
         "fixed": {str(number): _told(measured) for number, measured in others.items()},
     }
     outcome.promise(
-        f"at most {slots} calls at once, not {found.calls_at_once}",
-        kept=found.calls_at_once <= slots,
+        f"less than {slots} calls at once, not {found.calls_at_once}",
+        kept=found.calls_at_once < slots,
     )
     outcome.bound(
         f"the limit is within {WITHIN:.0%} of {serves}",

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.acceptance.endings import all_completed
@@ -40,21 +41,35 @@ async def model_down(
     per_second: float = 50,
     slots: int = 64,
     probe_ms: int = 5_000,
+    warm_seconds: float = 2,
+    settings: Mapping[str, Any] | None = None,
     start: Start = PENSTOCK_SERVE,
 ) -> Outcome:
-    """Its process is killed while questions come steadily, and started again at the same port."""
+    """Its process is killed while questions come steadily, and started again at the same port.
+
+    Args:
+        servers: the Kafka.
+        seconds: for which it is away.
+        per_second: questions.
+        slots: of the service.
+        probe_ms: after which the service looks whether it is back.
+        warm_seconds: before that, in which it answers.
+        settings: more of the service, by their environment names without the prefix.
+        start: of the service.
+    """
     outcome = Outcome()
-    settings = {"POOL__SLOTS": slots, "BREAKER__PROBE_MS": probe_ms}
+    own = {"POOL__SLOTS": slots, "BREAKER__PROBE_MS": probe_ms, **(settings or {})}
     async with (
         world(servers, "model-down") as kafka,
         reading(kafka, "completions") as completions,
         asking(kafka) as asker,
         models(**PACES) as provider,
-        service(kafka, provider, settings, start) as running,
+        service(kafka, provider, own, start) as running,
         AsyncExitStack() as stack,
     ):
         async with _steadily(asker, per_second) as ids:
-            await running.meanwhile(completions.until(round(2 * per_second)), PATIENCE_SECONDS)
+            warm = round(warm_seconds * per_second)
+            await running.meanwhile(completions.until(warm), warm_seconds + PATIENCE_SECONDS)
             provider.kill()
             await provider.ended()
             down = time.monotonic()
@@ -69,6 +84,8 @@ async def model_down(
                 await asyncio.sleep(min(PROBE_SECONDS, left))
                 ready.append(await probed(running, "readyz"))
             cpu = (cpu_seconds(running.pid) - spent) / (time.monotonic() - since)
+            # It still is, but for a moment when it fetches a question that may find out.
+            await _until(running, lambda said: _is_shut(said, kafka.partitions))
             after = await metrics(running)
             port = urlsplit(provider.address).port
             await stack.enter_async_context(models(port=port or 0, **PACES))
@@ -85,7 +102,6 @@ async def model_down(
             "back_after_seconds": back,
         }
         await all_completed(outcome, kafka, ids, code)
-    outcome.promise("it is paused all along", kept=_is_shut(after, kafka.partitions))
     outcome.promise(f"/readyz says yes all along: {ready}", kept=all(s == 200 for s, _ in ready))
     outcome.bound(f"paused within {PAUSED_SECONDS} s", kept=paused <= PAUSED_SECONDS)
     outcome.bound(f"{CPU:.0%} of a core at most", kept=cpu < CPU)

@@ -40,11 +40,12 @@ async def rate_limited(
         async with service(kafka, provider, {"POOL__SLOTS": slots}, start) as running:
             await running.meanwhile(completions.until(questions // 4), 60)
             refusing, calls, answering = True, len(provider.calls), provider.calls.in_flight
+            begun = time.monotonic()
             await asyncio.sleep(seconds)
             refusing, refused = False, len(provider.calls) - calls
-            begun = time.monotonic()
+            over = time.monotonic()
             await running.meanwhile(completions.until(questions), 60 + questions / 20)
-            rest = time.monotonic() - begun
+            rest = time.monotonic() - over
             code = await running.terminate()
         outcome.figures |= {
             "questions": questions,
@@ -56,8 +57,9 @@ async def rate_limited(
         }
         await all_completed(outcome, kafka, ids, code)
     outcome.promise("it refuses somebody", kept=refused > 0)
-    # What begins at once when an answer ends, before the first refusal is there; then one after
-    # each time that was asked for.
-    most = answering + seconds / retry_after + 1
-    outcome.bound(f"{most:.0f} calls at most, not {refused}", kept=refused <= min(most, CALLS))
+    # Each slot begins one at most before the first refusal is there; then one finds out after each
+    # time that was asked for.
+    most = slots + (over - begun) / retry_after + 1
+    outcome.promise(f"{most:.0f} calls at most, not {refused}", kept=refused <= most)
+    outcome.bound(f"less than {CALLS} calls", kept=refused < CALLS)
     return outcome

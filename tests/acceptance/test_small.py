@@ -67,13 +67,19 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
         servers, questions=200, cancelled=100, seconds=2, slots=32, start=_named(start)
     ),
     "faults": lambda servers, start: faults(
-        servers, questions=200, compared=False, start=_named(start)
+        servers, questions=100, compared=False, start=_named(start)
     ),
     "limiter": lambda servers, start: limiter(
-        servers, questions=160, serves=16, slots=32, fixed=(), start=_named(start)
+        servers, questions=100, serves=8, slots=64, fixed=(), start=_named(start)
     ),
     "model-down": lambda servers, start: model_down(
-        servers, seconds=2, probe_ms=500, start=_named(start)
+        servers,
+        seconds=2,
+        probe_ms=500,
+        # The first to fail shut the breaker, and have one attempt left: whoever finds out whether
+        # it is back must not lose that.
+        settings={"BREAKER__RATIO": 0.05, "RETRY__MAX_ATTEMPTS": 2},
+        start=_named(start),
     ),
     "rate-limited": lambda servers, start: rate_limited(
         servers, questions=100, slots=8, seconds=2, retry_after=1, start=_named(start)

@@ -1,5 +1,7 @@
 """The whole service on a real Kafka: a model that is away is not called, and costs no question."""
 
+import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,11 +12,11 @@ from tests.support.observing import observe
 from tests.support.stage import Stage, sample, stage
 
 FLAGS: dict[str, Any] = {
-    "retry": {"base_ms": 1, "max_attempts": 3},
+    # One for what went wrong before it was known; who finds out later must not need another.
+    "retry": {"base_ms": 1, "max_attempts": 2},
     "breaker": {"failures": 2, "probe_ms": 200},
 }
-PROBES = 4
-"""More than a question has attempts."""
+PROBES = 5
 
 
 def two_models(on: Stage) -> dict[str, Any]:
@@ -60,7 +62,7 @@ async def test_a_model_that_is_away_holds_up_nobody_who_asks_another(
             assert not talk.dead
 
 
-async def test_where_no_model_is_called_nothing_is_fetched_and_no_attempt_is_spent(
+async def test_where_no_model_is_called_partitions_are_paused_and_no_attempt_is_spent(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     away = True
@@ -77,23 +79,42 @@ async def test_where_no_model_is_called_nothing_is_fetched_and_no_attempt_is_spe
             for partition in (0, 1):
                 await talk.ask_all([f"later {partition}"], partition=partition)
             await on.models.called(calls + PROBES)
-            # They have been there for as long as that.
-            assert await sample(service, "penstock_questions_received_total") == 2
             assert service.ready() is None
             assert service.live() is None
             assert not talk.completed
 
             away = False
-            resumed = await seen.until(facts.Resume)
-            assert resumed.partitions == {0, 1}
+            await seen.until(facts.ModelOpened)
             ended = await talk.completions(4)
             await talk.to_the_end()
             assert {one.body["status"] for one in ended} == {"completed"}
             assert not talk.dead
-            attempts = {one.body["question_id"]: one.body["attempts"] for one in ended}
-            # Those of before the outage have been tried more often than they may fail.
-            assert max(attempts["a"], attempts["b"]) > FLAGS["retry"]["max_attempts"]
-            assert attempts["later 0"] == attempts["later 1"] == 1
+            assert not service.engine.intake.paused
+            # One at a time has found out, so often and not more.
+            began = [call.started for call in on.models.calls.latest][calls:][:PROBES]
+            probe = FLAGS["breaker"]["probe_ms"] / 1000
+            assert all(later - earlier >= probe for earlier, later in pairwise(began))
+
+
+@pytest.mark.xfail(reason="as many successes have to be forgotten as there are failures")
+async def test_an_outage_costs_no_question_either_where_few_are_asked(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = False
+    async with stage(bootstrap_servers, topics) as on:
+        on.models.script["away"] = lambda *_: "503" if away else "ok"
+        async with on.serving("openai/away", retry={"base_ms": 1}) as (service, talk):
+            seen = observe(service, monkeypatch)
+            await talk.ask_all([f"before {number}" for number in range(30)])
+            await talk.completions(30)
+            away = True
+            await talk.ask_all(["q"])
+            ended = asyncio.create_task(talk.completion("q"))
+            shut = asyncio.create_task(seen.until(facts.ModelShut))
+            await asyncio.wait({ended, shut}, return_when=asyncio.FIRST_COMPLETED)
+            away = False
+            assert (await ended)["status"] == "completed"
+            await shut
 
 
 async def test_a_model_is_back_with_the_first_word_of_its_answer(
