@@ -2,7 +2,7 @@
 
 import random
 
-from penstock.core.deadline import Deadlines
+from penstock.core.deadline import Deadlines, earliest
 from penstock.core.facts import RecordId
 
 
@@ -79,3 +79,9 @@ def test_it_agrees_with_a_dictionary() -> None:
         for _, one in up:
             del armed[one]
         assert deadlines.next_at() == min(armed.values(), default=None)
+
+
+def test_the_earliest_of_those_that_there_are() -> None:
+    assert earliest([None, 3, 1, None, 2]) == 1
+    assert earliest([None, 0.0]) == 0.0
+    assert earliest([None]) is None
