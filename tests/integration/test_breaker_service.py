@@ -96,7 +96,6 @@ async def test_where_no_model_is_called_partitions_are_paused_and_no_attempt_is_
             assert all(later - earlier >= probe for earlier, later in pairwise(began))
 
 
-@pytest.mark.xfail(reason="as many successes have to be forgotten as there are failures")
 async def test_an_outage_costs_no_question_either_where_few_are_asked(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from penstock.core.breaker import Breaker, Cause
 from penstock.core.facts import RecordId
 from penstock.core.failing import Failing
 from penstock.core.failure import Failure
-from penstock.core.question import Phase, Question
+from penstock.core.question import Question
 from penstock.core.starting import Starting
 
 Patch = pytest.MonkeyPatch
