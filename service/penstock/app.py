@@ -130,6 +130,7 @@ class Service:
     engine: Engine
     source: KafkaSource
     sink: KafkaSink
+    control: Control
     clock: Clock
     drain_seconds: float
     port: int = 0
@@ -159,10 +160,12 @@ class Service:
         """
         loop = asyncio.ensure_future(self.loop.run())
         watching = asyncio.ensure_future(self._watch_kafka())
+        beside = (watching, self.control.following)
         try:
-            await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((loop, *beside), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
-                await watching
+                for failed in (task for task in beside if task.done()):
+                    failed.result()
             return await loop
         finally:
             loop.cancel()
@@ -180,9 +183,10 @@ class Service:
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
 
     def live(self) -> str | None:
-        idle = self.clock.monotonic() - self.loop.turned_at
-        if idle >= STALLED:
-            return f"the loop has not turned for {idle:.0f} s"
+        if self.loop.turned_at is not None:
+            idle = self.clock.monotonic() - self.loop.turned_at
+            if idle >= STALLED:
+                return f"the loop has not turned for {idle:.0f} s"
         if len(self.engine.work.abandoned) >= self.engine.policy.slots:
             return "every slot is held by a program that does not end"
         return None
@@ -269,7 +273,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     loop = Loop(engine, source, begin, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
-    built = Service(loop, engine, source, sink, clock, settings.drain_ms / 1000)
+    built = Service(loop, engine, source, sink, control, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(served.aclose)

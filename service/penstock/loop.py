@@ -111,7 +111,7 @@ class Loop(Generic[D, J]):
         clock: Clock,
         observe: Observer[J],
     ) -> None:
-        self.turned_at = clock.monotonic()
+        self.turned_at: float | None = None
         self.jobs: dict[RecordId, J] = {}
         self._engine = engine
         self._source = source

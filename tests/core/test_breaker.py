@@ -48,6 +48,17 @@ def test_so_many_failures_shut_it_and_one_fewer_does_not() -> None:
     assert (one.cause, one.may_start(2), one.next_at()) == (Cause.FAILING, False, 7)
 
 
+def test_so_many_in_a_row_shut_it_however_well_it_was_before() -> None:
+    one = breaker(BreakerPolicy(failures=3, ratio=0.5, calls=64))
+    for number in range(60):
+        one.succeeded(call(number), 0)
+    one.failed(call(60), 0)
+    one.failed(call(61), 0)
+    assert one.cause is None
+    one.failed(call(62), 0)
+    assert one.cause is Cause.FAILING
+
+
 def test_failures_that_are_few_among_the_calls_do_not_shut_it() -> None:
     one = breaker(BreakerPolicy(failures=3, ratio=0.5, calls=64))
     for number in range(3):

@@ -179,7 +179,7 @@ def test_so_does_one_that_nobody_wants_any_more() -> None:
     drive(0, fetched(0, question_id="zero"), fetched(1))
     drive(0, fails(0), fails(1))
     drive(50)
-    drive(55, facts.CancelRequested("zero", LATER))
+    drive(55, facts.CancelRequested("zero", 0, LATER))
     assert starts(drive(56, facts.Cancelled(record(0)))) == [1]
 
 

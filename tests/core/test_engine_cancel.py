@@ -43,8 +43,9 @@ def driven(slots: int = 2, **more: Any) -> Driven:
     return Driven(slots, **{"retry": RETRY, **more})
 
 
-def cancel(question_id: str = ID, until: int = LATER) -> facts.CancelRequested:
-    return facts.CancelRequested(question_id, until)
+def cancel(question_id: str = ID, until: int = LATER, *, at: int = -1) -> facts.CancelRequested:
+    """Said before anything was asked, unless `at` says otherwise."""
+    return facts.CancelRequested(question_id, at, until)
 
 
 # --- where it is --------------------------------------------------------------------------------
@@ -124,6 +125,12 @@ def test_it_holds_as_long_as_the_question_may_turn_up() -> None:
     assert drive(49, fetched(0, question_id=ID)) == [cancellation(0)]
     assert starts(drive(50, fetched(1, question_id=ID + "2"), fetched(2, question_id=ID))) == [1]
     assert starts(drive(51, fetched(3, question_id="other"))) == [3]
+
+
+def test_what_was_asked_before_does_not_start_however_late_it_is_fetched() -> None:
+    drive = driven()
+    drive(0, cancel(until=50, at=0))
+    assert drive(500, fetched(0, question_id=ID)) == [cancellation(0)]
 
 
 def test_one_that_is_published_already_stays_what_it_is() -> None:

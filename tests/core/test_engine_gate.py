@@ -135,7 +135,7 @@ def test_what_runs_out_of_time_before_its_turn_passes() -> None:
 def test_what_has_no_dead_letter_passes() -> None:
     drive = driven(dead_letter_expired=False)
     shut(drive, 0, fetched(2), fetched(3, question_id="three"))
-    assert drive(5, facts.CancelRequested("three", LATER)) == [facts.Cancel(record(3))]
+    assert drive(5, facts.CancelRequested("three", 0, LATER)) == [facts.Cancel(record(3))]
     assert drive(6, facts.Cancelled(record(3))) == [cancellation(3)]
     drive(1_000)
     assert drive(1_001, facts.Cancelled(record(2))) == [expiry(2, "running", dead_letter=False)]
@@ -190,7 +190,7 @@ def test_it_is_cancelled_like_all_others() -> None:
     drive = driven()
     drive(0, fetched(0), fetched(1, "a", question_id="one"), fetched(2, "a"))
     drive(0, bad(0), bad(1))
-    assert drive(5, facts.CancelRequested("one", LATER)) == [cancellation(1)]
+    assert drive(5, facts.CancelRequested("one", 0, LATER)) == [cancellation(1)]
     drive(6, facts.Published(record(1)))
     assert starts(drive(7, facts.GateOpened())) == [2]
 

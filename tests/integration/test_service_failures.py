@@ -5,14 +5,20 @@ import time
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from penstock import app
 from penstock.core import facts
 from penstock.core.failure import Failure, Kind
+from penstock.errors import KafkaError
 from penstock.local.prompt import ChatRequest
 from tests.support.conversation import serving
 from tests.support.kafka import Topics
 from tests.support.model_server import Script, model_server
+from tests.support.service import settings_for
+
+PATIENCE_S = 15.0
 
 FAULTS = {
     "500": ("UPSTREAM", "model_error"),
@@ -102,6 +108,27 @@ async def test_a_bad_key_stops_the_service_and_costs_no_question(
             assert [c.body["question_id"] for c in completions] == ids
             assert {c.body["status"] for c in completions} == {"completed"}
             assert not talk.dead
+
+
+async def test_one_that_must_not_read_what_is_cancelled_any_more_ends(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = asyncio.Event()
+    getmany = AIOKafkaConsumer.getmany
+
+    async def reads(consumer: AIOKafkaConsumer, *arguments: Any, **how: Any) -> Any:
+        control = topics.name("control")
+        if forbidden.is_set() and control in {place.topic for place in consumer.assignment()}:
+            raise TopicAuthorizationFailedError(control)
+        return await getmany(consumer, *arguments, **how)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", reads)
+    loaded = settings_for(bootstrap_servers, topics, "openai/ok")
+    async with app.service(loaded) as service:
+        forbidden.set()
+        with pytest.raises(KafkaError, match=r"control' cannot be read"):
+            async with asyncio.timeout(PATIENCE_S):
+                await service.run()
 
 
 def _stops(service: app.Service, monkeypatch: pytest.MonkeyPatch) -> asyncio.Future[Failure | None]:

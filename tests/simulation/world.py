@@ -127,8 +127,7 @@ class World:
         """All members hear of it."""
         self.seen["cancelled"] += 1
         for member in self.group.processes:
-            until = member.clock.now + self.weather.FOREVER
-            member.tell(CancelRequested(question_id, until))
+            member.tell(CancelRequested(question_id, int(self.now), member.clock.now + BUDGET))
 
     def _arrive(self) -> None:
         for member in self.group.processes:

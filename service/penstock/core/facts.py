@@ -214,9 +214,17 @@ class Followed:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Nobody wants the answer to this question any more; until then it may still turn up."""
+    """Nobody wants the answer to this question any more, if it was asked by then; until then it
+    may still turn up, whenever it was asked.
+
+    Args:
+        question_id: of the question.
+        at: of the record that says so, in Unix milliseconds.
+        until: in monotonic seconds.
+    """
 
     question_id: str
+    at: int
     until: float
 
 

@@ -71,7 +71,7 @@ class Work:
         failure, expires_at = question.asked.failure, question.expires_at
         if failure is not None:
             self._failing.give_up(record, question, failure, now)
-        elif self._cancellations.hold(question.asked.question_id, now):
+        elif self._is_cancelled(question, now):
             self._failing.cancel(record, question)
         elif question.first is not None:
             repeats = facts.PublishDuplicate(record, question.first)
@@ -188,7 +188,7 @@ class Work:
 
     def cancel_requested(self, event: facts.CancelRequested, now: float) -> None:
         """Whatever it does now, and whether it has come or not."""
-        self._cancellations.add(event.question_id, event.until, now)
+        self._cancellations.add(event.question_id, event.at, event.until)
         for record, question in list(self._questions.items()):
             if question.asked.question_id != event.question_id:
                 continue
@@ -200,6 +200,10 @@ class Work:
             elif question.phase is Phase.RUNNING:
                 question.cancelled = True
                 self.cancel(record, question, now)
+
+    def _is_cancelled(self, question: Question, now: float) -> bool:
+        asked = question.asked
+        return self._cancellations.hold(asked.question_id, asked.timestamp, now)
 
     # --- it is another's ----------------------------------------------------------------------
 

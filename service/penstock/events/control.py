@@ -1,6 +1,7 @@
 """What is asked of all members at once: the records of the control topic.
 
-The key says what a record is; the last one of a key counts, and one without a value takes it back.
+The key says what a record is; the last one of a key counts. A pause is taken back by a record
+without a value; a cancellation is not, for what it cancelled has ended.
 """
 
 from typing import Literal

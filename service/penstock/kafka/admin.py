@@ -118,6 +118,11 @@ async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
         except ClientError as error:
             raise ConfigurationError(f"topics: {error}") from error
     _check_dead_letters(settings, found)
+    if (partitions := found[settings.control].partitions) != 1:
+        raise ConfigurationError(
+            f"topic {settings.control!r} has {partitions} partitions; it must have 1, for what is "
+            "asked there counts in its order. Delete it, or set PENSTOCK_TOPICS__CONTROL to another"
+        )
     return Topics(
         questions=settings.questions,
         tokens=_target(settings.tokens, found[settings.tokens]),

@@ -6,25 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-)
 
 from penstock.errors import KafkaError
 from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled
 
 FIRST_BACKOFF = 0.2
 LAST_BACKOFF = 5.0
 """Seconds between two tries; they double."""
-
-_FORBIDDEN = (
-    ClusterAuthorizationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-)
 
 log = structlog.get_logger("penstock.kafka")
 
@@ -111,7 +101,7 @@ class Arrivals:
     async def _tried(self, partitions: frozenset[int], recover: Recover) -> bool:
         try:
             found = await recover(partitions)
-        except _FORBIDDEN:
+        except FORBIDDEN:
             raise
         except (Exception, asyncio.CancelledError) as error:  # not to know is not to have nothing
             if cancelled():

@@ -13,6 +13,7 @@ from penstock.core.facts import CancelRequested, GateOpened
 from penstock.errors import ConfigurationError, KafkaError, PublishError
 from penstock.events import control, envelope
 from penstock.kafka.admin import admin
+from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled, stopped
 from penstock.kafka.stretch import in_time
 
@@ -62,7 +63,7 @@ class Control:
     Args:
         client: the connection.
         topic: of one partition.
-        longest: seconds for which a question may still turn up that is to be cancelled.
+        longest: seconds for which a question may still be asked that is cancelled already.
         clock: of the service.
         tell: in the order of the topic.
     """
@@ -76,7 +77,9 @@ class Control:
         self._clock = clock
         self._tell = tell
         self._next: int | None = None
+        self._caught_up = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
+        self._fails = False
 
     async def start(self) -> None:
         """Returns when all is told that was there: what is cancelled must not start.
@@ -84,31 +87,48 @@ class Control:
         Raises:
             KafkaError: it cannot be read.
         """
-        caught_up = asyncio.get_running_loop().create_future()
-        self._following = asyncio.create_task(self._follow(caught_up))
+        self._following = asyncio.create_task(self._follow())
+        caught_up = asyncio.create_task(self._caught_up.wait())
         await asyncio.wait({caught_up, self._following}, return_when=asyncio.FIRST_COMPLETED)
         if self._following.done():
+            caught_up.cancel()
             self._following.result()
+
+    @property
+    def following(self) -> "asyncio.Task[None]":
+        """Ends with a KafkaError where the topic must not be read any more."""
+        assert self._following is not None
+        return self._following
 
     async def stop(self) -> None:
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})
 
-    async def _follow(self, caught_up: "asyncio.Future[None]") -> None:
+    async def _follow(self) -> None:
         while True:
             try:
-                await self._read_on(caught_up)
+                await self._read_on()
             except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
                 if cancelled():
                     raise
-                hopeless = isinstance(error, ClientError) and not error.retriable
-                if hopeless and not caught_up.done():
-                    raise KafkaError(f"{self._place.topic} cannot be read: {error}") from error
-                log.warning("the control topic cannot be read yet", error=str(error))
+                why = str(error) or type(error).__name__
+                if self._is_hopeless(error):
+                    topic = self._place.topic
+                    raise KafkaError(f"topic {topic!r} cannot be read: {why}") from error
+                if not self._fails:
+                    log.warning("the control topic cannot be read; it is tried again", error=why)
+                self._fails = True
                 await asyncio.sleep(AGAIN_SECONDS)
 
-    async def _read_on(self, caught_up: "asyncio.Future[None]") -> None:
+    def _is_hopeless(self, error: BaseException) -> bool:
+        """At the start it is better to say what is wrong than to wait for what never comes."""
+        if isinstance(error, FORBIDDEN):
+            return True
+        lasts = isinstance(error, ClientError) and not error.retriable
+        return lasts and not self._caught_up.is_set()
+
+    async def _read_on(self) -> None:
         consumer = AIOKafkaConsumer(
             **self._client,
             client_id="penstock-control",
@@ -124,9 +144,11 @@ class Control:
                 consumer.seek(self._place, self._next)
             end = (await in_time(consumer.end_offsets([self._place])))[self._place]
             while True:
-                if not caught_up.done() and await in_time(consumer.position(self._place)) >= end:
-                    caught_up.set_result(None)
+                caught_up = self._caught_up.is_set()
+                if not caught_up and await in_time(consumer.position(self._place)) >= end:
+                    self._caught_up.set()
                 found = await consumer.getmany(timeout_ms=POLL_MS)
+                self._fails = False
                 for record in found.get(self._place, ()):
                     self._next = record.offset + 1
                     self._read(record)
@@ -138,6 +160,9 @@ class Control:
         if key.startswith(control.CANCEL) and record.value is not None:
             old = max(0.0, self._clock.wall() - record.timestamp / 1000)
             until = self._clock.monotonic() + self._longest - old
-            self._tell(CancelRequested(key.removeprefix(control.CANCEL), until))
-        elif key == f"{control.PAUSE}{control.ALL}" and record.value is None:
+            question_id = key.removeprefix(control.CANCEL)
+            self._tell(CancelRequested(question_id, record.timestamp, until))
+        # Nothing of ours was shut before we came.
+        takes_back = record.value is None and self._caught_up.is_set()
+        if key == f"{control.PAUSE}{control.ALL}" and takes_back:
             self._tell(GateOpened())

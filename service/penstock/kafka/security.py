@@ -4,7 +4,20 @@ import ssl
 from collections.abc import Mapping
 from typing import Any
 
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
+
 from penstock.errors import ConfigurationError
+
+FORBIDDEN = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+)
+"""What a client raises that has not the right."""
 
 _SASL = {
     "sasl.mechanism": "sasl_mechanism",

@@ -7,13 +7,11 @@ from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
-    TopicAuthorizationFailedError,
 )
-from aiokafka.errors import KafkaError as ClientError
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from penstock.clock import Clock
@@ -25,6 +23,7 @@ from penstock.events.completion import Completion
 from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
 from penstock.kafka.codec import Delivery
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
+from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.token_channel import Send, TokenChannel
 
 ANSWER_TIMEOUT = 3.0
@@ -201,8 +200,7 @@ def _translated(target: Target, error: BaseException) -> PublishError:
     message = f"{target.topic}: {error or type(error).__name__}"
     if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
         return TooLargeError(message)
-    refused = isinstance(error, TopicAuthorizationFailedError | ClusterAuthorizationFailedError)
-    return PublishError(message) if refused else UnknownOutcomeError(message)
+    return (PublishError if isinstance(error, FORBIDDEN) else UnknownOutcomeError)(message)
 
 
 def _key(delivery: Delivery) -> bytes:

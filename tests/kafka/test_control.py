@@ -1,0 +1,125 @@
+"""What is asked of all members, as it is read from a real Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+
+from penstock.clock import Clock
+from penstock.core.facts import CancelRequested, GateOpened
+from penstock.errors import ConfigurationError, KafkaError
+from penstock.events.control import ALL, CANCEL, PAUSE
+from penstock.kafka import control as module
+from penstock.kafka.control import Control, say
+from penstock.kafka.security import client_arguments
+from tests.support.hearing import hear
+from tests.support.kafka import Topics
+
+PATIENCE_S = 15.0
+LONGEST = 60.0
+
+
+class Said:
+    """Asked of the members, and told to one of them."""
+
+    def __init__(self, bootstrap_servers: str, topics: Topics) -> None:
+        self.client = client_arguments(bootstrap_servers, {})
+        self.topic = topics.create("control")
+        self.told: asyncio.Queue[CancelRequested | GateOpened] = asyncio.Queue()
+
+    async def say(self, **records: bytes | None) -> None:
+        keys = {f"{CANCEL}{name}": value for name, value in records.items()}
+        await say(self.client, self.topic, keys, Clock())
+
+    async def resume(self) -> None:
+        await say(self.client, self.topic, {f"{PAUSE}{ALL}": None}, Clock())
+
+    async def cancelled(self) -> str:
+        async with asyncio.timeout(PATIENCE_S):
+            event = await self.told.get()
+        assert isinstance(event, CancelRequested)
+        return event.question_id
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[Control]:
+        control = Control(self.client, self.topic, LONGEST, Clock(), self.told.put_nowait)
+        try:
+            await control.start()
+            yield control
+        finally:
+            await control.stop()
+
+
+@pytest.fixture
+def said(bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch) -> Said:
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(module, "POLL_MS", 50)
+    return Said(bootstrap_servers, topics)
+
+
+async def test_what_was_asked_before_is_told_when_it_has_started(said: Said) -> None:
+    before = Clock()
+    await said.say(early=b"{}")
+    async with said.read():
+        event = said.told.get_nowait()
+        assert isinstance(event, CancelRequested)
+        assert event.question_id == "early"
+        assert event.at / 1000 == pytest.approx(before.wall(), abs=PATIENCE_S)
+        assert event.until <= before.monotonic() + LONGEST
+
+
+async def test_then_what_is_asked_now_and_that_a_gate_may_open(said: Said) -> None:
+    await said.resume()
+    async with said.read():
+        assert said.told.empty()
+        await said.say(now=b"{}")
+        assert await said.cancelled() == "now"
+        await said.resume()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await said.told.get() == GateOpened()
+
+
+async def test_a_right_that_is_withdrawn_ends_it_with_the_name_of_the_topic(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with said.read() as control:
+        _fails(monkeypatch, lambda: TopicAuthorizationFailedError(said.topic))
+        with pytest.raises(KafkaError, match=f"'{said.topic}' cannot be read.*Authorization"):
+            async with asyncio.timeout(PATIENCE_S):
+                await control.following
+
+
+async def test_any_other_trouble_is_told_once_and_passes(
+    said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = hear(monkeypatch, module)
+    warning = "the control topic cannot be read; it is tried again"
+    async with said.read():
+        troubles = [KafkaTimeoutError(), TimeoutError(), KafkaTimeoutError()]
+        _fails(monkeypatch, lambda: troubles.pop() if troubles else None)
+        await heard.until(warning)
+        await said.say(after=b"{}")
+        assert await said.cancelled() == "after"
+        assert not troubles
+    assert [line["error"] for line in heard.said(warning)] == ["KafkaTimeoutError"]
+
+
+async def test_nothing_is_asked_where_there_is_no_such_topic(said: Said) -> None:
+    said.topic = f"{said.topic}-of-nobody"
+    with pytest.raises(ConfigurationError, match="is missing; start `penstock serve`"):
+        await said.say(any=b"{}")
+
+
+def _fails(monkeypatch: pytest.MonkeyPatch, trouble: Any) -> None:
+    getmany = AIOKafkaConsumer.getmany
+
+    async def fails(consumer: AIOKafkaConsumer, *arguments: Any, **how: Any) -> Any:
+        if (error := trouble()) is not None:
+            raise error
+        return await getmany(consumer, *arguments, **how)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", fails)
