@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from penstock.events import envelope
 from penstock.events.completion import Completion
+from penstock.events.control import Cancel
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from schemas.reference import README, readme
@@ -21,6 +22,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "question": Question,
     "token": TokenEvent,
     "completion": Completion,
+    "cancel": Cancel,
 }
 
 CHANNELS = {
@@ -28,6 +30,7 @@ CHANNELS = {
     "tokens": ("penstock.tokens", "token", envelope.TOKEN, "send"),
     "completions": ("penstock.completions", "completion", envelope.COMPLETION, "send"),
     "dead-letters": ("penstock.dead-letters", None, None, "send"),
+    "control": ("penstock.control", "cancel", envelope.CONTROL, "receive"),
 }
 
 SUMMARIES = {
@@ -35,6 +38,8 @@ SUMMARIES = {
     "tokens": "What is being said, while it is said. The last event of a question is `end`.",
     "completions": "Exactly one per question record.",
     "dead-letters": "The original record, byte for byte, with headers that say why.",
+    "control": "By key: `cancel/` and the id of a question that nobody wants answered any more; "
+    "`pause/all` without a value lets go on who waits for an operator. One partition.",
 }
 
 DEAD_LETTER_HEADERS = {
@@ -70,7 +75,7 @@ def files() -> dict[str, str]:
 
 def _schema(name: str) -> dict[str, Any]:
     model = MODELS[name]
-    if model is Question:
+    if model in {Question, Cancel}:
         return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
     return {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
 

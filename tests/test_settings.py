@@ -99,6 +99,7 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         ("[pool]\nslotz = 3", "POOL__SLOTZ"),
         ("[pol]\nslots = 3", "'pol'"),
         ("[intake]\nhigh = 5\nlow = 5", "INTAKE__LOW"),
+        ("[retry]\nbase_ms = 2\ncap_ms = 1", "RETRY__BASE_MS"),
         ('default_program = "x"', "DEFAULT_PROGRAM"),
         ("programs = {}", "PROGRAMS"),
         ("[models.large]\n", "MODELS__LARGE__NAME"),

@@ -361,7 +361,7 @@ def _model_policy(settings: Settings, name: str) -> ModelPolicy:
             breaker.failures,
             breaker.ratio,
             # As many as fail at once when a model goes away; of fewer, chance makes outages.
-            max(slots, LEAST_CALLS),
+            max(slots, LEAST_CALLS, breaker.failures),
             breaker.window_ms / 1000,
             breaker.probe_ms / 1000,
         ),

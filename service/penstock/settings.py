@@ -428,6 +428,8 @@ def _check(settings: Settings) -> None:
         raise ConfigurationError("setting DEADLINE__DEFAULT_MS must not exceed DEADLINE__MAX_MS")
     if settings.model is not None and "default" in settings.models:
         raise ConfigurationError("settings MODEL and MODELS__DEFAULT are the same; set one of them")
+    if settings.retry.base_ms > settings.retry.cap_ms:
+        raise ConfigurationError("setting RETRY__BASE_MS must not exceed RETRY__CAP_MS")
     if settings.intake.low >= settings.intake.high:
         raise ConfigurationError("setting INTAKE__LOW must be below INTAKE__HIGH")
     if not settings.programs:

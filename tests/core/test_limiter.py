@@ -367,6 +367,16 @@ def test_what_is_granted_a_minute_always_counts(
     assert one.allows_at(1) == 1
 
 
+def test_an_answer_that_was_cut_off_without_a_word_of_what_it_took_has_taken_the_usual() -> None:
+    one = Limiter(LimiterPolicy("off", tokens_per_minute=60))
+    for number, used in enumerate((60, 0)):
+        one.started(call(number), 0)
+        one.answers(call(number), 0)
+        one.ended(call(number), Used(1, used), 0)
+    # 60 for each, and what is due for a third one.
+    assert one.allows_at(0) == pytest.approx(120)
+
+
 def test_the_scarcer_of_requests_and_tokens_counts() -> None:
     one = Limiter(LimiterPolicy("off", requests_per_minute=600, tokens_per_minute=6_000))
     now = 0.0

@@ -1,5 +1,7 @@
 """A breaker and a limiter for each model, told of every call and of what came of it."""
 
+import math
+
 import pytest
 
 from penstock.core.breaker import BreakerPolicy, Cause
@@ -63,6 +65,13 @@ def test_or_for_a_while_where_it_does_not_say(retry_after: float | None) -> None
     model = Model(POLICY)
     fails(model, limited(retry_after), 1, now=100)
     assert model.allows_at(100) == 103
+
+
+@pytest.mark.parametrize("retry_after", [3_600, math.inf])
+def test_but_not_for_so_long_that_a_limit_may_be_raised_meanwhile(retry_after: float) -> None:
+    model = Model(POLICY)
+    fails(model, limited(retry_after), 1, now=100)
+    assert model.allows_at(101) == 700
 
 
 @pytest.mark.parametrize("failure", [UNREADABLE, INVALID])

@@ -1,10 +1,12 @@
 """Dead letters by the names that other tools know, byte for byte as they stand on a real Kafka."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
 from tests.support.conversation import Record
 from tests.support.kafka import Topics
 from tests.support.stage import Stage, stage
@@ -42,7 +44,6 @@ def expected(on: Stage, style: str) -> dict[str, bytes]:
             "kafka_dlt-original-partition": bytes.fromhex("00000001"),
             "kafka_dlt-original-offset": bytes.fromhex("0000000000000002"),
             "kafka_dlt-original-timestamp": bytes.fromhex("000001a20834aefb"),
-            "kafka_dlt-original-timestamp-type": b"CreateTime",
             "kafka_dlt-original-consumer-group": group,
             "kafka_dlt-exception-fqcn": b"ANSWER.unparsable_answer",
             "kafka_dlt-exception-message": MESSAGE.encode(),
@@ -121,3 +122,24 @@ async def test_what_fails_again_after_it_was_sent_back_says_only_the_last(
         names = [name for name, _ in second.headers[len(ORIGINAL) :]]
         assert len(names) == len(set(names)) == len(first.headers) - len(ORIGINAL)
         assert dict(second.headers)["kafka_dlt-original-offset"] == (1).to_bytes(8, "big")
+
+
+CAUSE = Cause("q", 1, 2, TIMESTAMP, "g", 2, "ANSWER", "code", "running", "message", "now")
+FAMILIES = {"kafka": "__dlq.", "spring": "kafka_dlt-", "connect": "__connect."}
+
+
+@pytest.mark.parametrize("before", FAMILIES)
+@pytest.mark.parametrize("style", FAMILIES)
+def test_a_second_failure_replaces_the_first_by_whichever_names(
+    before: Style, style: Style
+) -> None:
+    tried = (Tried(1, "UPSTREAM", "code", "message", "now"),)
+    first = dead_letter_headers(ORIGINAL, replace(CAUSE, tried=tried), before)
+    second = dead_letter_headers(tuple(first), replace(CAUSE, offset=9), style)
+    assert second == dead_letter_headers(ORIGINAL, replace(CAUSE, offset=9), style)
+
+
+def test_what_other_tools_said_of_a_question_stays() -> None:
+    theirs = (("kafka_dlt-original-topic", b"theirs"), ("__connect.errors.stage", b"theirs"))
+    headers = dead_letter_headers(theirs, CAUSE, "connect")
+    assert [header for header in theirs if header in headers] == list(theirs[:1])

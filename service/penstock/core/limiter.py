@@ -98,9 +98,11 @@ class Limiter:
         if (call := self._calls.pop(record, None)) is None:
             return
         if used is not None:
+            answered = call.first_token is not None
             for rate, charged, said in zip(self._rates, call.charged, used, strict=True):
-                if rate is not None:
-                    rate.settle(charged, said, answered=call.first_token is not None)
+                # What an answer took that was cut off midway nobody tells us.
+                if rate is not None and (said or not answered):
+                    rate.settle(charged, said, answered=answered)
         if self._policy.mode == "off" or call.since < self._since:
             return
         if overloaded:

@@ -16,11 +16,14 @@ OVERLOADED = frozenset({RATE_LIMITED, "model_timeout"})
 
 @dataclass(frozen=True, slots=True)
 class ModelPolicy:
-    """`hold`: seconds for which a provider is not called that asks us to wait and names none."""
+    """`hold`: seconds for which a provider is not called that asks us to wait and names none.
+    `longest_hold`: after which one call finds out all the same, for limits are raised.
+    """
 
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
     limiter: LimiterPolicy = field(default_factory=LimiterPolicy)
     hold: float = 1.0
+    longest_hold: float = 600.0
 
 
 class Model:
@@ -29,7 +32,7 @@ class Model:
     def __init__(self, policy: ModelPolicy) -> None:
         self.breaker = Breaker(policy.breaker)
         self.limiter = Limiter(policy.limiter)
-        self._hold = policy.hold
+        self._policy = policy
 
     def allows_at(self, now: float) -> float | None:
         """When the next call may start; None: when something has happened."""
@@ -59,7 +62,8 @@ class Model:
 
     def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
         if failure.code == RATE_LIMITED:
-            self.breaker.limited(record, now + (failure.retry_after or self._hold))
+            wanted = failure.retry_after or self._policy.hold
+            self.breaker.limited(record, now + min(wanted, self._policy.longest_hold))
         elif CONSEQUENCES[failure.kind].counts_against_breaker and failure.stage == "running":
             self.breaker.failed(record, now)
         else:

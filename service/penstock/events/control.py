@@ -6,7 +6,7 @@ without a value; a cancellation is not, for what it cancelled has ended.
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 CANCEL = "cancel/"
 """And the id of a question."""
@@ -21,4 +21,4 @@ class Cancel(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     type: Literal["cancel"] = "cancel"
-    question_id: str
+    question_id: str = Field(description="As in the key.")

@@ -15,6 +15,16 @@ Style = Literal["kafka", "spring", "connect"]
 
 ORIGIN = "penstock-origin"
 
+_NAMES = (
+    "__dlq.errors.",
+    "kafka_dlt-",
+    "__connect.errors.",
+    "penstock-error-",
+    "penstock-first-error-",
+    "penstock-attempts",
+)
+"""How those begin by which a failure is told."""
+
 TRIED = 32
 """Attempts that are told one by one: the first, and the last ones."""
 
@@ -56,9 +66,12 @@ class Cause:
 def dead_letter_headers(
     original: Headers, cause: Cause, style: Style = "kafka"
 ) -> list[tuple[str, bytes]]:
-    """The original headers in their order, then ours; a second failure replaces the first."""
+    """The original headers in their order, then ours; a second failure replaces the first, by
+    whichever names that was told.
+    """
     said = _STYLES[style](cause) | _ours(cause)
-    kept = [(name, value) for name, value in original if name not in said]
+    stale = _NAMES if origin(original) else ()
+    kept = [(n, value) for n, value in original if n not in said and not n.startswith(stale)]
     return [*kept, *said.items()]
 
 
@@ -85,7 +98,6 @@ def _spring(cause: Cause) -> dict[str, bytes]:
         **_texts(
             {
                 "kafka_dlt-original-topic": cause.topic,
-                "kafka_dlt-original-timestamp-type": "CreateTime",
                 "kafka_dlt-original-consumer-group": cause.group,
                 "kafka_dlt-exception-fqcn": f"{cause.kind}.{cause.code}",
                 "kafka_dlt-exception-message": cause.message,

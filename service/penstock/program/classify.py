@@ -1,5 +1,6 @@
 """Which failure kind is this exception? The first row that fits decides."""
 
+import math
 import traceback
 from pathlib import Path
 from typing import Any
@@ -80,4 +81,4 @@ def _message(error: BaseException) -> str:
 
 def _retry_after(error: BaseException) -> float | None:
     value: Any = getattr(error, "retry_after", None)
-    return float(value) if isinstance(value, int | float) else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else None
