@@ -82,6 +82,9 @@ class Guarantee:
     def gate(self, now: float, member: str, *, shut: bool) -> None:
         """Whether the member begins nothing before an operator comes."""
 
+    def unwanted(self, now: float, member: str, question_id: str, at: int) -> None:
+        """The member has learned that nobody wants an answer to what was asked by then."""
+
     def limited(self, now: float, member: str, until: float) -> None:
         """The member has learned that the provider wants no calls before."""
 
@@ -276,6 +279,28 @@ class WorkHandedOver(Guarantee):
         place = (record.partition, record.offset)
         if self.bounds.handed_over and self._running.get(place) == (member, record):
             self.broken(now, f"{member} has begun {record} and lets go of it")
+
+
+class CancelledNotStarted(Guarantee):
+    """Nothing is paid for whose cancellation is known."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._identities = dict(bounds.questions)
+        self._unwanted: dict[tuple[str, str], int] = {}
+
+    def unwanted(self, now: float, member: str, question_id: str, at: int) -> None:
+        self._unwanted[member, question_id] = at
+
+    def started(
+        self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
+    ) -> None:
+        asked = self._identities[record.partition, record.offset]
+        if asked.timestamp <= self._unwanted.get((member, asked.question_id), -1):
+            self.broken(now, f"{member} starts {record}, which nobody wants any more")
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._identities |= questions
 
 
 class NothingCommittedEarly(Guarantee):
@@ -661,6 +686,7 @@ GUARANTEES: tuple[type[Guarantee], ...] = (
     OneCompletion,
     PaidWorkNotRepeated,
     WorkHandedOver,
+    CancelledNotStarted,
     NothingCommittedEarly,
     CommitsNeverGoBack,
     CommitsKeptAlive,

@@ -169,6 +169,8 @@ class Member:
             # Nothing is committed any more until the last time.
             for partition in self.source.told():
                 self.world.tell("released", self.name, partition)
+        elif isinstance(event, facts.CancelRequested):
+            self.world.tell("unwanted", self.name, event.question_id, event.at)
         elif isinstance(event, facts.GateOpened):
             self.world.tell("gate", self.name, shut=False)
         elif isinstance(event, facts.Failed) and event.record in self.jobs:

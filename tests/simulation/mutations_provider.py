@@ -7,6 +7,7 @@ import pytest
 from penstock.core.admission import Admission
 from penstock.core.board import Board
 from penstock.core.breaker import Breaker, Cause
+from penstock.core.cancellations import Cancellations
 from penstock.core.facts import RecordId
 from penstock.core.failing import Failing
 from penstock.core.failure import Failure
@@ -103,6 +104,10 @@ def runs_again_what_it_has_lost(patch: Patch) -> None:
         return None if question is None else board.lease.until + 10**6
 
     patch.setattr(Board, "speaks_until", goes_on)
+
+
+def forgets_what_nobody_wants(patch: Patch) -> None:
+    patch.setattr(Cancellations, "hold", lambda *_: False)
 
 
 def never_runs_again(patch: Patch) -> None:

@@ -87,6 +87,7 @@ CAUGHT: list[tuple[type[guarantees.Guarantee], Mutation, Where]] = [
     (guarantees.WorkHandedOver, handover.hands_nothing_over, calm),
     (guarantees.WorkHandedOver, handover.hands_over_only_what_its_programs_run, calm),
     (guarantees.WorkHandedOver, handover.drops_what_runs_when_it_leaves, calm),
+    (guarantees.CancelledNotStarted, provider.forgets_what_nobody_wants, anywhere),
     (guarantees.NothingCommittedEarly, mutations.resolves_before_the_acknowledgement, anywhere),
     (guarantees.NothingCommittedEarly, mutations.commits_to_the_end_of_what_was_fetched, anywhere),
     (guarantees.NothingCommittedEarly, mutations.says_one_offset_too_many, anywhere),
