@@ -6,7 +6,7 @@ from typing import Any
 
 from dspy.utils import exceptions as dspy_errors
 
-from penstock.core.failure import Failure, Kind
+from penstock.core.failure import MODEL_TIMEOUT, RATE_LIMITED, Failure, Kind
 from penstock.errors import NotAwaitedError, PenstockError, Reject, RetryLater
 from penstock.events.text import whole_characters
 from penstock.program.causes import causes
@@ -25,8 +25,8 @@ _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
     (dspy_errors.LMBillingError, Kind.OPERATOR, "model_unpaid"),
     (dspy_errors.LMConfigurationError, Kind.OPERATOR, "model_configuration"),
     (dspy_errors.LMUnsupportedFeatureError, Kind.OPERATOR, "model_configuration"),
-    (dspy_errors.LMRateLimitError, Kind.UPSTREAM, "rate_limited"),
-    (dspy_errors.LMTimeoutError, Kind.UPSTREAM, "model_timeout"),
+    (dspy_errors.LMRateLimitError, Kind.UPSTREAM, RATE_LIMITED),
+    (dspy_errors.LMTimeoutError, Kind.UPSTREAM, MODEL_TIMEOUT),
     (dspy_errors.LMServerError, Kind.UPSTREAM, "model_error"),
     (dspy_errors.LMTransportError, Kind.UPSTREAM, "connection_lost"),
     (dspy_errors.LMProviderError, Kind.UPSTREAM, "model_error"),
