@@ -37,6 +37,7 @@ class Raised(NamedTuple):
 INVALID = "invalid_request_error"
 BAD_REQUEST = (Kind.RECORD, "invalid_request")
 TOO_LONG = (Kind.RECORD, "context_window_exceeded")
+TOO_LARGE = (Kind.RECORD, "request_too_large")
 UNKNOWN_MODEL = (Kind.OPERATOR, "unknown_model")
 NO_KEY = (Kind.OPERATOR, "model_auth")
 UNPAID = (Kind.OPERATOR, "model_unpaid")
@@ -66,6 +67,7 @@ REFUSED = {
         Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *RATE_LIMITED, 1.5),
     "429?text=You exceeded your quota, check your plan and billing details.&retry_after=":
         Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *RATE_LIMITED),
+    "too-large": Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *TOO_LARGE),
     "quota": Raised(raised.LMBillingError, 429, "insufficient_quota", *UNPAID),
     "500": Raised(raised.LMServerError, 500, "server_error", *TROUBLE),
     "502": Raised(raised.LMServerError, 502, "upstream_error", *TROUBLE),
