@@ -20,6 +20,7 @@ from penstock.kafka.lookup import Lookup
 from penstock.kafka.once import Once
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.token_tail import Said
+from penstock.program.classify import not_published
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 
@@ -110,8 +111,7 @@ class Job:
         try:
             failure = await self._attempt(attempt)
         except KafkaError as error:
-            message = f"token events were refused: {error}"
-            failure = Failure(Kind.UPSTREAM, "tokens_not_published", message, "publishing")
+            failure = not_published(error)
         finally:
             self.ended_at = self._clock.monotonic()
         if failure is not None:

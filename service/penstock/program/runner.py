@@ -16,7 +16,7 @@ from penstock.events.completion import Program as ProgramRef
 from penstock.events.report import Report, answer_of
 from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
-from penstock.program.classify import classify
+from penstock.program.classify import classify, not_published
 from penstock.program.listener import Listener
 from penstock.program.stream import TokenStream
 from penstock.program.threads import SETTING, Stopped, Threads
@@ -77,8 +77,7 @@ class Runner:
             raise
         except (Exception, BaseExceptionGroup, Stopped) as error:
             if listener is not None and listener.error is not None:
-                message = f"token events were refused: {listener.error}"
-                return Failure(Kind.UPSTREAM, "tokens_not_published", message)
+                return not_published(listener.error)
             log.debug("a program failed", program=name, exc_info=error)
             failure = classify(error)
             return _cause(watch) or failure if failure.code == "program_error" else failure
