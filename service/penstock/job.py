@@ -134,10 +134,15 @@ class Job:
         await self._find_what_was_said()
         self.stream.begin(self._attempts_before + attempt)
         await self._go_on_from_before()
-        if self._tried and self.stream.said_something:
-            last = self._tried[-1]
-            await self.stream.restart(f"attempt {last.attempt} failed: {last.code}")
+        if attempt > 1 and self.stream.said_something:
+            await self.stream.restart(self._why_again(attempt - 1))
         return await self._run_program(self.stream)
+
+    def _why_again(self, before: int) -> str:
+        """A program that cancels itself, or panics, has ended without a failure of ours."""
+        if self._tried and (last := self._tried[-1]).attempt == before:
+            return f"attempt {before} failed: {last.code}"
+        return f"attempt {before} ended without an answer"
 
     async def conclude(
         self,
