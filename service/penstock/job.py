@@ -157,6 +157,7 @@ class Job:
         Raises:
             KafkaError: call it again; what was acknowledged is not sent twice.
         """
+        self.report.catch_up()
         if status == "completed" and self._too_large():
             status, dead_letter = "failed", True
             failure = Failure(
