@@ -15,7 +15,7 @@ from dspy.utils import exceptions as raised
 from penstock.core.failure import Kind
 from penstock.program.classify import classify
 from penstock.program.reading import Timeouts
-from tests.support.asking import QUESTION, Sink, sink_if
+from tests.support.asking import QUESTION, Sink, ask, sink_if
 from tests.support.clients import KEY, NATIVE, OURS, Client, every_client
 from tests.support.http1 import REQUEST_ID
 from tests.support.model_server import model_server
@@ -256,6 +256,16 @@ async def test_a_key_that_the_model_repeats_is_in_no_message(
     error = caught.value
     assert "No such key: ***" in str(error)
     assert KEY not in f"{error!r} {classify(error)} {error.__cause__!r} {error.__cause__}"
+
+
+@pytest.mark.parametrize("behaviour", ["400", "error-frame?error=400"])
+async def test_what_stands_for_a_key_is_left_in_messages(behaviour: str) -> None:
+    said = "none of the models is nonexistent"
+    query = "&" if "?" in behaviour else "?"
+    async with model_server() as server:
+        server.script["wordy"] = lambda *_: f"{behaviour}{query}text={said}"
+        with pytest.raises(raised.LMError, match=said):
+            await ask(server, "wordy", engine="openai", api_key="none", sink=Sink())
 
 
 NOBODY = "http://127.0.0.1:1/v1"

@@ -33,6 +33,10 @@ from dspy.lm15 import (
 
 DONE = b"[DONE]"
 
+_SHORTEST_KEY = 8
+"""Characters. What is shorter guards nothing, such as the `none` that stands for a key where none
+is asked for, and would be found in the middle of words."""
+
 _TOO_LONG = ("maximum context length", "available context size")
 """Said by vLLM and llama.cpp, which have no code for it. DSPy shortens what it can, told so."""
 
@@ -55,7 +59,8 @@ class ChatWire:
 
     def __init__(self, dialect: OpenAIChatLM) -> None:
         self._dialect = dialect
-        self._key = dialect.api_key if isinstance(dialect.api_key, str) else None
+        key = dialect.api_key
+        self._key = key if isinstance(key, str) and len(key) >= _SHORTEST_KEY else None
 
     def call(self, request: Request, model: str, *, stream: bool) -> Call:
         """Raises an LM15Error for what this wire cannot carry."""
