@@ -253,8 +253,9 @@ async def test_silence_midway() -> None:
 
 
 async def test_a_slow_model_is_not_silent() -> None:
-    timeouts = Timeouts(first_token=60, idle=0.5)
-    async with model_server() as server, engine(server, "ok?token_ms=60", timeouts) as asked:
+    # Its words take four times as long together, and each a tenth.
+    timeouts, model = Timeouts(first_token=60, idle=0.2), "ok?token_ms=20&tokens=40"
+    async with model_server() as server, engine(server, model, timeouts) as asked:
         await told(asked)
 
 
