@@ -349,7 +349,11 @@ def _policy(settings: Settings) -> Policy:
             settings.gate.run,
             settings.gate.window_ms / 1000,
         ),
-        models={name: _model_policy(settings, name) for name in settings.all_models},
+        # One that no program asks would never be away, and questions be fetched for it.
+        models={
+            program.model: _model_policy(settings, program.model)
+            for program in settings.programs.values()
+        },
     )
 
 

@@ -20,6 +20,7 @@ from penstock.kafka.lookup import Lookup
 from penstock.kafka.once import Once
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.token_tail import Said
+from penstock.program.classify import not_published
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 
@@ -110,8 +111,7 @@ class Job:
         try:
             failure = await self._attempt(attempt)
         except KafkaError as error:
-            message = f"token events were refused: {error}"
-            failure = Failure(Kind.UPSTREAM, "tokens_not_published", message, "publishing")
+            failure = not_published(error)
         finally:
             self.ended_at = self._clock.monotonic()
         if failure is not None:
@@ -134,10 +134,15 @@ class Job:
         await self._find_what_was_said()
         self.stream.begin(self._attempts_before + attempt)
         await self._go_on_from_before()
-        if self._tried and self.stream.said_something:
-            last = self._tried[-1]
-            await self.stream.restart(f"attempt {last.attempt} failed: {last.code}")
+        if attempt > 1 and self.stream.said_something:
+            await self.stream.restart(self._why_again(attempt - 1))
         return await self._run_program(self.stream)
+
+    def _why_again(self, before: int) -> str:
+        """A program that cancels itself, or panics, has ended without a failure of ours."""
+        if self._tried and (last := self._tried[-1]).attempt == before:
+            return f"attempt {before} failed: {last.code}"
+        return f"attempt {before} ended without an answer"
 
     async def conclude(
         self,
@@ -152,6 +157,7 @@ class Job:
         Raises:
             KafkaError: call it again; what was acknowledged is not sent twice.
         """
+        self.report.catch_up()
         if status == "completed" and self._too_large():
             status, dead_letter = "failed", True
             failure = Failure(

@@ -10,10 +10,9 @@ from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
 from penstock.core.engine import Engine
 from penstock.core.facts import Command, Event, Head, RecordId, Recovered
-from penstock.core.failure import CANCELLED, Failure, Kind, expired
+from penstock.core.failure import CANCELLED, RATE_LIMITED, Failure, Kind, expired
 from penstock.core.handover import Run
 from penstock.core.lease import LeasePolicy
-from penstock.core.models import RATE_LIMITED
 from penstock.core.offset_map import DoneBeyond, encode
 from penstock.core.partition import Limits
 from penstock.core.policy import Policy

@@ -6,15 +6,15 @@ import pytest
 
 from penstock.core.breaker import BreakerPolicy, Cause
 from penstock.core.facts import ONE_CALL, RecordId, Used
-from penstock.core.failure import Failure, Kind
+from penstock.core.failure import MODEL_TIMEOUT, RATE_LIMITED, Failure, Kind
 from penstock.core.limiter import LimiterPolicy
-from penstock.core.models import RATE_LIMITED, Model, ModelPolicy, Models
+from penstock.core.models import Model, ModelPolicy, Models
 
 POLICY = ModelPolicy(BreakerPolicy(failures=2, probe=5), hold=3)
 ENFORCED = ModelPolicy(limiter=LimiterPolicy("enforce", least=4, most=4))
 
 DOWN = Failure(Kind.UPSTREAM, "server_error", "500")
-TIMEOUT = Failure(Kind.UPSTREAM, "model_timeout", "no answer")
+TIMEOUT = Failure(Kind.UPSTREAM, MODEL_TIMEOUT, "no answer")
 UNREADABLE = Failure(Kind.ANSWER, "unparsable", "cannot be read")
 INVALID = Failure(Kind.RECORD, "invalid_request", "the context window is exceeded")
 BAD_KEY = Failure(Kind.OPERATOR, "bad_key", "the key is refused")

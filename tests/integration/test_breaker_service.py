@@ -68,7 +68,10 @@ async def test_where_no_model_is_called_partitions_are_paused_and_no_attempt_is_
     away = True
     async with stage(bootstrap_servers, topics, partitions=2) as on:
         on.models.script["away"] = lambda *_: "503" if away else "ok"
-        async with on.serving("openai/away", **FLAGS) as (service, talk):
+        # A model that no program asks is none that may be called.
+        spare = {"name": "openai/ok", "api_base": on.models.api_base, "api_key": "none"}
+        serving = on.serving("openai/away", **FLAGS, models={"spare": spare})
+        async with serving as (service, talk):
             seen = observe(service, monkeypatch)
             await talk.ask_all(["a", "b"])
             await seen.until(facts.ModelShut)

@@ -54,6 +54,24 @@ async def test_what_was_said_before_is_void_and_the_stream_has_no_gap(
             assert not talk.dead
 
 
+@pytest.mark.parametrize("program", ["CancelsItselfHalfway", "PanicsHalfway"])
+async def test_what_was_said_before_is_void_however_it_has_ended(
+    bootstrap_servers: str, topics: Topics, program: str
+) -> None:
+    programs = {"halfway": f"tests.support.programs:{program}"}
+    async with stage(bootstrap_servers, topics) as on:
+        on.models.script["flaky"] = in_turn("ok?text=wrong", "ok")
+        async with on.serving(FLAKY, retry=AT_ONCE, programs=programs) as (_, talk):
+            await talk.ask({"id": "q", "question": "?"})
+            events, completion = await talk.ended("q"), await talk.completion("q")
+
+            [restart] = [n for n, event in enumerate(events) if event["type"] == "restart"]
+            assert text(events[:restart]) == "wrong"
+            assert text(events[restart:]) == completion["answer"] == "You said ?"
+            assert events[restart]["attempt"] == completion["attempts"] == 2
+            assert events[restart]["reason"] == "attempt 1 ended without an answer"
+
+
 async def test_who_wants_no_tokens_is_tried_again_without_a_word(
     bootstrap_servers: str, topics: Topics
 ) -> None:

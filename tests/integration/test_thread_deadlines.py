@@ -2,11 +2,13 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
+from penstock import app
 from penstock.app import Service
 from penstock.core.question import Phase
 from penstock.telemetry import watchdog
@@ -85,6 +87,41 @@ async def test_an_expired_program_stops_paying(
 
         assert len(models.calls) <= paid + 1
         assert (await talk.ended("endless"))[-1]["status"] == "expired"
+
+
+@pytest.mark.parametrize("program", ["HeldAtTheEnd", "StubbornAtTheEnd"])
+async def test_what_is_given_up_as_it_runs_is_paid_for_and_says_so(
+    bootstrap_servers: str, topics: Topics, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, policy_of = thread_programs.new_gate(), app._policy
+    monkeypatch.setattr(app, "_policy", lambda told: replace(policy_of(told), cancel_grace=0.1))
+    topics.create("questions", 1)
+    async with (
+        model_server() as models,
+        serving(
+            bootstrap_servers,
+            topics,
+            "openai/ok",
+            models.api_base,
+            programs={"good": "question -> answer", "held": f"{HERE}:{program}"},
+            default_program="good",
+        ) as (service, talk),
+    ):
+        await talk.ask({"id": "good", "question": "?"})
+        paid = (await talk.completion("good"))["usage"]
+        await talk.ask({"id": "held", "question": "?", "program": "held"})
+        await gate.reached()
+        [job] = service.loop.jobs.values()
+        await talk.cancel("held")
+        given_up = await talk.completion("held")
+
+        assert given_up["status"] == "cancelled"
+        assert given_up["usage"] == paid | {"estimated": True}
+        gate.let_pass()
+        async with asyncio.timeout(10):
+            while service.engine.work.abandoned:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.005)
+        assert job.report.usage.model_dump() == given_up["usage"], "and not twice"
 
 
 async def test_who_holds_up_the_loop_is_named(

@@ -15,7 +15,7 @@ from dspy.utils import exceptions as raised
 from penstock.core.failure import Kind
 from penstock.program.classify import classify
 from penstock.program.reading import Timeouts
-from tests.support.asking import QUESTION, Sink, sink_if
+from tests.support.asking import QUESTION, Sink, ask, sink_if
 from tests.support.clients import KEY, NATIVE, OURS, Client, every_client
 from tests.support.http1 import REQUEST_ID
 from tests.support.model_server import model_server
@@ -37,6 +37,7 @@ class Raised(NamedTuple):
 INVALID = "invalid_request_error"
 BAD_REQUEST = (Kind.RECORD, "invalid_request")
 TOO_LONG = (Kind.RECORD, "context_window_exceeded")
+TOO_LARGE = (Kind.RECORD, "request_too_large")
 UNKNOWN_MODEL = (Kind.OPERATOR, "unknown_model")
 NO_KEY = (Kind.OPERATOR, "model_auth")
 UNPAID = (Kind.OPERATOR, "model_unpaid")
@@ -66,6 +67,7 @@ REFUSED = {
         Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *RATE_LIMITED, 1.5),
     "429?text=You exceeded your quota, check your plan and billing details.&retry_after=":
         Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *RATE_LIMITED),
+    "too-large": Raised(raised.LMRateLimitError, 429, "rate_limit_exceeded", *TOO_LARGE),
     "quota": Raised(raised.LMBillingError, 429, "insufficient_quota", *UNPAID),
     "500": Raised(raised.LMServerError, 500, "server_error", *TROUBLE),
     "502": Raised(raised.LMServerError, 502, "upstream_error", *TROUBLE),
@@ -254,6 +256,16 @@ async def test_a_key_that_the_model_repeats_is_in_no_message(
     error = caught.value
     assert "No such key: ***" in str(error)
     assert KEY not in f"{error!r} {classify(error)} {error.__cause__!r} {error.__cause__}"
+
+
+@pytest.mark.parametrize("behaviour", ["400", "error-frame?error=400"])
+async def test_what_stands_for_a_key_is_left_in_messages(behaviour: str) -> None:
+    said = "none of the models is nonexistent"
+    query = "&" if "?" in behaviour else "?"
+    async with model_server() as server:
+        server.script["wordy"] = lambda *_: f"{behaviour}{query}text={said}"
+        with pytest.raises(raised.LMError, match=said):
+            await ask(server, "wordy", engine="openai", api_key="none", sink=Sink())
 
 
 NOBODY = "http://127.0.0.1:1/v1"

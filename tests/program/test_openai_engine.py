@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
@@ -160,8 +160,9 @@ async def speaking(said: bytes, *, leaves: bool) -> AsyncIterator[Speaking]:
     async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address.met.append(asyncio.current_task())
         writer.write(said)
-        if not leaves:
-            await reader.read()
+        with suppress(OSError):
+            if not leaves:
+                await reader.read()
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
@@ -253,8 +254,9 @@ async def test_silence_midway() -> None:
 
 
 async def test_a_slow_model_is_not_silent() -> None:
-    timeouts = Timeouts(first_token=60, idle=0.5)
-    async with model_server() as server, engine(server, "ok?token_ms=60", timeouts) as asked:
+    # Its words take four times as long together, and each a tenth.
+    timeouts, model = Timeouts(first_token=60, idle=0.2), "ok?token_ms=20&tokens=40"
+    async with model_server() as server, engine(server, model, timeouts) as asked:
         await told(asked)
 
 
@@ -322,6 +324,31 @@ async def test_all_is_said_and_the_body_never_ends(
     async with speaking(head, leaves=False) as server, engine(server, "m", forever) as asked:
         *_, last = await told(asked)
     assert (last.type, last.finish_reason) == ("end", "stop")
+
+
+ENDLESS = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % 2**40
+
+
+@pytest.mark.parametrize(
+    "ask", [told, lambda asked: asked.complete(ASKED)], ids=["stream", "whole"]
+)
+@pytest.mark.parametrize(
+    ("status", "sent", "message"),
+    [
+        (200, 17 * 2**20, "is longer than 16 MiB"),
+        (503, 2**17, "xxx"),
+    ],
+    ids=["answer", "refusal"],
+)
+async def test_a_body_without_end_is_left(
+    ask: Callable[[OpenAIEngine], Awaitable[Any]], status: int, sent: int, message: str
+) -> None:
+    said = b"HTTP/1.1 %d So\r\n" % status + ENDLESS + b"x" * sent
+    # The server goes when its client does.
+    async with speaking(said, leaves=False) as server, engine(server, "m", Timeouts()) as asked:
+        with pytest.raises(ProviderError, match=message) as caught:
+            await ask(asked)
+    assert caught.value.status == status
 
 
 class Ear:

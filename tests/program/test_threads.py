@@ -125,6 +125,9 @@ async def test_a_program_that_nobody_hears_stops_paying() -> None:
         ran = await run(question="?", deaf=True)
 
         assert ran.kind_and_code == ("UPSTREAM", "tokens_not_published")
+        assert ran.failure is not None
+        # At any other stage its model would be blamed for it.
+        assert ran.failure.stage == "publishing"
         assert len(run.models.calls) == 1
 
 

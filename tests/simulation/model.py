@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from penstock.core import facts
 from penstock.core.facts import Event, RecordId
-from penstock.core.failure import Failure, Kind
-from penstock.core.models import RATE_LIMITED
+from penstock.core.failure import RATE_LIMITED, Failure, Kind
 from penstock.kafka.token_tail import Said
 from tests.simulation.draw import BUDGET
 from tests.simulation.log import Question

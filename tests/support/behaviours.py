@@ -246,6 +246,12 @@ _REFUSALS = {
     "408": Refusal(408, "timeout", None, "The request took too long."),
     "413": Refusal(413, "invalid_request_error", None, "The request is too large."),
     "429": Refusal(429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
+    "too-large": Refusal(
+        429,
+        "tokens",
+        "rate_limit_exceeded",
+        "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000.",
+    ),
     "quota": Refusal(429, "insufficient_quota", "insufficient_quota", "You exceeded your quota."),
     "500": Refusal(500, "server_error", None, "The server had an error."),
     "502": Refusal(502, "upstream_error", None, "A type of error only this provider has."),

@@ -154,6 +154,26 @@ class CancelsItself(Shout):
         raise AssertionError("unreachable")
 
 
+class CancelsItselfHalfway(Shout):
+    """When it sees what the model has said."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        said = await self.predict.acall(question=question)
+        if said.answer == "wrong":
+            raise asyncio.CancelledError
+        return said
+
+
+class PanicsHalfway(Shout):
+    """The same, and no `Exception` either."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        said = await self.predict.acall(question=question)
+        if said.answer == "wrong":
+            raise SystemExit
+        return said
+
+
 class Stubborn(Shout):
     """Does not end when it is cancelled, for a while."""
 

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import dspy
@@ -85,6 +86,18 @@ class HeldAtTheEnd(Forward):
     def forward(self, question: str) -> dspy.Prediction:
         said = self.predict(question=question)
         GATE.enter()
+        return said
+
+
+class StubbornAtTheEnd(Forward):
+    """The same on the loop, whatever cancels it."""
+
+    async def aforward(self, question: str) -> dspy.Prediction:
+        said = await self.predict.acall(question=question)
+        waiting = asyncio.ensure_future(asyncio.to_thread(GATE.enter))
+        while not waiting.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({waiting})
         return said
 
 

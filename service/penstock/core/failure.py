@@ -55,6 +55,11 @@ CONSEQUENCES = {
     Kind.CANCELLED: Consequence(retried=False, counts_against_breaker=False, stops_service=False),
 }
 
+RATE_LIMITED = "rate_limited"
+"""The code of a failure by which the provider says how fast it wants to be called."""
+MODEL_TIMEOUT = "model_timeout"
+"""The code of a failure by which a model has taken too long."""
+
 CANCELLED = Failure(Kind.CANCELLED, "cancelled", "somebody asked for it to be cancelled")
 
 

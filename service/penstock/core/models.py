@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 
 from penstock.core.breaker import Breaker, BreakerPolicy, Cause
 from penstock.core.facts import RecordId, Used
-from penstock.core.failure import CONSEQUENCES, Failure
+from penstock.core.failure import CONSEQUENCES, MODEL_TIMEOUT, RATE_LIMITED, Failure
 from penstock.core.limiter import Limiter, LimiterPolicy
 
-RATE_LIMITED = "rate_limited"
-"""The code of a failure by which the provider says how fast it wants to be called."""
-OVERLOADED = frozenset({RATE_LIMITED, "model_timeout"})
+OVERLOADED = frozenset({RATE_LIMITED, MODEL_TIMEOUT})
 """The codes of failures that say the provider has too much to do."""
 
 

@@ -22,6 +22,8 @@ class Report:
     """Called with the first words of every attempt."""
     requests: int = 0
     """Of the model; those that failed have reported no usage."""
+    catch_up: Callable[[], None] = lambda: None
+    """Brings `usage` up to date while a run goes on: for whoever concludes without its end."""
     said: dict[str, str] = field(default_factory=dict)
     """By output field, what the last attempt has streamed where it was cut off."""
 

@@ -50,11 +50,6 @@ class Program:
         names: Mapping[str, str] = getattr(predictor, _STEPS, {})
         return names.get(self.name)
 
-    @property
-    def may_use_tools(self) -> bool:
-        """A predictor by itself does not, and to watch every call for one is 7 % of a question."""
-        return type(self.module) not in {dspy.Predict, dspy.ChainOfThought}
-
 
 def load(
     name: str, entry: str, model: Model, *, state: Path | None = None, version: str | None = None

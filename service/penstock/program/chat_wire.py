@@ -33,6 +33,13 @@ from dspy.lm15 import (
 
 DONE = b"[DONE]"
 
+MAX_BODY = 16 * 1024 * 1024
+"""Bytes of an answer that is not streamed; more than this is none."""
+
+_SHORTEST_KEY = 8
+"""Characters. What is shorter guards nothing, such as the `none` that stands for a key where none
+is asked for, and would be found in the middle of words."""
+
 _TOO_LONG = ("maximum context length", "available context size")
 """Said by vLLM and llama.cpp, which have no code for it. DSPy shortens what it can, told so."""
 
@@ -55,7 +62,8 @@ class ChatWire:
 
     def __init__(self, dialect: OpenAIChatLM) -> None:
         self._dialect = dialect
-        self._key = dialect.api_key if isinstance(dialect.api_key, str) else None
+        key = dialect.api_key
+        self._key = key if isinstance(key, str) and len(key) >= _SHORTEST_KEY else None
 
     def call(self, request: Request, model: str, *, stream: bool) -> Call:
         """Raises an LM15Error for what this wire cannot carry."""
@@ -71,6 +79,9 @@ class ChatWire:
 
     def response(self, request: Request, call: Call, headers: Headers, body: bytes) -> Response:
         """Of a whole answer. Raises ProviderError where it is none."""
+        if len(body) > MAX_BODY:
+            wrong = f"the reply (HTTP 200) is longer than {MAX_BODY >> 20} MiB"
+            raise self._described(ProviderError(wrong, status=200), headers)
         try:
             said = _json(body)
             if error := said.get("error"):

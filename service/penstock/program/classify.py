@@ -7,7 +7,7 @@ from typing import Any
 
 from dspy.utils import exceptions as dspy_errors
 
-from penstock.core.failure import Failure, Kind
+from penstock.core.failure import MODEL_TIMEOUT, RATE_LIMITED, Failure, Kind
 from penstock.errors import NotAwaitedError, PenstockError, Reject, RetryLater
 from penstock.events.text import whole_characters
 from penstock.program.causes import causes
@@ -26,8 +26,8 @@ _TABLE: tuple[tuple[type[BaseException], Kind, str], ...] = (
     (dspy_errors.LMBillingError, Kind.OPERATOR, "model_unpaid"),
     (dspy_errors.LMConfigurationError, Kind.OPERATOR, "model_configuration"),
     (dspy_errors.LMUnsupportedFeatureError, Kind.OPERATOR, "model_configuration"),
-    (dspy_errors.LMRateLimitError, Kind.UPSTREAM, "rate_limited"),
-    (dspy_errors.LMTimeoutError, Kind.UPSTREAM, "model_timeout"),
+    (dspy_errors.LMRateLimitError, Kind.UPSTREAM, RATE_LIMITED),
+    (dspy_errors.LMTimeoutError, Kind.UPSTREAM, MODEL_TIMEOUT),
     (dspy_errors.LMServerError, Kind.UPSTREAM, "model_error"),
     (dspy_errors.LMTransportError, Kind.UPSTREAM, "connection_lost"),
     (dspy_errors.LMProviderError, Kind.UPSTREAM, "model_error"),
@@ -43,6 +43,10 @@ _BY_STATUS: dict[int | None, tuple[Kind, str]] = {
     404: (Kind.OPERATOR, "unknown_model"),
 }
 
+_NEVER_FITS = "Request too large"
+"""Said of a request that is larger than what a whole minute grants. It comes as a rate limit, with
+the code of one, and no wait makes it smaller."""
+
 
 def classify(error: BaseException) -> Failure:
     """What the program does not own is the model's; everything else is an answer that failed."""
@@ -50,11 +54,24 @@ def classify(error: BaseException) -> Failure:
     for row, kind, code in _TABLE:
         for cause in behind:
             if isinstance(cause, row):
-                if row is dspy_errors.LMInvalidRequestError:
-                    status = getattr(cause, "status", None)
-                    kind, code = _BY_STATUS.get(status, (kind, code))  # noqa: PLW2901
+                kind, code = _looked_into(row, cause) or (kind, code)  # noqa: PLW2901
                 return Failure(kind, code, _message(cause), retry_after=_retry_after(cause))
     return Failure(Kind.ANSWER, "program_error", _where(error))
+
+
+def not_published(error: BaseException) -> Failure:
+    """Kafka refuses what the program says: no trouble of the model's."""
+    message = f"token events were refused: {error}"
+    return Failure(Kind.UPSTREAM, "tokens_not_published", message, "publishing")
+
+
+def _looked_into(row: type[BaseException], error: BaseException) -> tuple[Kind, str] | None:
+    """Where an exception means something else than its type says."""
+    if row is dspy_errors.LMInvalidRequestError:
+        return _BY_STATUS.get(getattr(error, "status", None))
+    if row is dspy_errors.LMRateLimitError and _NEVER_FITS in str(error):
+        return Kind.RECORD, "request_too_large"
+    return None
 
 
 def _where(error: BaseException) -> str:

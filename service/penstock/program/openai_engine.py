@@ -26,12 +26,15 @@ from dspy.lm15 import (
     response_to_events,
 )
 
-from penstock.program.chat_wire import Answer, Call, ChatWire, Headers, streamable
+from penstock.program.chat_wire import MAX_BODY, Answer, Call, ChatWire, Headers, streamable
 from penstock.program.connection import Connections
 from penstock.program.reading import Reading, Timeouts
 from penstock.program.sse import Frames
 
 _OK = 200
+
+_MAX_REFUSAL = 64 * 1024
+"""Bytes that are read of what says no. The status says the most of it; the rest may be any page."""
 
 
 class Speech(Protocol):
@@ -60,7 +63,7 @@ class OpenAIEngine:
         validate_request(request)
         call = self._wire.call(request, self._model, stream=False)
         async with self._answered(call) as (response, reading):
-            body = await reading.whole()
+            body = await reading.up_to(MAX_BODY + 1)
             return self._wire.response(request, call, _headers(response), body)
 
     async def stream(self, request: Request) -> AsyncGenerator[Any, None]:
@@ -73,7 +76,8 @@ class OpenAIEngine:
         async with self._answered(call) as (response, reading):
             headers = _headers(response)
             if response.content_type == "application/json":
-                whole = self._wire.response(request, call, headers, await reading.whole())
+                body = await reading.up_to(MAX_BODY + 1)
+                whole = self._wire.response(request, call, headers, body)
                 for event in response_to_events(streamable(whole)):
                     yield event
                 return
@@ -106,7 +110,7 @@ class OpenAIEngine:
         response = reading.response
         try:
             if response.status != _OK:
-                body = await reading.whole()
+                body = await reading.up_to(_MAX_REFUSAL)
                 raise self._wire.refusal(response.status, _headers(response), body)
             yield response, reading
         finally:

@@ -73,12 +73,15 @@ class Reading:
         """After an error: what came before it and was not read yet."""
         return self.response.content._read_nowait(-1)  # noqa: SLF001 - its other methods only raise the error
 
-    async def whole(self) -> bytes:
+    async def up_to(self, most: int) -> bytes:
+        """The whole body, or its first `most` bytes; what follows those is not waited for."""
         self.begun()
         parts: list[bytes] = []
-        while part := await self.next():
+        size = 0
+        while size <= most and (part := await self.next()):
             parts.append(part)
-        return b"".join(parts)
+            size += len(part)
+        return b"".join(parts)[:most]
 
     def begun(self) -> None:
         """The first token has come: from here on, silence is counted."""

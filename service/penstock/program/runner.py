@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -16,7 +16,7 @@ from penstock.events.completion import Program as ProgramRef
 from penstock.events.report import Report, answer_of
 from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
-from penstock.program.classify import classify
+from penstock.program.classify import classify, not_published
 from penstock.program.listener import Listener
 from penstock.program.stream import TokenStream
 from penstock.program.threads import SETTING, Stopped, Threads
@@ -60,6 +60,11 @@ class Runner:
         )
         watch = Watch(threads, listener)
         reported = False
+
+        def count() -> None:
+            _add_usage(report, usage, complete=reported)
+
+        report.catch_up = count
         self._running[name] += 1
         try:
             with dspy.context(**_context(program, usage, threads, listener, watch)):
@@ -77,15 +82,14 @@ class Runner:
             raise
         except (Exception, BaseExceptionGroup, Stopped) as error:
             if listener is not None and listener.error is not None:
-                message = f"token events were refused: {listener.error}"
-                return Failure(Kind.UPSTREAM, "tokens_not_published", message)
+                return not_published(listener.error)
             log.debug("a program failed", program=name, exc_info=error)
             failure = classify(error)
             return _cause(watch) or failure if failure.code == "program_error" else failure
         finally:
             threads.close()
             self._running[name] -= 1
-            _add_usage(report, usage, complete=reported)
+            count()
         report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
         report.answer = whole_characters(answer_of(outputs))
         return None
@@ -95,6 +99,12 @@ class _Usage(UsageTracker):  # type: ignore[misc] # DSPy has no types
     def __deepcopy__(self, _: Any) -> "_Usage":
         """`dspy.Parallel` gives each of its threads a copy, and forgets what they used."""
         return self
+
+    def taken(self) -> Iterator[Mapping[str, Any]]:
+        """What was used, call by call, each once, while threads may go on and use more."""
+        for calls in list(self.usage_data.values()):
+            while calls:
+                yield calls.pop()
 
 
 def _context(
@@ -135,10 +145,11 @@ def _no_prediction(found: Any) -> Failure:
     return Failure(Kind.ANSWER, "program_error", message)
 
 
-def _add_usage(report: Report, tracker: UsageTracker, *, complete: bool) -> None:
+def _add_usage(report: Report, tracker: _Usage, *, complete: bool) -> None:
+    """What the report does not have yet."""
     total = report.usage
-    report.requests += sum(map(len, tracker.usage_data.values()))
-    for used in tracker.get_total_tokens().values():
+    for used in tracker.taken():
+        report.requests += 1
         prompt, completion = (
             int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
         )
