@@ -160,13 +160,19 @@ class Service:
         """
         loop = asyncio.ensure_future(self.loop.run())
         watching = asyncio.ensure_future(self._watch_kafka())
-        beside = (watching, self.control.following)
+        following = self.control.following
         try:
-            await asyncio.wait((loop, *beside), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((loop, watching, following), return_when=asyncio.FIRST_COMPLETED)
+            if following.done() and not self.draining:
+                # What runs is paid for.
+                self.drain()
+            await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
-                for failed in (task for task in beside if task.done()):
-                    failed.result()
-            return await loop
+                await watching
+            failure = await loop
+            if following.done():
+                following.result()
+            return failure
         finally:
             loop.cancel()
             watching.cancel()

@@ -59,6 +59,13 @@ def test_so_many_in_a_row_shut_it_however_well_it_was_before() -> None:
     assert one.cause is Cause.FAILING
 
 
+def test_however_long_they_took() -> None:
+    one = breaker()
+    for number in range(3):
+        one.failed(call(number), 1_000 * number)
+    assert one.cause is Cause.FAILING
+
+
 def test_failures_that_are_few_among_the_calls_do_not_shut_it() -> None:
     one = breaker(BreakerPolicy(failures=3, ratio=0.5, calls=64))
     for number in range(3):
@@ -78,9 +85,10 @@ def test_what_is_older_than_the_window_does_not_count() -> None:
     one = breaker()
     one.failed(call(0), 0)
     one.failed(call(1), 10)
-    one.failed(call(2), 30.5)
+    one.succeeded(call(2), 20)
+    one.failed(call(3), 30.5)
     assert one.cause is None
-    one.failed(call(3), 40)
+    one.failed(call(4), 31)
     assert one.cause is Cause.FAILING
 
 
@@ -128,6 +136,38 @@ def test_so_does_its_end() -> None:
     one = failing(0)
     one.succeeded(probes(one, 5), 6)
     assert one.cause is None
+
+
+def test_where_answers_broke_off_a_first_token_tells_nothing() -> None:
+    one = breaker()
+    for number in range(3):
+        one.failed(call(number), 0, answered=True)
+    probe = probes(one, 5)
+    one.answers(probe, 6)
+    assert (one.cause, one.may_start(6)) == (Cause.FAILING, False)
+    one.failed(probe, 7, answered=True)
+    probe = probes(one, 12)
+    one.answers(probe, 13)
+    one.succeeded(probe, 20)
+    assert one.cause is None
+
+
+def test_where_the_last_probe_had_no_answer_a_first_token_tells_it_again() -> None:
+    one = breaker()
+    for number in range(3):
+        one.failed(call(number), 0, answered=True)
+    one.failed(probes(one, 5), 6)
+    one.answers(probes(one, 11), 12)
+    assert one.cause is None
+
+
+def test_who_has_failed_to_find_out_is_known_until_another_call_fails() -> None:
+    one = failing(0)
+    assert one.in_vain is None
+    one.failed(probes(one, 5, 7), 6)
+    assert one.in_vain == call(7)
+    one.limited(call(8), until=7)
+    assert one.in_vain is None
 
 
 def test_a_failure_of_it_shuts_it_for_as_long_again() -> None:

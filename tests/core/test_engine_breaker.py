@@ -7,7 +7,7 @@ import pytest
 from penstock.core import facts
 from penstock.core.breaker import BreakerPolicy, Cause
 from penstock.core.facts import Command, Used
-from penstock.core.failure import Kind
+from penstock.core.failure import Failure, Kind
 from penstock.core.limiter import LimiterPolicy
 from penstock.core.models import ModelPolicy
 from penstock.core.retry import RetryPolicy
@@ -133,16 +133,6 @@ def test_deadlines_run_on() -> None:
     drive(0, fails(0), fails(1))
     assert drive(30) == [expiry(2, "waiting")]
     assert drive(40) == [expiry(0, "retrying")]
-
-
-def test_failures_of_long_ago_do_not_shut_it() -> None:
-    drive = driven()
-    drive(0, fetched(0), fetched(1))
-    assert drive(0, fails(0)) == [retry(0, 10)]
-    assert drive(501, fails(1), facts.Answers(record(0))) == [
-        retry(1, 511),
-        start(0, 1_000, attempt=2),
-    ]
 
 
 # --- who is asked to find out -------------------------------------------------------------------
@@ -411,3 +401,50 @@ def test_an_operator_failure_of_the_probe_stops_the_service() -> None:
     commands = drive(55, fails(0, BAD_KEY))
     assert drop(0) in commands
     assert any(isinstance(command, facts.Release) for command in commands)
+
+
+# --- a provider that takes some calls and not all ----------------------------------------------
+
+
+@pytest.mark.parametrize("code", ["rate_limited", "server_error"])
+def test_one_that_refuses_what_is_too_much_for_it_costs_no_question(code: str) -> None:
+    """Every 1,000 it takes four calls, of sixteen at once."""
+    refusal = Failure(Kind.UPSTREAM, code, "too much", retry_after=1_000)
+    policy = ModelPolicy(BreakerPolicy(probe=1_000))
+    attempts = RetryPolicy(base=10, attempts={Kind.UPSTREAM: 3})
+    drive = driven(slots=16, retry=attempts, models={"": policy})
+    questions = [fetched(offset, expires_at=LATER) for offset in range(100)]
+    commands = drive(0, *questions)
+    ended: list[facts.PublishCompletion | facts.GiveUp] = []
+    now, granted = 0, 4
+    while len(ended) < len(questions) and now < LATER:
+        events: list[facts.Event] = []
+        for one in starts(commands):
+            if granted:
+                granted -= 1
+                events += [facts.Answers(record(one)), facts.Finished(record(one))]
+            else:
+                events.append(fails(one, refusal))
+        done = [c for c in commands if isinstance(c, facts.PublishCompletion | facts.GiveUp)]
+        ended += done
+        events += [facts.Published(c.record) for c in done]
+        if not events:
+            assert drive.wake_at is not None
+            granted = 4 if drive.wake_at // 1_000 > now // 1_000 else granted
+            now = int(drive.wake_at)
+        commands = drive(now, *events)
+    assert {type(one) for one in ended} == {facts.PublishCompletion}
+    assert len(ended) == len(questions)
+
+
+def test_who_has_failed_waits_for_nobody_who_asks_another_model() -> None:
+    """Where its own key has shut out everybody else who could find out."""
+    once = ModelPolicy(BreakerPolicy(failures=1, probe=50))
+    drive = driven(slots=2, models={"a": once, "b": once})
+    others = [fetched(offset, model="a") for offset in range(2, 20)]
+    drive(0, fetched(0, "key", model="b"), fetched(1, model="a"), *others)
+    assert starts(drive(1, fails(0))) == [2]
+    assert starts(drive(51, facts.Finished(record(1)))) == [0]
+    assert drive.engine.models["b"].breaker.cause is Cause.FAILING
+    assert starts(drive(52, fails(0))) == [3]
+    assert starts(drive(102, facts.Finished(record(2)))) == [0]

@@ -105,7 +105,7 @@ def test_what_waits_for_another_attempt_waits_on() -> None:
     assert starts(drive(30, facts.GateOpened())) == [2, 1]
 
 
-def test_what_runs_and_fails_the_first_time_is_to_run_again_and_does_not_start() -> None:
+def test_what_runs_and_fails_the_first_time_waits_too_and_is_kept_when_its_time_is_over() -> None:
     drive = driven(retry=TWICE)
     drive(0, fetched(0), fetched(1), fetched(2))
     drive(0, bad(0), bad(1))
@@ -113,8 +113,8 @@ def test_what_runs_and_fails_the_first_time_is_to_run_again_and_does_not_start()
     drive(11, bad(0), bad(1))
     assert drive(12, bad(2)) == [retry(2, 22, UNREADABLE)]
     assert drive(22) == []
-    # Its own time runs on.
-    assert drive(1_000) == [expiry(2, "retrying")]
+    assert drive(1_000) == [facts.KeptBack(record(2), expiry(2, "retrying").failure)]
+    assert starts(drive(1_001, facts.GateOpened())) == [1, 2]
 
 
 def test_what_is_wrong_with_a_question_itself_passes() -> None:

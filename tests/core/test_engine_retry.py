@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from penstock.core import facts
+from penstock.core.breaker import BreakerPolicy
 from penstock.core.facts import Answered
 from penstock.core.failure import Failure, Kind
+from penstock.core.models import ModelPolicy
 from penstock.core.retry import RetryPolicy
 from tests.core.driven import (
     AT_ONCE,
@@ -27,6 +29,7 @@ from tests.core.driven import (
     failed,
     fails,
     fetched,
+    limited,
     record,
     recovered,
     release,
@@ -59,7 +62,9 @@ def test_it_runs_again_after_a_wait_with_the_deadline_it_had() -> None:
 
 
 def test_waits_double_up_to_the_cap_and_then_it_is_given_up_with_its_last_failure() -> None:
-    drive = driven(retry=RetryPolicy(base=10, cap=25, attempts={Kind.UPSTREAM: 5}))
+    patient = ModelPolicy(BreakerPolicy(failures=9))
+    attempts = RetryPolicy(base=10, cap=25, attempts={Kind.UPSTREAM: 5})
+    drive = driven(retry=attempts, models={"": patient})
     drive(0, fetched(0))
     now = 0
     for attempt, wait in enumerate((10, 20, 25, 25), 2):
@@ -227,13 +232,63 @@ def test_nothing_is_left_of_it_when_it_is_done() -> None:
 # --- it is another's, or the service stops ------------------------------------------------------
 
 
-def test_when_its_partition_leaves_whoever_is_next_may_start_it_at_once() -> None:
+def test_when_its_partition_leaves_it_goes_on_where_it_was() -> None:
     drive = driven()
     drive(0, fetched(0))
     drive(20, fails(0))
-    assert drive(25, facts.Revoking(ZERO, 400)) == [drop(0), release(0, clean=False)]
+    assert drive(25, facts.Revoking(ZERO, 550)) == [release(0, runs=[run(0, 550)])]
+    assert drive(28, released()) == []
+    assert drive(30) == [start(0, 1_000, attempt=2)]
+
+
+def test_without_the_time_for_that_whoever_is_next_may_start_it_at_once() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(20, fails(0))
+    # Half a second to end, and twenty to arrive, are more than there is.
+    assert drive(25, facts.Revoking(ZERO, 549)) == [drop(0), release(0, clean=False)]
     assert drive(40, released()) == []
     assert drive.wake_at is None
+
+
+def test_nor_where_its_model_is_not_called() -> None:
+    drive = driven(models={"": ModelPolicy(BreakerPolicy(failures=1))})
+    drive(0, fetched(0))
+    drive(20, fails(0))
+    assert drive(25, facts.Revoking(ZERO, 900)) == [drop(0), release(0, clean=False)]
+
+
+def test_a_partition_that_leaves_and_comes_back_gives_nothing_a_new_life() -> None:
+    drive = driven(retry=RetryPolicy(base=10, attempts={Kind.ANSWER: 3}))
+    drive(0, fetched(0))
+    unreadable = Failure(Kind.ANSWER, "unparsable_answer", "no JSON")
+    for times, now in enumerate((10, 110, 210), 1):
+        again = drive(now, fails(0, unreadable))
+        if times == 3:
+            break
+        drive(now + 1, facts.Revoking(ZERO, now + 900))
+        drive(now + 2, released())
+        came_back = recovered(runs=[run(0, now + 900)])
+        drive.open(now + 3, {0: times + 1}, came_back)
+        drive(now + 3, facts.Committed())
+        assert drive(now + 99) == [start(0, 1_000, attempt=times + 1)]
+    assert again == [failed(0, unreadable)]
+
+
+def test_a_wait_that_is_longer_than_a_question_has_takes_none_of_its_time() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    refused = limited(retry_after=5_000)
+    assert retry(0, 5_020, refused) in drive(20, fails(0, refused))
+    assert starts(drive(4_000)) == []
+    assert start(0, 6_020, attempt=2) in drive(5_020)
+
+
+def test_but_not_where_whoever_asked_has_named_an_end() -> None:
+    drive = driven()
+    drive(0, fetched(0, expires_at=1_000))
+    refused = limited(retry_after=5_000)
+    assert failed(0, refused) in drive(20, fails(0, refused))
 
 
 def test_what_fails_when_it_is_handed_over_runs_again_if_it_has_time() -> None:

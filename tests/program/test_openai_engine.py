@@ -15,6 +15,7 @@ from dspy.lm15 import (
     LM15Error,
     Message,
     ProviderError,
+    RateLimitError,
     Request,
     StreamAssemblyError,
     TransportError,
@@ -349,6 +350,24 @@ async def test_a_body_without_end_is_left(
         with pytest.raises(ProviderError, match=message) as caught:
             await ask(asked)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("leaves", [True, False], ids=["cut", "stalled"])
+async def test_a_refusal_whose_page_does_not_come_is_one_all_the_same(*, leaves: bool) -> None:
+    head = b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 99\r\n\r\n{"
+    impatient = Timeouts(idle=0.1)
+    async with speaking(head, leaves=leaves) as server, engine(server, "m", impatient) as asked:
+        with pytest.raises(RateLimitError) as caught:
+            await told(asked)
+    assert caught.value.retry_after == 7
+
+
+async def test_a_refusal_as_long_as_is_read_of_one_is_not_waited_for() -> None:
+    said = b"HTTP/1.1 503 So\r\n" + ENDLESS + b"x" * 2**16
+    forever = Timeouts(idle=3600)
+    async with speaking(said, leaves=False) as server, engine(server, "m", forever) as asked:
+        with pytest.raises(ProviderError, match="xxx"):
+            await told(asked)
 
 
 class Ear:

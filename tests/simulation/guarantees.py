@@ -85,8 +85,8 @@ class Guarantee:
     def unwanted(self, now: float, member: str, question_id: str, at: int) -> None:
         """The member has learned that nobody wants an answer to what was asked by then."""
 
-    def limited(self, now: float, member: str, until: float) -> None:
-        """The member has learned that the provider wants no calls before."""
+    def limited(self, now: float, member: str, record: RecordId, until: float) -> None:
+        """This call has told the member that the provider wants none before."""
 
     def completed(self, now: float, member: str, record: RecordId, repeats: int | None) -> None:
         """A completion is in its topic; of a duplicate it names the offset asked first."""
@@ -560,7 +560,7 @@ class ProviderHeeded(Guarantee):
         super().__init__(bounds)
         self._until: dict[str, float] = {}
 
-    def limited(self, now: float, member: str, until: float) -> None:
+    def limited(self, now: float, member: str, record: RecordId, until: float) -> None:
         self._until[member] = max(until, self._until.get(member, until))
 
     def started(
@@ -616,11 +616,19 @@ class DeadlinesKept(Guarantee):
     def __init__(self, bounds: Bounds) -> None:
         super().__init__(bounds)
         self._due: dict[tuple[str, RecordId], float] = {}
+        self._named: set[tuple[str, RecordId]] = set()
+        """Those whose end was in the question."""
 
     def fetched(self, now: float, member: str, record: RecordId, expires_at: int | None) -> None:
         if expires_at is not None:
             # One that was out of time before we saw it counts from when we saw it.
             self._due[member, record] = max(now, expires_at)
+            self._named.add((member, record))
+
+    def limited(self, now: float, member: str, record: RecordId, until: float) -> None:
+        if (member, record) not in self._named:
+            # A provider may want to be left alone for longer than that.
+            self._due.pop((member, record), None)
 
     def started(
         self, now: float, member: str, record: RecordId, key: str | None, expires_at: float

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.core import facts
 from penstock.core.engine import Engine
 from penstock.core.facts import Event, RecordId
+from penstock.core.failure import RATE_LIMITED, Failure
 from penstock.core.policy import Policy
 from penstock.core.question import Phase
 from tests.simulation.clock import Clock
@@ -174,9 +175,13 @@ class Member:
         elif isinstance(event, facts.GateOpened):
             self.world.tell("gate", self.name, shut=False)
         elif isinstance(event, facts.Failed) and event.record in self.jobs:
-            until = self.clock.moment(self.clock.now + (event.failure.retry_after or 0))
-            self.world.tell("limited", self.name, until)
+            self._fails(event.record, event.failure)
         self.engine.handle(event, self.clock.now)
+
+    def _fails(self, record: RecordId, failure: Failure) -> None:
+        if failure.code == RATE_LIMITED:
+            until = self.clock.moment(self.clock.now + (failure.retry_after or 0))
+            self.world.tell("limited", self.name, record, until)
 
     def _call_an_operator(self, _: facts.GateShut) -> None:
         self.world.moment("gate shut", self)

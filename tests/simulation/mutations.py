@@ -58,8 +58,8 @@ def tracks_again_what_is_done(patch: Patch) -> None:
 def resolves_what_it_drops(patch: Patch) -> None:
     forget = Work.forget
 
-    def drop(work: Work, record: RecordId, question: Question, *, cut_off: bool = True) -> None:
-        forget(work, record, question, cut_off=cut_off)
+    def drop(work: Work, record: RecordId, question: Question) -> None:
+        forget(work, record, question)
         if record.partition in work._board.partitions:
             work._board.partitions[record.partition].ledger.resolve(record.offset)
 

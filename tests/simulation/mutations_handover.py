@@ -212,8 +212,8 @@ def speaks_when_its_time_is_over(patch: Patch) -> None:
     expire = Work.expire
 
     def never(work: Work, now: float) -> None:
-        work.until._due.clear()
-        work.until._heap.clear()
+        work._board.until._due.clear()
+        work._board.until._heap.clear()
         expire(work, now)
 
     patch.setattr(Board, "speaks_until", for_ever)

@@ -58,7 +58,7 @@ class Arrival:
             self._board.intake.arrived(number)
             for record in self._board.partitions[number].begun.values():
                 self._board.questions[record].until = None
-                self._work.until.disarm(record)
+                self._board.until.disarm(record)
                 came_back = True
         return came_back
 

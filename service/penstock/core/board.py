@@ -32,6 +32,8 @@ class Board:
         self.deadlines = Deadlines()
         """When questions that wait or run are out of time; of what is cancelled, when it has to
         have ended."""
+        self.until = Deadlines()
+        """When what was handed over has had its time."""
         self._commands: list[Command] = []
 
     def say(self, command: Command) -> None:

@@ -7,7 +7,7 @@ from penstock.core import facts
 from penstock.core.board import Board
 from penstock.core.deadline import Deadlines
 from penstock.core.facts import RecordId
-from penstock.core.failure import CANCELLED, CONSEQUENCES, Failure, Kind, expired
+from penstock.core.failure import CANCELLED, CONSEQUENCES, RATE_LIMITED, Failure, Kind, expired
 from penstock.core.gate import Gate
 from penstock.core.publishing import Publishing
 from penstock.core.question import Phase, Question
@@ -33,40 +33,50 @@ class Failing:
         self._board = board
         self._publishing = publishing
 
-    def try_again(self, record: RecordId, question: Question, failure: Failure, now: float) -> bool:
-        """Or give it up: where it has failed too often, or the next attempt would be too late.
-        False: it is handed over, and better left to whoever has its partition.
-        """
-        counts = CONSEQUENCES[failure.kind].counts_against_breaker
-        if not (counts and self._is_the_models(question)):
+    def try_again(self, record: RecordId, question: Question, failure: Failure, now: float) -> None:
+        """Or give it up: where it has failed too often, or the next attempt would be too late."""
+        costs_nothing = self._is_the_models(record, question, failure)
+        if not costs_nothing:
             question.spent[failure.kind] += 1
         question.failed_at = now
         at = self._retry.again_at(failure, question.spent[failure.kind], now)
-        if at is None or at >= (question.expires_at or math.inf):
-            return self.give_up(record, question, failure, now)
-        if question.until is not None and (self.gate.shut or not self._has_time(question, at)):
-            return False
+        if self._is_late(question, at) and failure.code == RATE_LIMITED:
+            # Nothing has begun: its time does with the next attempt, unless it has named an end.
+            question.expires_at = question.asked.expires_at
+        if at is None or self._is_late(question, at):
+            self.give_up(record, question, failure, now)
+            return
+        question.again_at = at
+        if question.until is not None and not self.may_run_by(question, question.until):
+            self._keep(record, question, now)
+            return
         question.phase = Phase.RETRYING
         self.retries.arm(record, at)
         if question.expires_at is not None:
             self._board.deadlines.arm(record, question.expires_at)
         self._board.say(facts.RetryAt(record, failure, at))
-        return True
 
-    def _is_the_models(self, question: Question) -> bool:
+    def _is_the_models(self, record: RecordId, question: Question, failure: Failure) -> bool:
         """While the model is not called, it is the model that has failed, and no question; but one
-        to which it has begun to answer is paid for, and one that fails when others are answered is
-        to blame itself.
+        that has asked for nothing else than whether it is back, and failed again although others
+        were answered meanwhile, is to blame itself.
         """
         breaker = self._board.models[question.asked.model].breaker
-        if breaker.cause is None or question.answered:
+        if breaker.cause is None or not CONSEQUENCES[failure.kind].counts_against_breaker:
             return False
-        return question.failed_at is None or breaker.answered_at <= question.failed_at
+        if failure.code == RATE_LIMITED or record != breaker.in_vain:
+            return True
+        return question.failed_at is None or breaker.succeeded_at <= question.failed_at
 
-    def _has_time(self, question: Question, at: float) -> bool:
-        """Whether an attempt is worth beginning whose process has only so long."""
+    def _is_late(self, question: Question, at: float | None) -> bool:
+        return at is not None and at >= (question.expires_at or math.inf)
+
+    def may_run_by(self, question: Question, until: float) -> bool:
+        """Whether what is to run again has a chance to, and to end by then."""
         policy = self._board.policy
-        return at + policy.flight + policy.cancel_grace <= (question.until or math.inf)
+        calls = self._board.models[question.asked.model].breaker.cause is None
+        in_time = question.again_at + policy.flight + policy.cancel_grace <= until
+        return in_time and calls and not self.gate.shut
 
     def run_again(self, now: float) -> None:
         """Whose time has come, as soon as there is a slot."""
@@ -80,16 +90,16 @@ class Failing:
 
     # --- how it ends --------------------------------------------------------------------------
 
-    def give_up(self, record: RecordId, question: Question, failure: Failure, now: float) -> bool:
-        """See `_end`."""
+    def give_up(self, record: RecordId, question: Question, failure: Failure, now: float) -> None:
+        """It has failed for good; a gate that is shut keeps it from the dead letters."""
         ending = facts.GiveUp(record, "failed", failure, dead_letter=True)
-        return self._end(record, question, ending, now)
+        self._end(record, question, ending, now)
 
-    def expire(self, record: RecordId, question: Question, stage: str, now: float) -> bool:
-        """See `_end`."""
+    def expire(self, record: RecordId, question: Question, stage: str, now: float) -> None:
+        """It has run out of time; a gate that is shut keeps it, too, if it had begun."""
         dead_letter = self._board.policy.dead_letter_expired
         ending = facts.GiveUp(record, "expired", expired(stage), dead_letter)
-        return self._end(record, question, ending, now)
+        self._end(record, question, ending, now)
 
     def cancel(self, record: RecordId, question: Question) -> None:
         """As somebody has asked for."""
@@ -97,23 +107,27 @@ class Failing:
         ending = facts.GiveUp(record, "cancelled", CANCELLED, dead_letter=False)
         self._publishing.conclude(record, question, ending)
 
-    def _end(self, record: RecordId, question: Question, ending: facts.GiveUp, now: float) -> bool:
-        """False: it must not be dead-lettered, and has no time to wait for an operator here."""
+    def _end(self, record: RecordId, question: Question, ending: facts.GiveUp, now: float) -> None:
         self.forget(record, question)
         was_shut = self.gate.shut
         # What still runs cannot run again.
         passes = not ending.dead_letter or question.abandoned
         if passes or self.gate.lets_through(ending.failure, now):
             self._publishing.conclude(record, question, ending)
-            return True
+            return
         self._board.say(facts.KeptBack(record, ending.failure))
-        if question.until is None:
-            question.phase = Phase.KEPT
         if not was_shut:
             self._board.say(facts.GateShut(ending.failure))
             if self.gate.policy.action == "exit":
                 self.stops_for = self.stops_for or _TOO_MANY
-        return question.until is None
+        self._keep(record, question, now)
+
+    def _keep(self, record: RecordId, question: Question, now: float) -> None:
+        """What is handed over has no time for that: it is left to whoever has its partition."""
+        question.phase = Phase.KEPT
+        if question.until is not None:
+            question.until = now
+            self._board.until.arm(record, now)
 
     # --- the gate -----------------------------------------------------------------------------
 
@@ -121,10 +135,11 @@ class Failing:
         """What waits before it is asked anew, as if for the first time."""
         self.gate.open()
         for record, question in list(self._board.questions.items()):
-            if question.phase is not Phase.KEPT:
+            if question.phase is not Phase.KEPT or question.until is not None:
                 continue
             question.phase = Phase.RETRYING
             question.spent.clear()
+            question.failed_at, question.again_at = None, now
             question.expires_at = expires_at = question.asked.expires_at
             if expires_at is not None and expires_at <= now:
                 self.expire(record, question, "waiting", now)

@@ -42,7 +42,9 @@ class Gate:
 
     def lets_through(self, failure: Failure, now: float) -> bool:
         """Whether it may be dead-lettered; the one that is too many may not."""
-        if failure.kind is Kind.RECORD or failure.stage in {"waiting", "retrying"}:
+        if failure.kind is Kind.RECORD or failure.stage == "waiting":
+            return True
+        if failure.stage == "retrying" and not self.shut:
             return True
         if not self.shut:
             self._in_a_row += 1

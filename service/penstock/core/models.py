@@ -58,12 +58,15 @@ class Model:
         self.limiter.answers(record, now)
         self.limiter.ended(record, used, now)
 
-    def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
+    def failed(
+        self, record: RecordId, failure: Failure, used: Used, now: float, *, answered: bool = False
+    ) -> None:
+        """`answered`: it had its first token, and no end."""
         if failure.code == RATE_LIMITED:
             wanted = failure.retry_after or self._policy.hold
             self.breaker.limited(record, now + min(wanted, self._policy.longest_hold))
         elif CONSEQUENCES[failure.kind].counts_against_breaker and failure.stage == "running":
-            self.breaker.failed(record, now)
+            self.breaker.failed(record, now, answered=answered)
         else:
             # It may never have been called; where it has answered, its first token has told.
             self.breaker.unclear(record)

@@ -11,6 +11,8 @@ from penstock.core.failure import Kind
 
 
 class Phase(Enum):
+    """`runs`: whether a program does, or has, and what came of it is being published."""
+
     WAITING = auto()
     HELD = auto()
     """Another process runs it."""
@@ -22,6 +24,10 @@ class Phase(Enum):
     KEPT = auto()
     """Has failed for good, and waits for an operator; it has its lane, too."""
     PUBLISHING = auto()
+
+    @property
+    def runs(self) -> bool:
+        return self in {Phase.RUNNING, Phase.CANCELLING, Phase.PUBLISHING}
 
 
 @dataclass(slots=True)
@@ -38,6 +44,9 @@ class Question:
     answered: bool = False
     """The model has begun to answer this attempt."""
     failed_at: float | None = None
+    """The last time."""
+    again_at: float = 0.0
+    """When it may run again."""
     cancelled: bool = False
     """Somebody asked for it while it ran."""
     conclusion: Conclusion | None = None

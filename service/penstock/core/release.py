@@ -57,7 +57,7 @@ class Release:
         for record, question in self._board.questions.items():
             if question.until is not None and question.until > until:
                 question.until = until
-                self._work.until.arm(record, until)
+                self._board.until.arm(record, until)
         stay = self._board.partitions.keys() - self._board.departures.leaving.keys()
         self._leave(stay, until, now, hand_over=not alone)
 
@@ -68,7 +68,7 @@ class Release:
         self._board.departures.add(numbers, until, now, hand_over=hand_over)
         for record, question in list(self._board.questions.items()):
             if record.partition in numbers:
-                self._work.let_go(record, question)
+                self._work.let_go(record, question, self._has_until(record, question, now))
 
     # --- its last commit ----------------------------------------------------------------------
 
@@ -119,10 +119,10 @@ class Release:
         ours = [(record, self._board.questions[record]) for record in partition.begun.values()]
         if departure.hand_over and partition.open:
             for record, question in ours:
-                until = min(departure.until, self._ends_by(question, now))
+                until = self._has_until(record, question, now)
                 if until > now:
                     question.until = until
-                    self._work.until.arm(record, until)
+                    self._board.until.arm(record, until)
                     self._board.departures.handing_over.add(record)
         # The oldest first.
         ours.sort(key=lambda one: one[1].expires_at or math.inf)
@@ -133,11 +133,13 @@ class Release:
                 self._work.lose(record, question, now)
         return head
 
-    def _ends_by(self, question: Question, now: float) -> float:
-        """With the time it takes to end a run, and to publish what came of it."""
+    def _has_until(self, record: RecordId, question: Question, now: float) -> float:
+        """In a partition on its way out. With the time it takes to end a run, and to publish what
+        came of it.
+        """
+        policy, departure = self._board.policy, self._board.departures.leaving[record.partition]
         expires_at = max(now, question.expires_at or now)
-        policy = self._board.policy
-        return expires_at + policy.cancel_grace + 3 * policy.flight
+        return min(departure.until, expires_at + policy.cancel_grace + 3 * policy.flight)
 
     # --- what it waits for --------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class Release:
             departure = self._board.departures.leaving.get(record.partition)
             if departure is None or question.lost:
                 continue
-            self._work.let_go(record, question)
+            self._work.let_go(record, question, self._has_until(record, question, now))
             if record not in self._board.questions:
                 continue
             if departure.hand_over:

@@ -21,7 +21,7 @@ class Starting:
         if not board.admission.has_room:
             return
         models = {
-            name: model.breaker.doubts
+            name: model.breaker.doubts and board.admission.has_fresh(name)
             for name, model in board.models.items()
             if model.calls_now(now)
         }

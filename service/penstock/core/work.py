@@ -3,7 +3,7 @@
 from penstock.core import facts
 from penstock.core.board import Board
 from penstock.core.cancellations import Cancellations
-from penstock.core.deadline import Deadlines, earliest
+from penstock.core.deadline import earliest
 from penstock.core.duplicates import Asked
 from penstock.core.facts import RecordId, Used
 from penstock.core.failing import Failing
@@ -20,8 +20,6 @@ class Work:
     """Waiting, running, being published, done; or lost to another member."""
 
     def __init__(self, board: Board, publishing: Publishing, failing: Failing) -> None:
-        self.until = Deadlines()
-        """Of what was handed over."""
         self.abandoned: set[RecordId] = set()
         """Runs that were told to end, and have not in time: each has its slot until it does."""
         self._cancellations = Cancellations()
@@ -34,7 +32,7 @@ class Work:
 
     def next_at(self) -> float | None:
         """When something is due."""
-        due = (self._deadlines, self._publishing.due, self._failing.retries, self.until)
+        due = (self._deadlines, self._publishing.due, self._failing.retries, self._board.until)
         return earliest([moments.next_at() for moments in due])
 
     # --- it arrives ---------------------------------------------------------------------------
@@ -107,7 +105,8 @@ class Work:
     def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
         if (question := self.ended(record)) is None:
             return
-        self._board.models[question.asked.model].failed(record, failure, used, now)
+        model = self._board.models[question.asked.model]
+        model.failed(record, failure, used, now, answered=question.answered)
         self._ended_badly(record, question, failure, now)
 
     def cancelled(self, record: RecordId, now: float) -> None:
@@ -122,14 +121,15 @@ class Work:
         cancelling = question.phase is Phase.CANCELLING
         if CONSEQUENCES[failure.kind].stops_service and not cancelling:
             # Its offset stays outstanding: nothing is committed past it.
-            self.forget(record, question, cut_off=False)
+            question.phase = Phase.KEPT
+            self.forget(record, question)
             self._failing.stops_for = self._failing.stops_for or failure
         elif self._board.is_another_s(record, question, now):
             self.forget(record, question)
         elif cancelling:
             self._end_cut_off(record, question, now)
-        elif not self._failing.try_again(record, question, failure, now):
-            self._leave_to_others(record, question, now)
+        else:
+            self._failing.try_again(record, question, failure, now)
 
     def ended(self, record: RecordId) -> Question | None:
         """The program has ended, one way or another: its slot is free."""
@@ -192,6 +192,8 @@ class Work:
         for record, question in list(self._questions.items()):
             if question.asked.question_id != event.question_id:
                 continue
+            if not self._is_cancelled(question, now):
+                continue
             if question.phase is Phase.WAITING:
                 self._leave_the_lane(record, question)
                 self._failing.cancel(record, question)
@@ -214,25 +216,26 @@ class Work:
         if question.lost:
             return
         question.lost = True
-        called = question.attempt and question.phase is not Phase.RETRYING
-        self._board.say(facts.Drop(record, cut_off=cut_off and bool(called)))
+        self._board.say(facts.Drop(record, cut_off=cut_off and self._is_paid_for(question)))
         if question.phase is Phase.RUNNING:
             self.cancel(record, question, now)
         elif question.phase is not Phase.CANCELLING:
             self.forget(record, question)
 
-    def let_go(self, record: RecordId, question: Question) -> None:
-        """Of what does not run: whoever is next may start it at once."""
+    def let_go(self, record: RecordId, question: Question, until: float) -> None:
+        """Of what does not run, and will not here: whoever is next may start it at once."""
+        if question.phase is Phase.RETRYING and self._failing.may_run_by(question, until):
+            return
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
-        if question.phase in {Phase.WAITING, Phase.HELD, Phase.RETRYING, Phase.KEPT}:
-            self.forget(record, question, cut_off=False)
+        if not question.phase.runs:
+            self.forget(record, question)
 
-    def forget(self, record: RecordId, question: Question, *, cut_off: bool = True) -> None:
+    def forget(self, record: RecordId, question: Question) -> None:
         """Drop it unanswered: its offset stays outstanding, so the next owner starts it again."""
         begun = question.attempt or question.conclusion is not None
         if not question.lost:
-            self._board.say(facts.Drop(record, cut_off=cut_off and bool(question.attempt)))
+            self._board.say(facts.Drop(record, cut_off=self._is_paid_for(question)))
         if begun and (partition := self._board.partition_of(record)) is not None:
             # Without a run, too, the end of its token stream may be in its topic.
             partition.cut_off(record.offset)
@@ -242,13 +245,12 @@ class Work:
         if question.attempt or question.phase is Phase.HELD:
             self._admission.open(question.lane)
 
+    def _is_paid_for(self, question: Question) -> bool:
+        return bool(question.attempt) and question.phase.runs
+
     # --- its time is over ---------------------------------------------------------------------
 
     def expire(self, now: float) -> None:
-        for record in self.until.expired(now):
-            if (partition := self._board.partition_of(record)) is not None:
-                partition.hold(Run(record.offset, self._board.writer, now))
-            self.lose(record, self._questions[record], now)
         for record in self._deadlines.expired(now):
             self._out_of_time(record, self._questions[record], now)
         self._failing.run_again(now)
@@ -258,6 +260,11 @@ class Work:
                 self.forget(record, question)
             else:
                 self._publishing.go_on(record, question)
+        for record in self._board.until.expired(now):
+            # Where its partition has come back, what we have said of it is looked up then.
+            if (partition := self._board.partition_of(record)) is not None:
+                partition.hold(Run(record.offset, self._board.writer, now))
+            self.lose(record, self._questions[record], now)
 
     def _out_of_time(self, record: RecordId, question: Question, now: float) -> None:
         if question.phase is Phase.WAITING:
@@ -287,20 +294,14 @@ class Work:
         """By whom, or what."""
         if question.cancelled:
             self._failing.cancel(record, question)
-        elif not self._failing.expire(record, question, "running", now):
-            self._leave_to_others(record, question, now)
-
-    def _leave_to_others(self, record: RecordId, question: Question, now: float) -> None:
-        """Or to us, where its partition has come back: what we said of it is looked up then."""
-        if (partition := self._board.partition_of(record)) is not None:
-            partition.hold(Run(record.offset, self._board.writer, now))
-        self.forget(record, question, cut_off=False)
+        else:
+            self._failing.expire(record, question, "running", now)
 
     def _leave_the_lane(self, record: RecordId, question: Question) -> None:
         self._admission.drop(record, question.lane, question.asked.model)
 
     def _disarm(self, record: RecordId, question: Question) -> None:
-        for due in (self._deadlines, self._publishing.due, self.until):
+        for due in (self._deadlines, self._publishing.due, self._board.until):
             due.disarm(record)
         self._failing.forget(record, question)
         self._board.departures.handing_over.discard(record)

@@ -147,7 +147,13 @@ def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -
     """None of the answers is compacted: their key is the ordering key, and every record counts."""
     if topic == settings.control:
         # Of a key only the last record counts, and what is paused stays so for long.
-        return {"cleanup.policy": "compact,delete", "retention.ms": str(30 * DAY_MS)}
+        # What was asked before a cancellation is known by its time: not by the clock of whoever
+        # says so.
+        return {
+            "cleanup.policy": "compact,delete",
+            "retention.ms": str(30 * DAY_MS),
+            "message.timestamp.type": "LogAppendTime",
+        }
     config = {"cleanup.policy": "delete"}
     if topic == settings.tokens:
         config["retention.ms"] = str(DAY_MS)

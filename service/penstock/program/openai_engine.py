@@ -110,11 +110,19 @@ class OpenAIEngine:
         response = reading.response
         try:
             if response.status != _OK:
-                body = await reading.up_to(_MAX_REFUSAL)
+                body = await _refusal(reading)
                 raise self._wire.refusal(response.status, _headers(response), body)
             yield response, reading
         finally:
             reading.close()
+
+
+async def _refusal(reading: Reading) -> bytes:
+    """Nothing where it does not come: the status and the headers say the most of it."""
+    try:
+        return await reading.up_to(_MAX_REFUSAL)
+    except LM15Error:
+        return b""
 
 
 async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], None]:

@@ -78,7 +78,7 @@ class Reading:
         self.begun()
         parts: list[bytes] = []
         size = 0
-        while size <= most and (part := await self.next()):
+        while size < most and (part := await self.next()):
             parts.append(part)
             size += len(part)
         return b"".join(parts)[:most]
