@@ -299,7 +299,8 @@ class Job:
         if self.started_at is None:
             return Timing(queued_ms=_milliseconds(self._waited()))
         first = self.report.first_token_at
-        ended = self.started_at if self.ended_at is None else self.ended_at
+        # A program that does not end goes on; its question is over.
+        ended = self._clock.monotonic() if self.ended_at is None else self.ended_at
         return Timing(
             queued_ms=_milliseconds(self._queued),
             first_token_ms=None if first is None else _milliseconds(first - self.started_at),

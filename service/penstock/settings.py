@@ -113,7 +113,8 @@ class RetrySettings(_Part):
     max_attempts: Positive = Field(
         5,
         description="Of a question whose model is in trouble. What fails while the model is not "
-        "called at all does not count.",
+        "called at all does not count; with less than BREAKER__FAILURES a lone question is given "
+        "up before that is known.",
     )
     answer_attempts: Positive = Field(
         3, description="... and of one whose answer cannot be used, or whose program raises."

@@ -51,6 +51,8 @@ async def test_what_runs_is_cut_off_and_its_key_goes_on(
                 assert completion["error"]["kind"] == "CANCELLED"
                 assert completion["outputs"] is completion["answer"] is None
                 assert completion["usage"]["estimated"]
+                assert (completion["usage"]["prompt_tokens"] > 10) == (name == "broken")
+                assert (completion["usage"]["completion_tokens"] > 0) == (name == "broken")
                 assert completion["dead_letter"] is None
                 assert events[name][-1]["status"] == "cancelled"
                 numbers = [event["sequence"] for event in events[name]]

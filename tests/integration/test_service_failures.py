@@ -16,7 +16,8 @@ from penstock.local.prompt import ChatRequest
 from tests.support.conversation import serving
 from tests.support.kafka import Topics
 from tests.support.model_server import Script, model_server
-from tests.support.service import settings_for
+from tests.support.observing import observe
+from tests.support.stage import stage
 
 PATIENCE_S = 15.0
 
@@ -110,7 +111,7 @@ async def test_a_bad_key_stops_the_service_and_costs_no_question(
             assert not talk.dead
 
 
-async def test_one_that_must_not_read_what_is_cancelled_any_more_ends(
+async def test_one_that_must_not_read_what_is_cancelled_any_more_ends_what_runs_and_then_itself(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbidden = asyncio.Event()
@@ -123,12 +124,18 @@ async def test_one_that_must_not_read_what_is_cancelled_any_more_ends(
         return await getmany(consumer, *arguments, **how)
 
     monkeypatch.setattr(AIOKafkaConsumer, "getmany", reads)
-    loaded = settings_for(bootstrap_servers, topics, "openai/ok")
-    async with app.service(loaded) as service:
-        forbidden.set()
-        with pytest.raises(KafkaError, match=r"control' cannot be read"):
-            async with asyncio.timeout(PATIENCE_S):
-                await service.run()
+    with pytest.raises(KafkaError, match=r"control' cannot be read"):
+        async with stage(bootstrap_servers, topics) as on:
+            on.models.script["moody"] = lambda *_: "held"
+            async with on.serving("openai/moody") as (service, talk):
+                seen = observe(service, monkeypatch)
+                await talk.ask_all(["q"])
+                await on.models.called(1)
+                forbidden.set()
+                await seen.until(facts.Draining)
+                on.models.let_end()
+                assert (await talk.completion("q"))["status"] == "completed"
+                assert len(on.models.calls) == 1
 
 
 def _stops(service: app.Service, monkeypatch: pytest.MonkeyPatch) -> asyncio.Future[Failure | None]:

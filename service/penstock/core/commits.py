@@ -62,4 +62,5 @@ class Commits:
             if held := partition.held_back(now, self._board.policy.held_back):
                 record = RecordId(number, partition.epoch, held.offset)
                 outstanding = len(partition.ledger)
-                self._board.say(facts.HeldBack(record, now - held.since, outstanding))
+                elsewhere = held.offset in partition.held
+                self._board.say(facts.HeldBack(record, now - held.since, outstanding, elsewhere))

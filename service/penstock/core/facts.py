@@ -447,11 +447,13 @@ class HeldBack:
         record: the lowest that is not done.
         seconds: since it was fetched.
         outstanding: records fetched and not done, this one among them.
+        elsewhere: another process runs it.
     """
 
     record: RecordId
     seconds: float
     outstanding: int
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ from penstock.core.publishing import Publishing
 from penstock.core.question import Phase, Question
 from penstock.core.retry import Retry
 
-_TOO_MANY = Failure(
-    Kind.OPERATOR,
-    "too_many_dead_letters",
-    "too many questions fail for good; see to the cause and start again: nothing is lost",
-)
+
+def _too_many(last: Failure) -> Failure:
+    reason = f"too many questions fail for good, the last by {last.code}: {last.message}"
+    return Failure(Kind.OPERATOR, "too_many_dead_letters", reason)
 
 
 class Failing:
@@ -119,7 +118,7 @@ class Failing:
         if not was_shut:
             self._board.say(facts.GateShut(ending.failure))
             if self.gate.policy.action == "exit":
-                self.stops_for = self.stops_for or _TOO_MANY
+                self.stops_for = self.stops_for or _too_many(ending.failure)
         self._keep(record, question, now)
 
     def _keep(self, record: RecordId, question: Question, now: float) -> None:

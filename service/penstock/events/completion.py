@@ -32,7 +32,9 @@ class Usage(_Part):
     completion_tokens: int = 0
     total_tokens: int = 0
     estimated: bool = Field(
-        default=False, description="True where a call ended before the model reported its usage."
+        default=False,
+        description="True where a call ended before the model reported its usage: what had been "
+        "said of its answer is counted by the piece, and its prompt by the length.",
     )
 
 
@@ -40,7 +42,11 @@ class Timing(_Part):
     """Milliseconds. A question that never started has neither a first token nor a duration."""
 
     queued_ms: float = Field(description="From the record's timestamp to its first start.")
-    first_token_ms: float | None = Field(None, description="From the first start.")
+    first_token_ms: float | None = Field(
+        None,
+        description="From the first start to the first piece of the model's answer, which may be a "
+        "marker of the adapter: readers get a little later what is said.",
+    )
     duration_ms: float | None = Field(None, description="From the first start to the end.")
 
 

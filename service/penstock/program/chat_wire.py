@@ -154,6 +154,8 @@ class Answer:
     def __init__(self, wire: ChatWire, request: Request, headers: Headers) -> None:
         self.done = False
         """`[DONE]` was said: nothing follows."""
+        self.pieces = 0
+        """Of text, thought or a tool's arguments; mostly one token each."""
         self._wire = wire
         self._request = request
         self._headers = headers
@@ -178,10 +180,13 @@ class Answer:
         try:
             said = _json(frame)
             deltas = _only_text(said)
-            return self._read_by_dialect(frame, said) if deltas is None else deltas
+            if deltas is None:
+                deltas = self._read_by_dialect(frame, said)
         except (ValueError, TypeError, AttributeError, LookupError):
             # Without the cause: it quotes what the model said.
             raise self.broken(f"frame {self._frames} of the stream cannot be read") from None
+        self.pieces += len(deltas)
+        return deltas
 
     def end(self) -> StreamEndEvent:
         """Once the stream is over. Raises StreamAssemblyError where the answer is not."""

@@ -25,6 +25,7 @@ from dspy.lm15 import (
     ThinkingDelta,
     response_to_events,
 )
+from dspy.utils.usage_tracker import UsageTracker
 
 from penstock.program.chat_wire import MAX_BODY, Answer, Call, ChatWire, Headers, streamable
 from penstock.program.connection import Connections
@@ -35,6 +36,10 @@ _OK = 200
 
 _MAX_REFUSAL = 64 * 1024
 """Bytes that are read of what says no. The status says the most of it; the rest may be any page."""
+
+
+_BYTES_A_TOKEN = 4
+"""Of English, and about that of JSON."""
 
 
 class Speech(Protocol):
@@ -84,14 +89,20 @@ class OpenAIEngine:
             yield StreamStartEvent(model=call.model, adaptations=call.adaptations)
             answer = self._wire.answer(request, call, headers)
             speech = getattr(dspy.settings.send_stream, "speech", None)
-            async with (
-                aclosing(_said(answer, reading)) as said,
-                aclosing(
-                    _told(answer, said) if speech is None else _heard(answer, said, speech())
-                ) as events,
-            ):
-                async for event in events:
-                    yield event
+            tracker, ended = dspy.settings.usage_tracker, False
+            try:
+                async with (
+                    aclosing(_said(answer, reading)) as said,
+                    aclosing(
+                        _told(answer, said) if speech is None else _heard(answer, said, speech())
+                    ) as events,
+                ):
+                    async for event in events:
+                        ended = event.type == "end"
+                        yield event
+            finally:
+                if not ended:
+                    _count_what_is_cut_off(tracker, call, answer)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
@@ -115,6 +126,14 @@ class OpenAIEngine:
             yield response, reading
         finally:
             reading.close()
+
+
+def _count_what_is_cut_off(tracker: UsageTracker | None, call: Call, answer: Answer) -> None:
+    """It is paid for all the same, and nobody says how much it was."""
+    if tracker is not None and (said := answer.pieces):
+        asked = len(call.body) // _BYTES_A_TOKEN
+        used = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        tracker.add_usage(call.model, used)
 
 
 async def _refusal(reading: Reading) -> bytes:

@@ -1,8 +1,8 @@
 """Which log line does an event deserve? One per question, one per change of state."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import structlog
 
@@ -10,6 +10,7 @@ from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.facts import Head
 from penstock.core.failure import CONSEQUENCES
+from penstock.core.handover import Run
 from penstock.events.envelope import rfc3339
 from penstock.job import Job
 
@@ -20,7 +21,7 @@ _TO_DO = {
     "model_unpaid": "pay its provider, or set another API_KEY of this model",
     "unknown_model": "set NAME and API_BASE of this model to what its provider has",
     "model_configuration": "see to the settings of this model",
-    "too_many_dead_letters": "see to what the warnings before this line say",
+    "too_many_dead_letters": "see to what the reason names",
 }
 """By the code of what has stopped the service."""
 
@@ -43,6 +44,8 @@ class Journal:
         """What became of the questions since we were asked to stop."""
         self._refused_by: str | None = None
         """The first model that an operator has to see to."""
+        self._reasons: dict[str, str] = {}
+        """Why a model has failed last."""
 
     def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         self._of_a_question(fact, job)
@@ -62,19 +65,19 @@ class Journal:
                     "an attempt failed; there will be another",
                     partition=record.partition,
                     offset=record.offset,
-                    question_id=None if job is None else job.delivery.question_id,
+                    **_who(job),
                     attempts=None if job is None else job.attempts,
                     kind=failure.kind,
                     code=failure.code,
                     reason=failure.message,
-                    seconds=round(at - self._clock.monotonic(), 1),
+                    seconds=max(0.0, round(at - self._clock.monotonic(), 1)),
                 )
             case facts.KeptBack(record, failure):
                 log.info(
                     "a question has failed for good and is kept",
                     partition=record.partition,
                     offset=record.offset,
-                    question_id=None if job is None else job.delivery.question_id,
+                    **_who(job),
                     kind=failure.kind,
                     code=failure.code,
                 )
@@ -83,24 +86,25 @@ class Journal:
                     "a question starts again: its process has not ended it in time",
                     partition=record.partition,
                     offset=record.offset,
-                    question_id=None if job is None else job.delivery.question_id,
+                    **_who(job),
                 )
-            case facts.HeldBack(record, seconds, outstanding):
+            case facts.HeldBack(record, seconds, outstanding, elsewhere):
                 log.warning(
                     "a question holds back the commits of its partition",
                     partition=record.partition,
                     offset=record.offset,
-                    question_id=None if job is None else job.delivery.question_id,
+                    **_who(job),
                     seconds=round(seconds),
                     outstanding=outstanding,
+                    running_elsewhere=elsewhere,
                 )
 
     def _of_partitions(self, fact: facts.Event | facts.Command) -> None:
         match fact:
             case facts.Assigned(_, recovered):
                 offsets = {number: found.done.committed for number, found in recovered.items()}
-                elsewhere = sum(len(found.runs) for found in recovered.values())
-                log.info("partitions assigned", offsets=offsets, running=elsewhere)
+                runs = [run for found in recovered.values() for run in found.runs]
+                log.info("partitions assigned", offsets=offsets, **self._running_elsewhere(runs))
             case facts.Revoking(partitions):
                 log.info("partitions revoked", partitions=sorted(partitions))
             case facts.Release(partitions, heads):
@@ -115,10 +119,19 @@ class Journal:
 
     def _of_models(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
         match fact:
-            case facts.Failed(_, failure) if job and CONSEQUENCES[failure.kind].stops_service:
-                self._refused_by = self._refused_by or job.report.model
+            case facts.Failed(_, failure) if job:
+                consequence = CONSEQUENCES[failure.kind]
+                if consequence.stops_service:
+                    self._refused_by = self._refused_by or job.report.model
+                if consequence.counts_against_breaker:
+                    self._reasons[job.delivery.model] = failure.message
             case facts.ModelShut(model, cause):
-                log.warning("a model is not called until it is back", model=model, cause=cause)
+                log.warning(
+                    "a model is not called until it is back",
+                    model=model,
+                    cause=cause,
+                    reason=self._reasons.pop(model, None),
+                )
             case facts.ModelOpened(model):
                 log.warning("a model is back", model=model)
             case facts.GateShut(failure):
@@ -155,6 +168,14 @@ class Journal:
                 finished, cut_off = self._since["finished"], self._since["cut_off"]
                 log.info("stopped", finished=finished, cut_off=cut_off)
 
+    def _running_elsewhere(self, runs: Sequence[Run]) -> dict[str, Any]:
+        """What waits for another process, and how long if that does not end it."""
+        untils = [run.until for run in runs if run.runner != self._writer]
+        if not untils:
+            return {}
+        last = self._clock.wall() + max(untils) - self._clock.monotonic()
+        return {"running_elsewhere": len(untils), "until": rfc3339(last)}
+
     def _released(self, partitions: frozenset[int], heads: Mapping[int, Head]) -> None:
         offsets = {number: head.offset for number, head in heads.items()}
         log.info("partitions released", partitions=sorted(partitions), offsets=offsets)
@@ -169,6 +190,12 @@ class Journal:
                 seconds=round(last, 1),
                 leaving_the_group=self._draining,
             )
+
+
+def _who(job: Job | None) -> dict[str, str | None]:
+    if job is None:
+        return {}
+    return {"question_id": job.delivery.question_id, "program": job.delivery.program}
 
 
 def _ended(job: Job) -> None:
