@@ -12,8 +12,10 @@ help:  ## this list
 demo: $(READY)  ## Kafka, a small model and Penstock on this machine: watch questions being answered
 	@$(BIN)/penstock demo
 
+# Two at a time, each with a Kafka of its own: most tests mostly wait. A file stays together, for
+# what its tests share, and files come in order: the longest are the first.
 test: check  ## style, types, the import law and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY)  ## ruff, mypy strict, the import law
 	$(BIN)/ruff format --check .

@@ -9,11 +9,16 @@ from random import Random
 
 from tests.chaos.evidence import Evidence
 from tests.chaos.ordeal import Ordeal, mixed, ordeal
-from tests.support.processes import Running, Start
+from tests.support.processes import Running, Start, with_settings
 
 QUESTIONS = 240
 PATIENCE_SECONDS = 180
 AT_ONCE = 4
+
+DEADLINES = {"DEADLINE__DEFAULT_MS": 20_000}
+"""The longest run is 1.5 s. Whoever dies when it has handed over what it ran leaves the others
+waiting for as long as that may run, and every test with them.
+"""
 
 DEATHS = {
     "completion-sent": "completion-sent:30",
@@ -48,7 +53,7 @@ async def dies_at(servers: str, provider: Running, start: Start, death: str) -> 
     """A member dies, another takes over."""
     async with (
         asyncio.timeout(PATIENCE_SECONDS),
-        ordeal(servers, provider, start, death) as here,
+        ordeal(servers, provider, with_settings(start, DEADLINES), death) as here,
         AsyncExitStack() as members,
     ):
         await here.ask(mixed(QUESTIONS))
@@ -116,7 +121,7 @@ async def dies_at_random(
     questions = QUESTIONS + 60 * number
     async with (
         asyncio.timeout(PATIENCE_SECONDS + 15 * number),
-        ordeal(servers, provider, start, "random") as here,
+        ordeal(servers, provider, with_settings(start, DEADLINES), "random") as here,
     ):
         await here.ask(mixed(questions))
         plan = kills(seed, number, questions, seats)

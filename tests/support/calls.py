@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 @dataclass(slots=True)
