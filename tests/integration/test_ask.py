@@ -3,6 +3,9 @@
 import asyncio
 import io
 import json
+import re
+import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from penstock.events.texts import Texts
 from penstock.events.token import End, Progress, Restart, Token
 from penstock.kafka.answers import BACKLOG, Inbox
 from penstock.kafka.security import client_arguments
-from tests.support.command import environment, penstock
+from tests.support.command import environment, penstock, started
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import running_service, settings_for
@@ -268,9 +271,97 @@ async def test_where_nothing_serves_the_command_gives_up(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(ask_one, "PATIENCE", 0.1)
 
-    code = await asyncio.to_thread(
-        ask_one.run, None, {"question": "Anybody?"}, None, None, 0.1, as_json=False
-    )
+    async def asked(seconds: float | None) -> list[str]:
+        code = await asyncio.to_thread(
+            ask_one.run, None, {"question": "Anybody?"}, None, None, seconds, as_json=False
+        )
+        assert code == 1
+        return capsys.readouterr().err.splitlines()
 
-    assert code == 1
-    assert "is `penstock serve` running" in capsys.readouterr().err
+    (of_one_that_has_expired,) = await asked(0.1)
+    monkeypatch.setattr(ask_one, "WAIT", 0.2)
+    of_one_without_a_deadline, how_to_end_it = await asked(None)
+
+    assert "within 0.1 s; is `penstock serve` running" in of_one_that_has_expired
+    assert "within 0.2 s; is `penstock serve` running" in of_one_without_a_deadline
+    assert " penstock cancel " in how_to_end_it
+
+
+async def test_a_question_has_the_deadline_of_its_program_unless_it_is_asked_with_another(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    env = environment(settings_for(bootstrap_servers, topics, "openai/echo"))
+    programs = {
+        "quick": {"entry": "question -> answer", "timeout_ms": 300},
+        "slow": {"entry": "question -> answer", "timeout_ms": 100_000},
+    }
+    lines = [{"question": "?", "program": "quick"}, {"question": "?", "timeout_ms": 200}]
+    async with (
+        model_server() as models,
+        running_service(
+            *(bootstrap_servers, topics, "openai/hang-before", models.api_base), programs=programs
+        ),
+    ):
+        ended = await asyncio.gather(
+            penstock("ask", "Why?", env=env),
+            penstock("ask", "--program", "slow", "--timeout", "0.4", "Why?", env=env),
+            penstock("ask", "--file", "-", env=env, stdin="\n".join(map(json.dumps, lines))),
+        )
+
+    by_program, by_option, file = ended
+    for one in (by_program, by_option):
+        assert (one.code, one.stdout) == (1, "")
+        assert one.stderr.startswith("penstock: expired (DEADLINE ")
+    assert (file.code, file.stderr) == (1, "")
+    completions = [json.loads(line) for line in file.stdout.splitlines()]
+    assert [each["status"] for each in completions] == ["expired", "expired"]
+
+
+async def test_who_no_longer_waits_is_told_how_to_end_what_goes_on(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    env = environment(settings_for(bootstrap_servers, topics, "openai/echo"))
+    broker = ("-b", bootstrap_servers)
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/hang-before", models.api_base),
+        started("ask", *broker, "Why?", env=env) as one,
+        started("ask", "--file", "-", env=env) as file,
+    ):
+        assert file.stdin is not None
+        file.stdin.write(b'"one"\n{"question": "two", "id": "my own"}\n')
+        file.stdin.close()
+        await models.called(3)
+        ways = []
+        for asking in (one, file):
+            asking.send_signal(signal.SIGINT)
+            stdout, stderr = await asking.communicate()
+            assert (asking.returncode, stdout) == (130, b"")
+            (line,) = stderr.decode().splitlines()
+            ways.append(shlex.split(re.sub(".*: penstock ", "", line)))
+        assert ways[0][:3] == ["cancel", *broker]
+        assert len(ways[0]) == 4
+        assert len(ways[1]) == 3
+        assert "my own" in ways[1]
+
+        for way in ways:
+            assert (await penstock(*way, env=env)).code == 0
+        await models.disconnected(3)
+
+
+async def test_what_an_expired_question_had_said_is_printed_where_the_service_tells_it(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    env = environment(settings_for(bootstrap_servers, topics, "openai/echo"))
+    async with (
+        model_server() as models,
+        running_service(
+            *(bootstrap_servers, topics, "openai/hang-during?at=8", models.api_base),
+            deadline={"partial": True},
+        ),
+    ):
+        ended = await penstock("ask", "--timeout", "2", "Why?", env=env)
+
+    assert ended.code == 1
+    assert ended.stdout.startswith("You said")
+    assert ended.stderr.startswith("penstock: expired (DEADLINE ")

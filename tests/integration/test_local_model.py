@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -53,6 +54,32 @@ async def test_the_server_names_its_model_and_ends_with_the_block() -> None:
     async with aiohttp.ClientSession() as session:
         with pytest.raises(aiohttp.ClientConnectionError):
             await session.get(f"{served.api_base}/models")
+
+
+@installed
+async def test_it_takes_over_the_port_of_one_that_has_just_ended() -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = listening.getsockname()
+    with socket.create_connection(address) as client:
+        served, _ = listening.accept()
+        # Who closes first has to wait for what may still be on its way.
+        served.close()
+        assert client.recv(1) == b""
+    listening.close()
+    with socket.socket() as strict, pytest.raises(OSError, match="in use"):
+        strict.bind(address)
+
+    async with model(slots=1, port=address[1]) as served_again:
+        assert served_again.api_base == f"http://127.0.0.1:{address[1]}/v1"
+
+
+@installed
+async def test_a_port_where_somebody_listens_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"Port {port} is taken"):
+            async with model(port=port):
+                pass
 
 
 @installed

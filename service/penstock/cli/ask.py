@@ -45,8 +45,13 @@ def ask(
         int, typer.Option(min=1, help="With --file: questions that are open at once.")
     ] = 256,
     timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds after which a question expires.")
-    ] = 120,
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Seconds after which a question expires. Default: the program's own time; the "
+            "command gives up after 120.",
+        ),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Questions of one key are answered in order.")
     ] = None,

@@ -2,16 +2,24 @@
 
 import asyncio
 import logging
+import shlex
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack, aclosing
+from uuid import uuid4
 
 from rich.console import Console
 
 from penstock import settings
 from penstock.cli.transcript import Transcript, final
 from penstock.client import Client
+from penstock.errors import PublishError
 from penstock.events.completion import Completion
+from penstock.events.question import Question
 from penstock.kafka.security import client_arguments
+
+WAIT = 120.0
+"""Seconds in which an answer is waited for where no deadline is asked for."""
 
 PATIENCE = 5.0
 """Seconds after a question's own deadline in which the service may say that it expired."""
@@ -22,17 +30,29 @@ def run(
     inputs: dict[str, str],
     program: str | None,
     key: str | None,
-    timeout: float,
+    timeout: float | None,
     *,
     as_json: bool,
 ) -> int:
     """The exit code."""
     client = connection(bootstrap_server)
+    asked = {"id": str(uuid4()), "inputs": inputs, "program": program}
+    question = Question.model_validate({**asked, "timeout_ms": timeout and timeout * 1000})
+    wait = timeout or WAIT
+    unanswered: set[str] = set()
     try:
-        completion = asyncio.run(_ask(client, inputs, program, key, timeout, as_json=as_json))
+        completion = asyncio.run(_ask(client, question, key, wait, unanswered, as_json=as_json))
     except TimeoutError:
-        print(nobody(timeout), file=sys.stderr)
+        if timeout is not None:
+            # It has expired.
+            unanswered.clear()
+        print(nobody(wait), file=sys.stderr)
         return 1
+    except PublishError:
+        unanswered.clear()
+        raise
+    finally:
+        say_how_to_end(unanswered, bootstrap_server)
     if completion.status == "completed":
         return 0
     print(f"penstock: {reason(completion)}", file=sys.stderr)
@@ -70,28 +90,34 @@ def nobody(timeout: float) -> str:
     )
 
 
+def say_how_to_end(unanswered: Collection[str], bootstrap_server: str | None) -> None:
+    """Nobody here waits for these questions any more, and yet they are worked, and paid for."""
+    if unanswered:
+        broker = () if bootstrap_server is None else ("-b", bootstrap_server)
+        command = shlex.join(("penstock", "cancel", *broker, *unanswered))
+        print(f"penstock: still to be answered; to end that: {command}", file=sys.stderr)
+
+
 async def _ask(
     client: Client,
-    inputs: dict[str, str],
-    program: str | None,
+    question: Question,
     key: str | None,
-    seconds: float,
+    wait: float,
+    unanswered: set[str],
     *,
     as_json: bool,
 ) -> Completion:
+    """How it ended; `unanswered` holds its id until then. `wait` in seconds."""
+    assert question.id is not None
     console = Console(highlight=False)
     transcript = Transcript(console) if console.is_terminal and not as_json else None
-    events = client.ask(
-        inputs,
-        program=program,
-        timeout_ms=seconds * 1000,
-        key=key,
-        stream=as_json or transcript is not None,
-    )
+    # Its tokens are asked for even where nobody watches: without, an expired one has no outputs.
+    events = client.events(question, key)
     with ExitStack() as waiting:
         if transcript is not None:
             waiting.enter_context(Console(stderr=True).status("Waiting for an answer"))
-        async with client, asyncio.timeout(seconds + PATIENCE), aclosing(events):
+        async with client, asyncio.timeout(wait + PATIENCE), aclosing(events):
+            unanswered.add(question.id)
             async for event in events:
                 waiting.close()
                 if as_json:
@@ -99,9 +125,10 @@ async def _ask(
                 elif transcript is not None:
                     transcript.show(event)
                 if isinstance(event, Completion):
+                    unanswered.clear()
                     if transcript is not None:
                         transcript.close()
-                    elif not as_json and event.status == "completed":
+                    elif not as_json and (event.status == "completed" or event.partial):
                         print(final(event.answer, event.outputs), flush=True)
                     return event
     raise AssertionError("the last event is the completion")

