@@ -1,7 +1,7 @@
 """The loop with a source and jobs that do what the test says."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -33,6 +33,9 @@ class Asked:
     asked_at: int = 0
 
 
+async def _nothing() -> None: ...
+
+
 class Questions:
     """Gives what is put in, and commits when it is allowed to."""
 
@@ -42,6 +45,7 @@ class Questions:
         self.committing = asyncio.Event()
         self.may_commit = asyncio.Event()
         self.may_commit.set()
+        self.before_it_leaves: Callable[[], Awaitable[None]] = _nothing
 
     async def fetch(self) -> list[Asked]:
         batch = await self.batches.get()
@@ -55,7 +59,8 @@ class Questions:
 
     def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None: ...
 
-    async def leave(self) -> None: ...
+    async def leave(self) -> None:
+        await self.before_it_leaves()
 
     async def commit(self, heads: Mapping[int, Head]) -> None:
         assert not any(head.done for head in heads.values())
@@ -175,6 +180,26 @@ async def test_a_revoked_partition_is_not_let_go_before_its_commit() -> None:
     world.source.may_commit.set()
     await asyncio.gather(revoked, stopped)
     assert world.source.commits[-1] == {0: 6}
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_the_group_may_ask_for_partitions_while_it_is_being_left(turns: int) -> None:
+    """The client ends its rebalance before it leaves, however far we are by then."""
+    world = World()
+    work = await world.ask(5)
+    await work.started.wait()
+
+    async def rebalances() -> None:
+        work.may_end.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await world.loop.revoke(frozenset({0}), Clock().monotonic() + 10)
+
+    world.source.before_it_leaves = rebalances
+    world.loop.tell(facts.Draining(Clock().monotonic() + 10, alone=False))
+    async with asyncio.timeout(5):
+        await world.running
+    assert work.concluded == ["completed"]
 
 
 async def test_a_completion_that_cannot_be_published_is_tried_again_whatever_it_raises() -> None:

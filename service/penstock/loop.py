@@ -158,6 +158,8 @@ class Loop(Generic[D, J]):
                 wake_at = self._turn()
                 if self._stop is None:
                     await self._inbox.wait(wake_at - self._clock.monotonic())
+            # Leaving the group may be waiting for what the group has asked for meanwhile.
+            _go_on(self._awaiting_release + self._released)
             await asyncio.gather(*self._commits)
         finally:
             # What is left belongs to nobody: a run that does not end, a record nobody acknowledges.
@@ -177,7 +179,7 @@ class Loop(Generic[D, J]):
         """Returns when nothing of these partitions starts any more, and what is done and what goes
         on is committed, unless it must not be.
         """
-        if self._ended:
+        if self._ended or self._stop is not None:
             return
         released = asyncio.get_running_loop().create_future()
         self._awaiting_release.append(released)
@@ -346,6 +348,8 @@ class Loop(Generic[D, J]):
             self.tell(facts.Released(command.partitions, committed))
         finally:
             self._released += waiting
+            if self._stop is not None:
+                _go_on(waiting)
 
     async def _commit_for_the_last_time(self, heads: Mapping[int, Head]) -> bool:
         last_try = self._clock.monotonic() + LAST_SECONDS
