@@ -40,7 +40,7 @@ class Job:
         sink: where it is answered.
         lookup: for what may or may not have arrived.
         clock: of the service.
-        min_interval: seconds between two of its token records at least.
+        interval: seconds from one of its token records to the next at least, asked for at each.
         answering: is called with the first words of every attempt.
         before: what a run of it had said that a crash has cut off.
         said_until: what another process had said of it that does so no more since this moment, in
@@ -55,7 +55,7 @@ class Job:
         sink: KafkaSink,
         lookup: Lookup,
         clock: Clock,
-        min_interval: float,
+        interval: Callable[[], float],
         answering: Callable[[], None],
         before: Said | None,
         said_until: SaidUntil,
@@ -72,7 +72,7 @@ class Job:
         self.stream = TokenStream(
             delivery.question_id,
             sink.token_sender(delivery),
-            min_interval,
+            interval,
             0 if before is None else before.sequence + 1,
         )
         self._attempts_before = 0 if before is None else before.attempt

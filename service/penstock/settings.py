@@ -195,7 +195,9 @@ class DuplicateSettings(_Part):
 
 class TokenSettings(_Part):
     min_interval_ms: Milliseconds = Field(
-        0, description="Merges what a question says within this time into one record."
+        0,
+        description="Merges what a question says within this time into one record. All that run "
+        "together write 2,000 token records a second at most: with 64, one every 32 ms each.",
     )
 
 

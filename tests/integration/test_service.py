@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from penstock import app
+from penstock.app import TOKEN_RECORDS
 from penstock.core import facts
 from tests.support.calls import Call
 from tests.support.conversation import serving
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
+from tests.support.stage import stage
 
 SLOW = "openai/slow?first_ms=250&token_ms=0"
 
@@ -268,3 +270,20 @@ def _signal(
             resumed.set()
 
     monkeypatch.setattr(service.loop, "_observe", observed)
+
+
+async def test_the_more_speak_the_longer_each_waits_between_two_records(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with stage(bootstrap_servers, topics) as on:
+        on.models.script["moody"] = lambda *_: "held"
+        for least, expected in ((0, 4 / TOKEN_RECORDS), (100, 0.1)):
+            tokens = {"min_interval_ms": least}
+            async with on.serving("openai/moody", tokens=tokens) as (service, talk):
+                calls = len(on.models.calls)
+                await talk.ask_all([f"{least}-{number}" for number in range(4)])
+                await on.models.called(calls + 4)
+                intervals = {job.stream._interval() for job in service.loop.jobs.values()}
+                assert intervals == {expected}
+                on.models.let_end()
+                await talk.completions(4)

@@ -150,7 +150,7 @@ async def test_a_cancelled_speaker_leaves_no_gap() -> None:
 
 async def test_a_minimum_interval_merges_more_but_not_the_first_token() -> None:
     broker = Broker()
-    stream = TokenStream("q", broker.send, min_interval=0.02)
+    stream = TokenStream("q", broker.send, interval=lambda: 0.02)
     await stream.say(ANSWER, "first")
     assert broker.texts == ["first"]
     broker.sent.clear()

@@ -2,6 +2,7 @@
 
 The first piece leaves at once. What the model says while that record is unacknowledged is merged
 into the next, so an idle broker gives an event per chunk and a busy one fewer and larger events.
+So does a busy process: between two records of a stream there is an interval at least.
 A stream holds one record in flight and one buffer; when that is full, reading the model waits.
 """
 
@@ -37,10 +38,15 @@ class TokenStream:
     """The token events of one question, gap-free across its attempts.
 
     Belongs to one event loop. Calls may overlap: a program may ask several predictors at once.
+    `interval`: seconds from one record to the next at least, asked for at each.
     """
 
     def __init__(
-        self, question_id: str, send: Send, min_interval: float = 0.0, sequence: int = 0
+        self,
+        question_id: str,
+        send: Send,
+        interval: Callable[[], float] = lambda: 0.0,
+        sequence: int = 0,
     ) -> None:
         self.question_id = question_id
         self.attempt = 0
@@ -49,7 +55,7 @@ class TokenStream:
         self.last_sequence: int | None = None
         """The sequence of the `end` event."""
         self._send = send
-        self._min_interval = min_interval
+        self._interval = interval
         self._next = sequence
         self._pending: deque[tuple[Part, list[str]]] = deque()
         self._pending_size = 0
@@ -159,9 +165,9 @@ class TokenStream:
         except BaseException:
             self._in_flight -= 1
             raise
-        if self._min_interval and self._timer is None:
+        if self._timer is None and (interval := self._interval()):
             loop = acknowledgement.get_loop()
-            self._timer = loop.call_later(self._min_interval, self._interval_over)
+            self._timer = loop.call_later(interval, self._interval_over)
         acknowledgement.add_done_callback(self._acknowledged)
         return acknowledgement
 
