@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.produce import ProduceRequest
 
 from penstock.clock import Clock
 from penstock.core.facts import RecordId
@@ -166,6 +167,31 @@ async def test_what_is_queued_does_not_leave_while_it_is_not_ours_to_say(
         speaker.until[RECORD] = math.inf
         await sent
         assert await speaker.said() == ["queued"]
+
+
+async def test_nor_what_was_being_written_down_when_it_ceased_to_be(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a process that is stopped just then, and goes on later."""
+    async with _speaker(bootstrap_servers, topics, monkeypatch) as speaker:
+        await (await speaker.send("before"))
+        prepare, written = ProduceRequest.prepare, asyncio.Event()
+
+        def lapses(request: ProduceRequest, versions: Any) -> Any:
+            if not written.is_set():
+                speaker.lapse()
+                written.set()
+            return prepare(request, versions)
+
+        monkeypatch.setattr(ProduceRequest, "prepare", lapses)
+        sent = await speaker.send("late")
+        await written.wait()
+        assert await speaker.said() == ["before"]
+        assert not sent.done()
+
+        speaker.until[RECORD] = math.inf
+        await sent
+        assert await speaker.said() == ["before", "late"]
 
 
 @LOST

@@ -8,7 +8,7 @@ very moment it is written to a socket, and for as long as nobody has acknowledge
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -240,9 +240,12 @@ class Producer:
                     if all(map(self._covered, tps)):
                         if not await made.client.ready(node_id, group=group):
                             raise NodeNotReadyError(f"node {node_id}")
-                        # Connected, nothing comes between this look and the socket.
+                        # Connected, nothing comes between this look and the socket but the
+                        # time to write the request down, and whatever stops the process in it.
                         current = made is self._client and not self._stopped
                         if current and all(map(self._covered, tps)):
+                            connection = made.client._conns[node_id, group]  # noqa: SLF001
+                            self._look_again(connection._writer, tps)  # noqa: SLF001
                             break
                     await asyncio.sleep(LOOK)
             return await send(node_id, request, group=group)
@@ -254,6 +257,18 @@ class Producer:
         made._request_timeout_ms = NEVER_MS  # noqa: SLF001
         made._message_accumulator._batch_ttl = NEVER_MS  # noqa: SLF001
         return made
+
+    def _look_again(self, writer: Any, tps: Iterable[TopicPartition]) -> None:
+        """As the very last thing before the next request leaves."""
+
+        def write(request: bytes) -> None:
+            del writer.write
+            if not all(map(self._covered, tps)):
+                # The client sends it again on another connection, when it may.
+                raise OSError("it is not ours to say any more")
+            writer.write(request)
+
+        writer.write = write
 
     def _replace(self) -> None:
         """What was queued is lost, and of what was on its way nobody knows."""
