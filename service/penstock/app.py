@@ -167,14 +167,14 @@ class Service:
         following = self.control.following
         try:
             await asyncio.wait((loop, watching, following), return_when=asyncio.FIRST_COMPLETED)
-            if following.done() and not self.draining:
+            if forbidden := following.done() and not self.draining:
                 # What runs is paid for.
                 self.drain()
             await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
                 await watching
             failure = await loop
-            if following.done():
+            if forbidden and failure is None:
                 following.result()
             return failure
         finally:
@@ -310,12 +310,17 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
     async with service(settings) as running:
         loop = asyncio.get_running_loop()
 
+        asked = False
+
         def stop() -> None:
-            if running.draining:
+            nonlocal asked
+            if asked:
                 left = len(running.engine.questions)
                 log.warning("stopped at once; what is unfinished will run again", questions=left)
                 os._exit(1)
-            running.drain()
+            asked = True
+            if not running.draining:
+                running.drain()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)

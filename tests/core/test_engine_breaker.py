@@ -246,7 +246,8 @@ def test_a_refusal_holds_its_starts_until_the_provider_wants_them() -> None:
     assert drive(10, fetched(2)) == []
     assert drive(204) == []
     assert drive.wake_at == 205
-    assert drive(205) == [start(0, 1_000, attempt=2)]
+    # It has said nothing yet: its time begins now.
+    assert drive(205) == [start(0, 1_205, attempt=2)]
     assert drive(206, facts.Answers(record(0))) == [start(2, 1_206), OPENED, RESUME]
 
 

@@ -413,3 +413,12 @@ def test_nothing_that_waits_to_run_again_holds_it_up() -> None:
     ]
     drive(20, released())
     assert {r.offset for r in drive.engine.questions} == {2}
+
+
+def test_what_is_asked_anew_when_its_partition_leaves_is_handed_over_with_all_its_time() -> None:
+    drive = driven()
+    shut(drive)
+    commands = drive(30, facts.GateOpened(), facts.Revoking(ZERO, LATER))
+    [release] = [command for command in commands if isinstance(command, facts.Release)]
+    # Its budget, half a second to end, and three flights.
+    assert [(one.offset, one.until) for one in release.heads[0].runs] == [(1, 30 + 1_000 + 560)]

@@ -9,6 +9,7 @@ from penstock.core.breaker import BreakerPolicy
 from penstock.core.facts import Answered
 from penstock.core.failure import Failure, Kind
 from penstock.core.models import ModelPolicy
+from penstock.core.question import Phase
 from penstock.core.retry import RetryPolicy
 from tests.core.driven import (
     AT_ONCE,
@@ -23,6 +24,7 @@ from tests.core.driven import (
     ZERO,
     Driven,
     answer,
+    assigned,
     commit,
     drop,
     expiry,
@@ -300,6 +302,65 @@ def test_what_fails_when_it_is_handed_over_runs_again_if_it_has_time() -> None:
     assert drive(30) == [start(0, 1_000, attempt=2)]
     # Half a second to end, and twenty to arrive, are too much by then.
     assert drive(300, fails(0)) == [drop(0)]
+
+
+def test_a_refusal_of_what_is_handed_over_leaves_it_where_it_is_if_it_has_time() -> None:
+    drive = driven()
+    drive(0, fetched(0, expires_at=1_000))
+    drive(1, facts.Revoking(ZERO, 1_560))
+    drive(2, released())
+    assert retry(0, 13, limited(7)) in drive(3, fails(0, limited(7)))
+    assert start(0, 1_000, attempt=2) in drive(13)
+
+
+def test_what_was_left_to_others_is_when_its_partition_comes_back_in_that_moment() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    drive(1, facts.Revoking(ZERO, 300))
+    drive(2, released())
+    drive(3, assigned({0: 2}, recovered(runs=[run(0, 300)])))
+    commands = drive(4, fails(0), facts.Committed())
+    assert drop(0) in commands
+    # It is held, as if another process had it, until it is known what was said of it.
+    drive(4, fetched(0, epoch=2))
+    followed = facts.Followed(0, 2, (), position=0, as_of=60)
+    assert starts(drive(60, followed)) == [0]
+
+
+def test_what_is_handed_over_does_not_run_again_when_it_has_waited_too_long_for_a_slot() -> None:
+    drive = driven(slots=1)
+    drive(0, fetched(0), fetched(1))
+    drive(5, fails(0))
+    drive(6, facts.Revoking(ZERO, 900))
+    drive(7, released())
+    assert starts(drive(875, facts.Finished(record(1)))) == []
+    assert drop(0) in drive(900)
+
+
+def test_in_a_drain_nothing_runs_again_that_would_be_cut_off() -> None:
+    drive = driven(slots=1)
+    drive(0, fetched(0), fetched(1))
+    drive(0, fails(0))
+    assert drive.engine.questions[record(0)].phase is Phase.RETRYING
+    drive(20, facts.Draining(600, alone=True))
+    commands = drive(90) + drive(600) + drive(601, facts.Cancelled(record(1)))
+    assert starts(commands) == []
+    assert drop(0) in commands
+
+
+def test_a_refusal_of_what_is_paid_for_counts() -> None:
+    drive = driven()
+    drive(0, fetched(0))
+    now = 0
+    refused = limited(1)
+    for _ in range(3):
+        drive(now, facts.Answers(record(0)))
+        [again, *_] = drive(now, fails(0, refused))
+        assert isinstance(again, facts.RetryAt)
+        now = int(again.at)
+        drive(now)
+    drive(now, facts.Answers(record(0)))
+    assert failed(0, refused) in drive(now, fails(0, refused))
 
 
 def test_what_is_not_ours_for_sure_does_not_run_again() -> None:

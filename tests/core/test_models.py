@@ -74,6 +74,18 @@ def test_but_not_for_so_long_that_a_limit_may_be_raised_meanwhile(retry_after: f
     assert model.allows_at(101) == 700
 
 
+def test_a_whole_answer_that_a_program_cannot_use_is_one() -> None:
+    model = Model(POLICY)
+    for number in range(2):
+        model.started(call(number), 0)
+        model.failed(call(number), DOWN, ONE_CALL, 0, answered=True)
+    model.started(call(5), 5)
+    model.answers(call(5), 6)
+    assert model.breaker.cause is Cause.FAILING
+    model.failed(call(5), UNREADABLE, ONE_CALL, 7, answered=True)
+    assert model.breaker.cause is None
+
+
 @pytest.mark.parametrize("failure", [UNREADABLE, INVALID])
 def test_a_probe_whose_question_was_wrong_lets_another_one_probe(failure: Failure) -> None:
     model = Model(POLICY)

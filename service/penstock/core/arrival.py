@@ -57,9 +57,12 @@ class Arrival:
         for number in numbers:
             self._board.intake.arrived(number)
             for record in self._board.partitions[number].begun.values():
-                self._board.questions[record].until = None
-                self._board.until.disarm(record)
                 came_back = True
+                question = self._board.questions[record]
+                if question.phase is not Phase.KEPT:
+                    # Else it is let go in this turn: it had been left to whoever has this.
+                    question.until = None
+                    self._board.until.disarm(record)
         return came_back
 
     def fetched(self, event: facts.Fetched, now: float) -> bool:

@@ -68,6 +68,17 @@ class Board:
             return -math.inf
         return self.lease.until if question.until is None else question.until
 
+    def is_in_time(self, begins: float, until: float) -> bool:
+        """Whether a run is worth beginning then that has to have ended by that time."""
+        return begins + self.policy.flight + self.policy.cancel_grace <= until
+
+    def has_until(self, record: RecordId) -> float:
+        """A run of ours has to have ended then, because its partition has left or is leaving."""
+        until = self.questions[record].until
+        leaving = self.departures.leaving.get(record.partition)
+        ends = math.inf if leaving is None else leaving.until
+        return ends if until is None else min(until, ends)
+
     def is_another_s(self, record: RecordId, question: Question, now: float) -> bool:
         """Whether somebody else is to answer it."""
         partition = self.partition_of(record)

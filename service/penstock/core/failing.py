@@ -38,15 +38,15 @@ class Failing:
         if not costs_nothing:
             question.spent[failure.kind] += 1
         question.failed_at = now
-        at = self._retry.again_at(failure, question.spent[failure.kind], now)
-        if self._is_late(question, at) and failure.code == RATE_LIMITED:
+        if failure.code == RATE_LIMITED and not question.answered:
             # Nothing has begun: its time does with the next attempt, unless it has named an end.
             question.expires_at = question.asked.expires_at
-        if at is None or self._is_late(question, at):
+        at = self._retry.again_at(failure, question.spent[failure.kind], now)
+        if at is None or at >= (question.expires_at or math.inf):
             self.give_up(record, question, failure, now)
             return
         question.again_at = at
-        if question.until is not None and not self.may_run_by(question, question.until):
+        if question.until is not None and not self.fits(question, question.until, now):
             self._keep(record, question, now)
             return
         question.phase = Phase.RETRYING
@@ -56,26 +56,23 @@ class Failing:
         self._board.say(facts.RetryAt(record, failure, at))
 
     def _is_the_models(self, record: RecordId, question: Question, failure: Failure) -> bool:
-        """While the model is not called, it is the model that has failed, and no question; but one
-        that has asked for nothing else than whether it is back, and failed again although others
-        were answered meanwhile, is to blame itself.
+        """While the model is not called, it is the model that has failed, and no question. But what
+        it had begun to answer is paid for; and who was to find out whether it is back, and failed
+        again although others were answered meanwhile, is to blame itself.
         """
         breaker = self._board.models[question.asked.model].breaker
-        if breaker.cause is None or not CONSEQUENCES[failure.kind].counts_against_breaker:
+        counts = CONSEQUENCES[failure.kind].counts_against_breaker and failure.stage == "running"
+        if breaker.cause is None or not counts or question.answered:
             return False
         if failure.code == RATE_LIMITED or record != breaker.in_vain:
             return True
         return question.failed_at is None or breaker.succeeded_at <= question.failed_at
 
-    def _is_late(self, question: Question, at: float | None) -> bool:
-        return at is not None and at >= (question.expires_at or math.inf)
-
-    def may_run_by(self, question: Question, until: float) -> bool:
-        """Whether what is to run again has a chance to, and to end by then."""
-        policy = self._board.policy
-        calls = self._board.models[question.asked.model].breaker.cause is None
-        in_time = question.again_at + policy.flight + policy.cancel_grace <= until
-        return in_time and calls and not self.gate.shut
+    def fits(self, question: Question, until: float, now: float) -> bool:
+        """Whether what is to run again may begin so early that it may end by then."""
+        breaker = self._board.models[question.asked.model].breaker
+        begins = max(now, question.again_at, breaker.until if breaker.cause else now)
+        return not self.gate.shut and self._board.is_in_time(begins, until)
 
     def run_again(self, now: float) -> None:
         """Whose time has come, as soon as there is a slot."""

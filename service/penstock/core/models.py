@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from penstock.core.breaker import Breaker, BreakerPolicy, Cause
 from penstock.core.facts import RecordId, Used
-from penstock.core.failure import CONSEQUENCES, MODEL_TIMEOUT, RATE_LIMITED, Failure
+from penstock.core.failure import CONSEQUENCES, MODEL_TIMEOUT, RATE_LIMITED, Failure, Kind
 from penstock.core.limiter import Limiter, LimiterPolicy
 
 OVERLOADED = frozenset({RATE_LIMITED, MODEL_TIMEOUT})
@@ -67,6 +67,9 @@ class Model:
             self.breaker.limited(record, now + min(wanted, self._policy.longest_hold))
         elif CONSEQUENCES[failure.kind].counts_against_breaker and failure.stage == "running":
             self.breaker.failed(record, now, answered=answered)
+        elif failure.kind is Kind.ANSWER and answered:
+            # What the program makes of it is another matter.
+            self.breaker.succeeded(record, now)
         else:
             # It may never have been called; where it has answered, its first token has told.
             self.breaker.unclear(record)

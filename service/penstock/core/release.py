@@ -55,9 +55,7 @@ class Release:
         self._board.say(facts.Pause(frozenset(self._board.partitions)))
         self._board.departures.cap(until)
         for record, question in self._board.questions.items():
-            if question.until is not None and question.until > until:
-                question.until = until
-                self._board.until.arm(record, until)
+            self._work.cap(record, question, until, now)
         stay = self._board.partitions.keys() - self._board.departures.leaving.keys()
         self._leave(stay, until, now, hand_over=not alone)
 
@@ -68,7 +66,7 @@ class Release:
         self._board.departures.add(numbers, until, now, hand_over=hand_over)
         for record, question in list(self._board.questions.items()):
             if record.partition in numbers:
-                self._work.let_go(record, question, self._has_until(record, question, now))
+                self._work.let_go(record, question, self._has_until(record, question, now), now)
 
     # --- its last commit ----------------------------------------------------------------------
 
@@ -138,7 +136,9 @@ class Release:
         came of it.
         """
         policy, departure = self._board.policy, self._board.departures.leaving[record.partition]
-        expires_at = max(now, question.expires_at or now)
+        # What is to run again may have all its time again.
+        starts_at = max(now, question.again_at)
+        expires_at = max(now, question.expires_at or starts_at + question.asked.budget)
         return min(departure.until, expires_at + policy.cancel_grace + 3 * policy.flight)
 
     # --- what it waits for --------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Release:
             departure = self._board.departures.leaving.get(record.partition)
             if departure is None or question.lost:
                 continue
-            self._work.let_go(record, question, self._has_until(record, question, now))
+            self._work.let_go(record, question, self._has_until(record, question, now), now)
             if record not in self._board.questions:
                 continue
             if departure.hand_over:

@@ -52,7 +52,8 @@ class Starting:
 
         def goes_on(record: RecordId) -> bool:
             until = board.speaks_until(record)
-            return until is not None and in_time <= until
+            ours = until is not None and in_time <= until
+            return ours and board.is_in_time(now, board.has_until(record))
 
         for model in models:
             if (record := board.admission.take_again(model, goes_on)) is not None:

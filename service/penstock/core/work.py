@@ -105,6 +105,8 @@ class Work:
     def failed(self, record: RecordId, failure: Failure, used: Used, now: float) -> None:
         if (question := self.ended(record)) is None:
             return
+        # Without a stream nobody tells of its first token.
+        question.answered = question.answered or used.tokens > 0
         model = self._board.models[question.asked.model]
         model.failed(record, failure, used, now, answered=question.answered)
         self._ended_badly(record, question, failure, now)
@@ -222,14 +224,23 @@ class Work:
         elif question.phase is not Phase.CANCELLING:
             self.forget(record, question)
 
-    def let_go(self, record: RecordId, question: Question, until: float) -> None:
+    def let_go(self, record: RecordId, question: Question, until: float, now: float) -> None:
         """Of what does not run, and will not here: whoever is next may start it at once."""
-        if question.phase is Phase.RETRYING and self._failing.may_run_by(question, until):
+        called = self._board.models[question.asked.model].breaker.cause is None
+        if question.phase is Phase.RETRYING and called and self._failing.fits(question, until, now):
             return
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
         if not question.phase.runs:
             self.forget(record, question)
+
+    def cap(self, record: RecordId, question: Question, until: float, now: float) -> None:
+        """What was handed over has less time than it was given."""
+        if question.until is None or question.until <= until:
+            return
+        runs = question.phase.runs or self._failing.fits(question, until, now)
+        question.until = until if runs else now
+        self._board.until.arm(record, question.until)
 
     def forget(self, record: RecordId, question: Question) -> None:
         """Drop it unanswered: its offset stays outstanding, so the next owner starts it again."""

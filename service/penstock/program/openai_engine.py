@@ -38,6 +38,9 @@ _MAX_REFUSAL = 64 * 1024
 """Bytes that are read of what says no. The status says the most of it; the rest may be any page."""
 
 
+ESTIMATED = "estimated"
+"""In a usage: nobody has told it."""
+
 _BYTES_A_TOKEN = 4
 """Of English, and about that of JSON."""
 
@@ -133,7 +136,7 @@ def _count_what_is_cut_off(tracker: UsageTracker | None, call: Call, answer: Ans
     if tracker is not None and (said := answer.pieces):
         asked = len(call.body) // _BYTES_A_TOKEN
         used = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
-        tracker.add_usage(call.model, used)
+        tracker.add_usage(call.model, {**used, ESTIMATED: True})
 
 
 async def _refusal(reading: Reading) -> bytes:

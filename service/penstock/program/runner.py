@@ -18,6 +18,7 @@ from penstock.events.text import whole_characters
 from penstock.program.catalog import Program
 from penstock.program.classify import classify, not_published
 from penstock.program.listener import Listener
+from penstock.program.openai_engine import ESTIMATED
 from penstock.program.stream import TokenStream
 from penstock.program.threads import SETTING, Stopped, Threads
 from penstock.program.watch import Watch
@@ -148,6 +149,7 @@ def _no_prediction(found: Any) -> Failure:
 def _add_usage(report: Report, tracker: _Usage, *, complete: bool) -> None:
     """What the report does not have yet."""
     total = report.usage
+    total.estimated = total.estimated or not complete
     for used in tracker.taken():
         report.requests += 1
         prompt, completion = (
@@ -156,4 +158,4 @@ def _add_usage(report: Report, tracker: _Usage, *, complete: bool) -> None:
         total.prompt_tokens += prompt
         total.completion_tokens += completion
         total.total_tokens += int(used.get("total_tokens") or prompt + completion)
-    total.estimated = total.estimated or not complete
+        total.estimated = total.estimated or ESTIMATED in used
