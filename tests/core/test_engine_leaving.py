@@ -4,9 +4,11 @@ import pytest
 
 from penstock.core import facts
 from penstock.core.failure import Failure, Kind
+from penstock.core.models import ModelPolicy
 from tests.core.driven import (
     AT_ONCE,
     BAD_KEY,
+    POISON,
     UPSTREAM,
     ZERO,
     Driven,
@@ -273,3 +275,13 @@ def test_the_next_of_its_lane_does_not_start(*, draining_first: bool) -> None:
     assert commands[-1] == release(0, clean=False)
     assert drive(11, released()) == [DEPART, facts.Stop(BAD_KEY)]
     assert not any(isinstance(command, facts.Start) for command in commands)
+
+
+def test_what_cannot_be_read_asks_no_model_and_leaves_all_the_same() -> None:
+    drive = Driven(models={"m": ModelPolicy()})
+    drive(0, fetched(0, failure=POISON))
+    drive(5, facts.Revoking(ZERO, 900))
+    drive(30)
+    drive(31, facts.Published(record(0)), released())
+    drive(32, facts.Draining(100, alone=False))
+    assert not drive.engine.questions

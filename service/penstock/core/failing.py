@@ -74,6 +74,11 @@ class Failing:
         begins = max(now, question.again_at, breaker.until if breaker.cause else now)
         return not self.gate.shut and self._board.is_in_time(begins, until)
 
+    def may_run_by(self, question: Question, until: float, now: float) -> bool:
+        """Whether it is worth keeping from whoever could start it at once."""
+        called = self._board.models[question.asked.model].breaker.cause is None
+        return called and self.fits(question, until, now)
+
     def run_again(self, now: float) -> None:
         """Whose time has come, as soon as there is a slot."""
         for record in self.retries.expired(now):

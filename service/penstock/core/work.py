@@ -226,8 +226,7 @@ class Work:
 
     def let_go(self, record: RecordId, question: Question, until: float, now: float) -> None:
         """Of what does not run, and will not here: whoever is next may start it at once."""
-        called = self._board.models[question.asked.model].breaker.cause is None
-        if question.phase is Phase.RETRYING and called and self._failing.fits(question, until, now):
+        if question.phase is Phase.RETRYING and self._failing.may_run_by(question, until, now):
             return
         if question.phase is Phase.WAITING:
             self._leave_the_lane(record, question)
