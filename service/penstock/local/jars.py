@@ -53,7 +53,7 @@ def locked(lock: Path = LOCK) -> list[Jar]:
     return [Jar(e["groupId"], e["artifactId"], e["version"], e["sha256"]) for e in entries]
 
 
-async def class_path(progress: Progress | None = None) -> str:
+async def class_path(progress: Progress | None = None, lock: Path = LOCK) -> str:
     """Every jar of the lock, fetched where it is missing, each with the right SHA-256.
 
     Raises:
@@ -61,7 +61,7 @@ async def class_path(progress: Progress | None = None) -> str:
     """
     folder = cache_dir() / "jars"
     folder.mkdir(parents=True, exist_ok=True)
-    jars = locked()
+    jars = locked(lock)
     pool = ThreadPoolExecutor(8, thread_name_prefix="jars")
     try:
         await _complete(folder, jars, pool, progress or _silent)
