@@ -15,7 +15,13 @@ PACKAGE = Path("service/penstock")
 LAW: dict[str, set[str]] = {
     "penstock.errors": set(),
     "penstock.clock": set(),
-    "penstock.settings": {"penstock.errors", "pydantic", "pydantic_settings"},
+    "penstock.settings": {
+        "penstock.settings",
+        "penstock.errors",
+        "dotenv",
+        "pydantic",
+        "pydantic_core",
+    },
     "penstock.events": {"penstock.events", "pydantic", "orjson"},
     "penstock.core.failure": set(),
     "penstock.core.facts": {

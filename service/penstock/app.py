@@ -93,7 +93,7 @@ def load_programs(settings: Settings) -> dict[str, Program]:
             wanted.name,
             wanted.adapter,
             connections=settings.pool.slots,
-            api_base=wanted.address,
+            api_base=wanted.api_base,
             api_key=None if wanted.api_key is None else wanted.api_key.get_secret_value(),
             options=wanted.options,
             engine=wanted.engine,
