@@ -34,6 +34,7 @@ options = { temperature = 0.5, max_tokens = 80, extra_headers = { X-Team = "secr
 
 [models.large]
 name = "anthropic/large"
+engine = "litellm"
 api_base = "https://me:secret-user@gateway/v1?api_key=secret-query&version=2"
 
 [kafka.client]
@@ -99,7 +100,7 @@ async def test_what_has_its_default_may_be_left_out(tmp_path: Path) -> None:
     ended = await config(tmp_path, "show", "--changed")
     lines = ended.stdout.splitlines()
     assert not [line for line in lines if line.endswith("default")]
-    assert len(lines) == 22
+    assert len(lines) == 23
 
 
 def test_on_a_terminal_it_is_a_table(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ async def test_what_is_right_is_ok(tmp_path: Path) -> None:
     ended = await config(tmp_path, "validate")
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout == (
-        "ok: 22 settings from penstock.toml, .env, PENSTOCK_POOL__ORDERING, OPENAI_API_KEY\n"
+        "ok: 23 settings from penstock.toml, .env, PENSTOCK_POOL__ORDERING, OPENAI_API_KEY\n"
         "    programs: qa, support\n"
         "    models: default (openai/small), large (anthropic/large)\n"
     )

@@ -120,6 +120,8 @@ def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> N
         ("programs = {}", "PROGRAMS"),
         ("[models.large]\n", "MODELS__LARGE__NAME"),
         ("= nonsense", "penstock.toml"),
+        ("[model]\nname = 'a/b'\napi_base = 'http://me:word@host'", "API_BASE of model 'default'"),
+        ("[models.m]\nname = 'a/b'\napi_base = 'http://host?key=me'", "API_BASE of model 'm'"),
     ],
 )
 def test_what_is_wrong_is_named(toml: str, says: str) -> None:

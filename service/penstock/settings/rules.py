@@ -1,6 +1,7 @@
 """What does no setting know alone?"""
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from penstock.settings.tree import Settings
 
@@ -33,3 +34,11 @@ def broken(settings: Settings) -> Iterator[str]:
             f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
             f"({', '.join(settings.programs)})"
         )
+    for name, model in settings.all_models.items():
+        address = urlsplit(model.api_base or "")
+        if model.engine != "litellm" and (address.username or address.query):
+            # Each request has its own path to add, and its key in the header they would need.
+            yield (
+                f"setting API_BASE of model {name!r}: an address alone, without user, password or "
+                "query; what the endpoint asks for is the API_KEY"
+            )

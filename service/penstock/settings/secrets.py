@@ -5,10 +5,12 @@ the place in an address (`https://user:password@host/?api_key=...`).
 """
 
 import base64
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.request import getproxies
 
 from pydantic import BaseModel, SecretStr
 
@@ -49,9 +51,27 @@ def shown(path: Path, value: Any) -> Any:
     return _QUERY.sub(lambda f: f"{f[1]}={HIDDEN}" if _tells(f[1]) else f[0], text)
 
 
-def secrets(settings: Settings) -> frozenset[str]:
-    """Every text that is to be said by nobody, in whatever form it may be met."""
-    return frozenset(t for t in _texts((), settings) if len(t) >= SHORTEST)
+def hiding(settings: Settings) -> Callable[[str], str]:
+    """What takes every secret out of a text, in whatever form it is met there.
+
+    Our own words hold none. What libraries, providers and programs say may quote anything.
+    """
+    found = {t for t in _texts((), settings) if len(t) >= SHORTEST}
+    for proxy in getproxies().values():
+        found |= {t for t in _in_address(proxy) if len(t) >= SHORTEST}
+    if not found:
+        return str
+    # The longest first: one may be the beginning of another.
+    forms = sorted({form for text in found for form in _forms(text)}, key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, forms)))
+    return lambda text: pattern.sub(HIDDEN, text)
+
+
+def _forms(text: str) -> Iterator[str]:
+    """As itself, in an address, and in what Python and JSON write of it."""
+    in_bytes = repr(text.encode("utf-8", "replace"))[2:-1]
+    for one in (text, in_bytes):
+        yield from (one, quote(one, safe=""), json.dumps(one)[1:-1])
 
 
 def _texts(path: Path, value: Any) -> Iterator[str]:
