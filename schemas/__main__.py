@@ -13,6 +13,7 @@ from penstock.events.completion import Completion
 from penstock.events.control import Cancel
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
+from penstock.settings.schema import schema as settings_schema
 from schemas.reference import README, readme
 
 HERE = Path(__file__).parent
@@ -63,14 +64,16 @@ DEAD_LETTER_HEADERS = {
 
 def files() -> dict[str, str]:
     """File name to content."""
-    written = {
-        f"{name}.schema.json": json.dumps(_schema(name), indent=2, ensure_ascii=False) + "\n"
-        for name in MODELS
-    }
+    written = {f"{name}.schema.json": _json(_schema(name)) for name in MODELS}
+    written["settings.schema.json"] = _json(settings_schema())
     written["asyncapi.yaml"] = yaml.safe_dump(
         _asyncapi(), sort_keys=False, allow_unicode=True, width=100
     )
     return written
+
+
+def _json(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _schema(name: str) -> dict[str, Any]:

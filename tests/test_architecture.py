@@ -15,7 +15,13 @@ PACKAGE = Path("service/penstock")
 LAW: dict[str, set[str]] = {
     "penstock.errors": set(),
     "penstock.clock": set(),
-    "penstock.settings": {"penstock.errors", "pydantic", "pydantic_settings"},
+    "penstock.settings": {
+        "penstock.settings",
+        "penstock.errors",
+        "dotenv",
+        "pydantic",
+        "pydantic_core",
+    },
     "penstock.events": {"penstock.events", "pydantic", "orjson"},
     "penstock.core.failure": set(),
     "penstock.core.facts": {
@@ -184,6 +190,40 @@ def test_the_core_knows_no_clock_task_or_socket() -> None:
         if _within(module, {"penstock.core"}):
             known = {name.partition(".")[0] for name in _imports(path)}
             assert not known & {"asyncio", "time", "socket", "threading", "random", "os"}, module
+
+
+def test_no_text_and_no_bytes_are_ever_run() -> None:
+    """What comes from outside is data: nothing unpickles it, compiles it or imports by it."""
+    readers = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "yaml"}
+    runs = {"eval", "exec", "compile", "__import__"}
+    found = [f"{path}: imports {name}" for _, path in MODULES for name in _imports(path)]
+    bad = [line for line in found if line.rpartition(" ")[2].partition(".")[0] in readers]
+    for _, path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and _called(node) in runs:
+                bad.append(f"{path}:{node.lineno} calls {_called(node)}")
+            if isinstance(node, ast.keyword) and node.arg in {"allow_pickle", "shell"}:
+                bad.append(f"{path}:{node.value.lineno} sets {node.arg}")
+    assert not bad
+
+
+def _called(call: ast.Call) -> str:
+    """A function by its name alone, or out of `builtins`; `re.compile` is none."""
+    function = call.func
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return function.attr if function.value.id in {"builtins", "__builtins__"} else ""
+    return function.id if isinstance(function, ast.Name) else ""
+
+
+def test_only_the_catalog_imports_by_a_name_it_is_given() -> None:
+    """And it is given those of the settings, at the start."""
+    dynamic = {
+        module
+        for module, path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "import_module"
+    }
+    assert dynamic == {"penstock.program.catalog", "penstock.cli.demo_run"}
 
 
 def test_names_say_what_is_inside() -> None:

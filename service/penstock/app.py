@@ -50,6 +50,7 @@ from penstock.program.catalog import Program
 from penstock.program.reading import Timeouts
 from penstock.program.runner import Runner
 from penstock.settings import Settings
+from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
@@ -93,7 +94,7 @@ def load_programs(settings: Settings) -> dict[str, Program]:
             wanted.name,
             wanted.adapter,
             connections=settings.pool.slots,
-            api_base=wanted.address,
+            api_base=wanted.api_base,
             api_key=None if wanted.api_key is None else wanted.api_key.get_secret_value(),
             options=wanted.options,
             engine=wanted.engine,
@@ -258,7 +259,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         metrics.observe(fact, job)
         journal.observe(fact, job)
 
-    runner = Runner(programs, clock)
+    runner = Runner(programs, clock, hiding(settings))
     at_least = settings.tokens.min_interval_ms / 1000
 
     def interval() -> float:

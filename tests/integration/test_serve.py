@@ -94,6 +94,6 @@ async def test_a_wrong_configuration_is_one_line_and_exit_code_2() -> None:
     ended = await penstock("serve", env={"PENSTOCK_MODLE__NAME": "openai/ok"})
     assert ended.code == 2
     assert ended.stderr == (
-        "penstock: the environment variable PENSTOCK_MODLE is no setting; "
-        "did you mean PENSTOCK_MODEL?\n"
+        "penstock: the environment variable PENSTOCK_MODLE__NAME is no setting; "
+        "did you mean PENSTOCK_MODEL__NAME?\n"
     )

@@ -66,6 +66,9 @@ FIELDS = {
         "'chess' is not served here (served: qa, compare)",
         "n",
     ),
+    # Programs are those of the settings: what a record names is looked up, and never imported.
+    "program of Python": field('"program": "os:system"', "'os:system' is not", "unknown_program"),
+    "program as a signature": field('"program": "a -> b"', "'a -> b' is not", "unknown_program"),
     "inputs missing": Bad(
         {"id": "n", "inputs": {"left": 1}, "program": "compare"}, "missing_input", "right", "n"
     ),

@@ -1,6 +1,7 @@
 """Which client asks which model."""
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,14 +120,17 @@ def test_another_address_in_the_environment_is_not_passed_over(
     build("anthropic/claude-sonnet-4-5", api_base="http://gateway/v1")
 
 
-def test_openais_customary_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_customary_address(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def address(name: str, **more: str) -> str | None:
+        loaded = settings.load(model={"name": name, **more})
+        return loaded.all_models["default"].api_base
+
     monkeypatch.setenv("OPENAI_API_BASE", "http://older/v1")
-    ours = settings.ModelSettings(name="openai/any")
-    assert ours.address == "http://older/v1"
+    assert address("openai/any") == "http://older/v1"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://newer/v1")
-    assert ours.address == "http://newer/v1"
-    assert settings.ModelSettings(name="groq/any").address is None
-    assert settings.ModelSettings(name="openai/any", api_base="http://set/v1").address == (
-        "http://set/v1"
-    )
-    assert type(build("openai/any", api_base=ours.address)) is OpenAIEngine
+    assert address("openai/any") == "http://newer/v1"
+    assert address("groq/any") is None
+    assert address("openai/any", api_base="http://set/v1") == "http://set/v1"
+    assert type(build("openai/any", api_base=address("openai/any"))) is OpenAIEngine

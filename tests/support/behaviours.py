@@ -3,7 +3,8 @@
 Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` sets the length of
 its text in words, `text` says which words, `at` is the number of chunks before a fault,
 `retry_after` and `retry_after_ms` the headers, `status` that of a page which is no answer, `error`
-which refusal an `error-frame` carries. A refusal says `text`. `held` says all but its last chunk,
+which refusal an `error-frame` carries. A refusal says `text`, in which `*headers*` stands for those
+of the request, the key among them. `held` says all but its last chunk,
 which waits for `ModelServer.let_end`. `serves` is how many the model answers at once; the others
 wait in line.
 """

@@ -12,7 +12,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import orjson
 
@@ -129,6 +129,7 @@ class ModelServer:
         behaviour = script(calls.per_model[model], request) if script else model
         if asked.headers.get("authorization", "").removeprefix("Bearer ") in self.revoked:
             behaviour = "401"
+        behaviour = behaviour.replace("*headers*", quote(str(dict(asked.headers))))
         call = Call(model, behaviour, request.stream, request.last("user"), time.monotonic())
         answer = reply(request, behaviour, self._defaults)
         telling = _Telling(connection, answer, call, self._told)

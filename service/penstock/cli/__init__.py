@@ -5,13 +5,16 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partly failed, 4 an op
 """
 
 import sys
+import traceback
 from typing import Annotated
 
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, cancel, demo, model, resume, run, serve
+from penstock.cli import ask, broker, cancel, config, demo, model, resume, run, serve
 from penstock.errors import ConfigurationError, KafkaError
+from penstock.settings import resolve
+from penstock.settings.secrets import hiding
 
 app = typer.Typer(
     name="penstock",
@@ -27,6 +30,7 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
+app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)
 app.command("model")(model.model)
 
@@ -47,10 +51,19 @@ def main() -> None:
     try:
         app()
     except ConfigurationError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        _tell(f"penstock: {error}\n")
         raise SystemExit(2) from error
     except KafkaError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        _tell(f"penstock: {error}\n")
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except Exception as error:
+        _tell(traceback.format_exc())
+        raise SystemExit(1) from error
+
+
+def _tell(what: str) -> None:
+    """Without secrets: what a library says of a setting may quote it."""
+    loaded = resolve().settings
+    sys.stderr.write(what if loaded is None else hiding(loaded)(what))

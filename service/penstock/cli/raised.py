@@ -1,7 +1,9 @@
 """Where in a program of one's own was it raised? For its author alone: the text is private."""
 
+import sys
 import sysconfig
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 _OTHERS = (
@@ -10,12 +12,13 @@ _OTHERS = (
 )
 
 
-def show(error: BaseException) -> None:
+def show(error: BaseException, hide: Callable[[str], str]) -> None:
     """The traceback on stderr, from the first frame of one's own on; whole where there is none."""
     trace = error.__traceback__
     while trace is not None and not _own(trace.tb_frame.f_code.co_filename):
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace or error.__traceback__)
+    told = traceback.format_exception(type(error), error, trace or error.__traceback__)
+    print(hide("".join(told)), end="", file=sys.stderr)
 
 
 def place(error: BaseException) -> str | None:

@@ -21,6 +21,7 @@ from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 from penstock.settings import ProgramSettings, Settings
+from penstock.settings.secrets import hiding
 from penstock.telemetry import logs
 
 QUESTION_ID = "run"
@@ -29,7 +30,8 @@ QUESTION_ID = "run"
 def run(inputs: dict[str, str], program: str | None, model: str | None, *, as_json: bool) -> int:
     """The exit code."""
     loaded, name = chosen(program, model)
-    logs.configure("error")
+    logs.configure("error", hide=hiding(loaded))
+    logs.tell_what_nobody_catches()
     out = sys.stdout
     # What the program prints is no part of what is said of it.
     with redirect_stdout(sys.stderr):
@@ -86,7 +88,7 @@ async def _run(
     stream.attempt = 1
     report = Report()
     async with aclosing(programs[name].model):
-        runner = Runner(programs, Clock())
+        runner = Runner(programs, Clock(), hiding(loaded))
         failure, error = await _ask(runner, name, inputs, report, stream)
     await stream.end("completed" if failure is None else "failed")
     if transcript is not None:
@@ -98,7 +100,7 @@ async def _run(
     if failure is None:
         return 0
     if error is not None:
-        raised.show(error)
+        raised.show(error, hiding(loaded))
     message = " ".join(failure.message.split())
     print(f"penstock: failed ({failure.kind} {failure.code}): {message}", file=sys.stderr)
     return 1

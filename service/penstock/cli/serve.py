@@ -33,6 +33,7 @@ def serve(
     import uvloop
 
     from penstock import app, settings
+    from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
 
     flags: dict[str, Any] = {}
@@ -43,7 +44,8 @@ def serve(
     if slots is not None:
         flags["pool"] = {"slots": slots}
     loaded = settings.load(**flags)
-    logs.configure(loaded.log_level)
+    logs.configure(loaded.log_level, hide=hiding(loaded))
+    logs.tell_what_nobody_catches()
 
     def started(running: "Service") -> None:
         app.log.info(

@@ -2,6 +2,7 @@
 
 import math
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,17 @@ _NEVER_FITS = "Request too large"
 the code of one, and no wait makes it smaller."""
 
 
-def classify(error: BaseException) -> Failure:
-    """What the program does not own is the model's; everything else is an answer that failed."""
+def classify(error: BaseException, hide: Callable[[str], str] = str) -> Failure:
+    """What the program does not own is the model's; everything else is an answer that failed.
+
+    `hide` takes out of a message what nobody may read: it is published.
+    """
     behind = list(causes(error))
     for row, kind, code in _TABLE:
         for cause in behind:
             if isinstance(cause, row):
                 kind, code = _looked_into(row, cause) or (kind, code)  # noqa: PLW2901
-                return Failure(kind, code, _message(cause), retry_after=_retry_after(cause))
+                return Failure(kind, code, _message(cause, hide), retry_after=_retry_after(cause))
     return Failure(Kind.ANSWER, "program_error", _where(error))
 
 
@@ -81,15 +85,17 @@ def _where(error: BaseException) -> str:
     return f"the program raised {type(error).__name__}{place}"
 
 
-def _message(error: BaseException) -> str:
+def _message(error: BaseException, hide: Callable[[str], str]) -> str:
+    """Hidden before it is cut: half a key is still half of one."""
     if isinstance(error, PenstockError):
-        return str(whole_characters(str(error).strip() or type(error).__name__))[:1000]
+        said = hide(str(error).strip()) or type(error).__name__
+        return str(whole_characters(said))[:1000]
     if isinstance(error, dspy_errors.AdapterParseError):
         # Its own message quotes the whole answer.
         wanted = ", ".join(error.signature.output_fields)
         return f"the answer does not hold the fields asked for: {wanted}"
     status: Any = getattr(error, "status", None)
-    text = str(getattr(error, "message", None) or error).strip() or type(error).__name__
+    text = hide(str(getattr(error, "message", None) or error).strip()) or type(error).__name__
     # What follows the first line tells how to call a library that our reader does not call.
     text = text.splitlines()[0]
     prefix = f"HTTP {status}: " if status else ""

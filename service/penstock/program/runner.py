@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -32,11 +32,17 @@ _JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="bas
 
 
 class Runner:
-    """Runs programs in the task that calls it, or in a thread for which that task waits."""
+    """Runs programs in the task that calls it, or in a thread for which that task waits.
 
-    def __init__(self, programs: Mapping[str, Program], clock: Clock) -> None:
+    `hide` takes secrets out of what is told of a failure.
+    """
+
+    def __init__(
+        self, programs: Mapping[str, Program], clock: Clock, hide: Callable[[str], str] = str
+    ) -> None:
         self._programs = programs
         self._clock = clock
+        self._hide = hide
         self._running: Counter[str] = Counter()
 
     def running(self) -> dict[str, int]:
@@ -71,7 +77,7 @@ class Runner:
             with dspy.context(**_context(program, usage, threads, listener, watch)):
                 prediction = await _ask(program, inputs, threads)
             if not isinstance(prediction, dspy.Prediction | Mapping):
-                return _cause(watch) or _no_prediction(prediction)
+                return self._cause(watch) or _no_prediction(prediction)
             outputs = dict(prediction)
             if listener is not None:
                 await listener.reconcile(outputs)
@@ -85,8 +91,8 @@ class Runner:
             if listener is not None and listener.error is not None:
                 return not_published(listener.error)
             log.debug("a program failed", program=name, exc_info=error)
-            failure = classify(error)
-            return _cause(watch) or failure if failure.code == "program_error" else failure
+            failure = classify(error, self._hide)
+            return self._cause(watch) or failure if failure.code == "program_error" else failure
         finally:
             threads.close()
             self._running[name] -= 1
@@ -94,6 +100,10 @@ class Runner:
         report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
         report.answer = whole_characters(answer_of(outputs))
         return None
+
+    def _cause(self, watch: Watch) -> Failure | None:
+        """Modules such as `dspy.BestOfN` swallow what the model raises, and fail for want of it."""
+        return None if watch.trouble is None else classify(watch.trouble, self._hide)
 
 
 class _Usage(UsageTracker):  # type: ignore[misc] # DSPy has no types
@@ -134,11 +144,6 @@ async def _ask(program: Program, inputs: Mapping[str, Any], threads: Threads) ->
     if program.awaits:
         return await program.module.acall(**inputs)
     return await threads.run(program.module, **inputs)
-
-
-def _cause(watch: Watch) -> Failure | None:
-    """Modules such as `dspy.BestOfN` swallow what the model raises, and fail for want of it."""
-    return None if watch.trouble is None else classify(watch.trouble)
 
 
 def _no_prediction(found: Any) -> Failure:

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
@@ -18,8 +20,11 @@ _NOISY = {
 }
 
 
-def configure(level: str, stream: TextIO | None = None) -> None:
-    """Ours and every library's records through one formatter, on stderr if nothing else is said."""
+def configure(level: str, stream: TextIO | None = None, hide: Callable[[str], str] = str) -> None:
+    """Ours and every library's records through one formatter, on stderr if nothing else is said.
+
+    `hide` takes secrets out of each line: a traceback, or a library at `debug`, may quote any.
+    """
     stream = stream or sys.stderr
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -44,7 +49,8 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        _Hiding(
+            hide,
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
@@ -57,3 +63,29 @@ def configure(level: str, stream: TextIO | None = None) -> None:
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.DEBUG if level == "debug" else least)
+
+
+def tell_what_nobody_catches() -> None:
+    """Python itself writes what ends a thread, or a destructor, past every formatter."""
+    log = logging.getLogger("penstock")
+
+    def thread(failed: threading.ExceptHookArgs) -> None:
+        name = failed.thread.name if failed.thread is not None else "?"
+        log.error("a thread has failed: %s", name, exc_info=failed.exc_value)
+
+    def destructor(failed: "sys.UnraisableHookArgs") -> None:
+        log.error("what was thrown away has failed", exc_info=failed.exc_value)
+
+    threading.excepthook = thread
+    sys.unraisablehook = destructor
+
+
+class _Hiding(structlog.stdlib.ProcessorFormatter):
+    """The last who sees a line."""
+
+    def __init__(self, hide: Callable[[str], str], **formatting: Any) -> None:
+        super().__init__(**formatting)
+        self._hide = hide
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._hide(super().format(record))

@@ -1,36 +1,20 @@
-"""The only reader of the environment: one typed tree of settings.
+"""Which settings are there? One typed tree, with what each means and its default."""
 
-Flags come before the environment, then `.env`, then `penstock.toml`, then the defaults below.
-Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL__SLOTS=128`.
-"""
-
-import difflib
 import json
-import os
-import re
 from pathlib import Path
-from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-    TomlConfigSettingsSource,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SecretStr,
+    field_validator,
+    model_validator,
 )
-
-from penstock.errors import ConfigurationError
-
-PREFIX = "PENSTOCK_"
-TEST_PREFIX = "PENSTOCK_TEST_"
-"""What the tests are told, which is nobody's setting."""
-SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_.*)?$|_PORT(_\d+_.*)?$")
-"""What Kubernetes tells every pod about a Service called penstock, or penstock-something."""
-TOML_FILE = Path("penstock.toml")
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 Milliseconds = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -66,10 +50,12 @@ class KafkaSettings(_Part):
 
 
 class TopicSettings(_Part):
-    questions: str = "penstock.questions"
-    tokens: str = "penstock.tokens"
-    completions: str = "penstock.completions"
-    dead_letters: str = "penstock.dead-letters"
+    questions: str = Field("penstock.questions", description="Where questions are read.")
+    tokens: str = Field("penstock.tokens", description="What is being said, piece by piece.")
+    completions: str = Field("penstock.completions", description="One for every question.")
+    dead_letters: str = Field(
+        "penstock.dead-letters", description="Questions that were given up, byte for byte."
+    )
     control: str = Field(
         "penstock.control", description="What is asked of all replicas; one partition, compacted."
     )
@@ -162,7 +148,7 @@ class GateSettings(_Part):
         description="... and so is this part, of at least so many questions within the window. "
         "Kind `RECORD` does not count, nor what expired before its turn.",
     )
-    window_ms: Positive = 60_000
+    window_ms: Positive = Field(60_000, description="The window of GATE__RATIO.")
 
 
 class DeadLetterSettings(_Part):
@@ -202,13 +188,15 @@ class TokenSettings(_Part):
 
 
 class BoundSettings(_Part):
-    id_characters: Positive = 256
-    metadata_bytes: Positive = 8 * 1024
-    value_bytes: Positive = 1024 * 1024
+    id_characters: Positive = Field(
+        256, description="Of a question's `id`. What exceeds a bound is a dead letter at once."
+    )
+    metadata_bytes: Positive = Field(8 * 1024, description="Of its `metadata`, as JSON.")
+    value_bytes: Positive = Field(1024 * 1024, description="Of its record's value.")
 
 
 class HeaderSettings(_Part):
-    forward: Annotated[tuple[str, ...], NoDecode] = Field(
+    forward: tuple[str, ...] = Field(
         ("ce_correlationid", "kafka_correlationId"),
         description="Headers of a question that travel on to its tokens and its completion.",
     )
@@ -231,6 +219,19 @@ class ProgramSettings(_Part):
         description="Stands in completions. Default: a hash of instructions, fields and demos.",
     )
     timeout_ms: Positive | None = Field(None, description="Default: DEADLINE__DEFAULT_MS.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _entry_alone(cls, said: Any) -> Any:
+        return {"entry": said} if isinstance(said, str) else said
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        table = handler(schema)
+        entry = handler.resolve_ref_schema(table)["properties"]["entry"]
+        return {"anyOf": [{"type": "string", "description": entry["description"]}, table]}
 
 
 class ModelSettings(_Part):
@@ -272,14 +273,6 @@ class ModelSettings(_Part):
     def _numbers_from_the_environment(cls, options: dict[str, Any]) -> dict[str, Any]:
         return {name: _json_or_text(value) for name, value in options.items()}
 
-    @property
-    def address(self) -> str | None:
-        """`api_base`, or what the environment says of OpenAI's."""
-        if self.api_base is not None or not self.name.startswith("openai/"):
-            return self.api_base
-        # In LiteLLM's order; empty is unset.
-        return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE") or None
-
 
 class HandoverSettings(_Part):
     max_ms: Positive = Field(
@@ -295,19 +288,8 @@ class TelemetrySettings(_Part):
     )
 
 
-class Settings(BaseSettings):
+class Settings(_Part):
     """Everything an operator decides."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        nested_model_default_partial_update=True,
-    )
 
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
@@ -332,41 +314,19 @@ class Settings(BaseSettings):
     default_program: str | None = Field(
         None, description="For questions that name none. Default: the first of PROGRAMS."
     )
-    model: ModelSettings | None = Field(None, description="The model named `default`.")
-    models: dict[str, ModelSettings] = Field(default_factory=dict)
+    model: ModelSettings | None = Field(
+        None, description="The model named `default`: MODEL__NAME, and so on as in MODELS."
+    )
+    models: dict[str, ModelSettings] = Field(
+        default_factory=dict, description="Name to model, for programs that name theirs."
+    )
     telemetry: TelemetrySettings = TelemetrySettings()
     drain_ms: Milliseconds = Field(
         25_000, description="Running questions may finish within this time at SIGTERM."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    @field_validator("programs", mode="before")
-    @classmethod
-    def _entry_alone(cls, programs: Any) -> Any:
-        if not isinstance(programs, dict):
-            return programs
-        return {
-            name: {"entry": entry} if isinstance(entry, str) else entry
-            for name, entry in programs.items()
-        }
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic passes it
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        try:
-            toml = TomlConfigSettingsSource(settings_cls, TOML_FILE)
-        except (TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{TOML_FILE}: {error}") from error
-        if unknown := set(toml.toml_data) - set(cls.model_fields):
-            raise ConfigurationError(f"{TOML_FILE}: unknown setting {min(unknown)!r}")
-        customary = InitSettingsSource(settings_cls, _customary_names())
-        return init_settings, env_settings, customary, dotenv_settings, toml
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
 
     @property
     def all_models(self) -> dict[str, ModelSettings]:
@@ -378,68 +338,3 @@ def _json_or_text(value: Any) -> Any:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def _customary_names() -> dict[str, Any]:
-    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    return {"kafka": {"bootstrap_servers": servers}} if servers else {}
-
-
-def load(**flags: Any) -> Settings:
-    """The resolved tree.
-
-    Raises:
-        ConfigurationError: names the setting that is wrong, and why.
-    """
-    try:
-        settings = Settings(**flags)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "__".join(str(part).upper() for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            raise ConfigurationError(f"there is no setting {where}") from error
-        if first["type"] == "missing":
-            raise ConfigurationError(f"setting {where} is missing") from error
-        what = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"setting {where}: {what}") from error
-    except SettingsError as error:
-        raise ConfigurationError(str(error)) from error
-    _check(settings)
-    return settings
-
-
-def _check(settings: Settings) -> None:
-    """What no field knows alone."""
-    ours = (n for n in os.environ if n.startswith(PREFIX) and not SERVICE_LINK.search(n))
-    names = {name.partition("__")[0] for name in ours}
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
-    if unknown := sorted(name for name in names - known if not name.startswith(TEST_PREFIX)):
-        near = difflib.get_close_matches(unknown[0], known, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ConfigurationError(f"the environment variable {unknown[0]} is no setting{hint}")
-    topics = settings.topics
-    five = (
-        topics.questions,
-        topics.tokens,
-        topics.completions,
-        topics.dead_letters,
-        topics.control,
-    )
-    if len(set(five)) < len(five):
-        raise ConfigurationError(f"setting TOPICS: five different topics, not {', '.join(five)}")
-    if settings.deadline.default_ms > settings.deadline.max_ms:
-        raise ConfigurationError("setting DEADLINE__DEFAULT_MS must not exceed DEADLINE__MAX_MS")
-    if settings.model is not None and "default" in settings.models:
-        raise ConfigurationError("settings MODEL and MODELS__DEFAULT are the same; set one of them")
-    if settings.retry.base_ms > settings.retry.cap_ms:
-        raise ConfigurationError("setting RETRY__BASE_MS must not exceed RETRY__CAP_MS")
-    if settings.intake.low >= settings.intake.high:
-        raise ConfigurationError("setting INTAKE__LOW must be below INTAKE__HIGH")
-    if not settings.programs:
-        raise ConfigurationError("setting PROGRAMS is empty: name a program to run")
-    default = settings.default_program
-    if default is not None and default not in settings.programs:
-        raise ConfigurationError(
-            f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
-            f"({', '.join(settings.programs)})"
-        )

@@ -1,0 +1,125 @@
+"""`penstock config`: which settings there are, what they are here, and what is wrong with them."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from penstock.errors import ConfigurationError
+from penstock.settings import Resolution, Settings, resolve
+from penstock.settings.names import Path, spelt
+from penstock.settings.schema import schema as json_schema
+from penstock.settings.secrets import shown
+
+DEFAULT = "default"
+
+config = typer.Typer(
+    help="Show the settings and where they come from, check them, describe them to an editor.",
+    no_args_is_help=True,
+)
+
+
+class Row(NamedTuple):
+    name: str
+    value: Any
+    source: str
+
+
+@config.command("show")
+def show(
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what is not the default, as for a report.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print an object: name to value and source.")
+    ] = False,
+) -> None:
+    """Print every setting with its value and its source; secrets are hidden.
+
+    The source is a variable of the environment, .env, penstock.toml or the default. Exit code: 0,
+    or 2 where something is wrong.
+    """
+    found = resolve()
+    settings = _usable(found)
+    rows = [row for row in _rows(settings, found) if row.source != DEFAULT or not changed]
+    if as_json:
+        told = {row.name: {"value": row.value, "source": row.source} for row in rows}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    elif sys.stdout.isatty():
+        _draw(rows)
+    else:
+        _write(rows)
+
+
+@config.command("validate")
+def validate() -> None:
+    """Check the settings of all sources, and say everything that is wrong with them.
+
+    No program is loaded and nobody is contacted. Exit code: 0, or 2 where something is wrong.
+    """
+    found = resolve()
+    settings = _usable(found)
+    models = [f"{name} ({model.name})" for name, model in settings.all_models.items()]
+    sources = dict.fromkeys(one.source for one in found.said.values())
+    print(f"ok: {len(found.said)} settings from {', '.join(sources) or 'no source'}")
+    print(f"    programs: {', '.join(settings.programs)}")
+    print(f"    models: {', '.join(models) or 'none'}")
+
+
+@config.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of penstock.toml, for an editor."""
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _usable(found: Resolution) -> Settings:
+    if found.settings is None:
+        *others, last = found.wrong
+        for line in others:
+            print(f"penstock: {line}", file=sys.stderr)
+        raise ConfigurationError(last)
+    return found.settings
+
+
+def _rows(settings: Settings, found: Resolution) -> Iterator[Row]:
+    for path, value in _leaves((), settings.model_dump()):
+        said = found.said.get(path)
+        # A value that is a list, or in an option, was said as a whole.
+        yield Row(spelt(path), shown(path, value), DEFAULT if said is None else said.source)
+
+
+def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
+    if isinstance(value, dict) and value:
+        for name, one in value.items():
+            yield from _leaves((*path, name), one)
+    else:
+        yield path, value
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _draw(rows: list[Row]) -> None:
+    table = Table("Setting", "Value", "Source", box=None, header_style="bold")
+    for row in rows:
+        style = "dim" if row.source == DEFAULT else ""
+        table.add_row(*(Text(_text(cell), style, overflow="fold") for cell in row))
+    Console(highlight=False).print(table)
+
+
+def _write(rows: list[Row]) -> None:
+    """Aligned for people, and for `grep`."""
+    cells = [[_text(cell) for cell in row] for row in rows]
+    widths = [max((len(row[column]) for row in cells), default=0) for column in (0, 1)]
+    for name, value, source in cells:
+        print(f"{name:{widths[0]}}  {value:{widths[1]}}  {source}")

@@ -1,0 +1,31 @@
+"""The only reader of the environment: one typed tree of settings.
+
+Flags come before the environment, then `.env`, then `penstock.toml`, then the defaults of `tree`.
+Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL__SLOTS=128`.
+"""
+
+from penstock.settings.reading import Resolution, load, resolve
+from penstock.settings.tree import (
+    IntakeSettings,
+    KafkaSettings,
+    ModelSettings,
+    PoolSettings,
+    ProgramSettings,
+    Settings,
+    TelemetrySettings,
+    TopicSettings,
+)
+
+__all__ = [
+    "IntakeSettings",
+    "KafkaSettings",
+    "ModelSettings",
+    "PoolSettings",
+    "ProgramSettings",
+    "Resolution",
+    "Settings",
+    "TelemetrySettings",
+    "TopicSettings",
+    "load",
+    "resolve",
+]

@@ -1,0 +1,44 @@
+"""What does no setting know alone?"""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from penstock.settings.tree import Settings
+
+
+def broken(settings: Settings) -> Iterator[str]:
+    """What is wrong, and which setting to change."""
+    topics = settings.topics
+    five = (
+        topics.questions,
+        topics.tokens,
+        topics.completions,
+        topics.dead_letters,
+        topics.control,
+    )
+    if len(set(five)) < len(five):
+        yield f"setting TOPICS: five different topics, not {', '.join(five)}"
+    if settings.deadline.default_ms > settings.deadline.max_ms:
+        yield "setting DEADLINE__DEFAULT_MS must not exceed DEADLINE__MAX_MS"
+    if settings.model is not None and "default" in settings.models:
+        yield "settings MODEL and MODELS__DEFAULT are the same; set one of them"
+    if settings.retry.base_ms > settings.retry.cap_ms:
+        yield "setting RETRY__BASE_MS must not exceed RETRY__CAP_MS"
+    if settings.intake.low >= settings.intake.high:
+        yield "setting INTAKE__LOW must be below INTAKE__HIGH"
+    if not settings.programs:
+        yield "setting PROGRAMS is empty: name a program to run"
+    default = settings.default_program
+    if default is not None and settings.programs and default not in settings.programs:
+        yield (
+            f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
+            f"({', '.join(settings.programs)})"
+        )
+    for name, model in settings.all_models.items():
+        address = urlsplit(model.api_base or "")
+        if model.engine != "litellm" and (address.username or address.query):
+            # Each request has its own path to add, and its key in the header they would need.
+            yield (
+                f"setting API_BASE of model {name!r}: an address alone, without user, password or "
+                "query; what the endpoint asks for is the API_KEY"
+            )
