@@ -33,6 +33,7 @@ from penstock.testing.group import SimulatedGroup, SimulatedSource
 from penstock.testing.log import SimulatedLog
 from penstock.testing.model import ScriptedModel
 from penstock.testing.provider import Provider
+from penstock.testing.shown import shown
 from penstock.testing.sink import SimulatedSink, place_of
 
 PATIENCE = 3_600.0
@@ -61,10 +62,10 @@ class Stage:
         self._log = SimulatedLog(loop.clock)
         self._without_key = count()
         self._sent: list[Asked] = []
+        self._shut: facts.GateShut | None = None
         self._provider = Provider(loop, self.model)
         self._programs = assembly.load_programs(loaded, self._provider.build)
         self._stack = AsyncExitStack()
-        self._engine: Engine
         self._service: Loop[Delivery, Job]
         self._serving: asyncio.Task[Failure | None]
 
@@ -80,6 +81,7 @@ class Stage:
             ValueError: this is no question.
             UnansweredError: it has not ended, and will not: the service has stopped, say.
         """
+        __tracebackhide__ = True
         asked = self.send(inputs, **more)
         self._run(self._all_ended([asked]))
         return asked
@@ -121,6 +123,7 @@ class Stage:
         Raises:
             UnansweredError: see `ask`.
         """
+        __tracebackhide__ = True
         self._run(self._all_ended(self._sent))
 
     def sleep(self, seconds: float) -> None:
@@ -158,13 +161,15 @@ class Stage:
         return asked
 
     async def _all_ended(self, questions: Sequence[Asked]) -> None:
+        __tracebackhide__ = True
         until = self._loop.now + PATIENCE
         while waiting := [asked for asked in questions if not asked.ended]:
             if self._serving.done():
                 self._say_why_it_stopped()
-            if self._engine.failing.gate.shut:
+            if self._shut is not None:
                 raise UnansweredError(
-                    "too many questions have failed for good: nothing starts any more (GATE__RUN)",
+                    "too many questions fail for good: nothing starts any more, see GATE__RUN; the "
+                    f"last: {self._shut.failure.message}",
                     "too_many_dead_letters",
                 )
             if self._loop.now >= until:
@@ -178,6 +183,7 @@ class Stage:
             changed.cancel()
 
     def _say_why_it_stopped(self) -> None:
+        __tracebackhide__ = True
         failure = self._serving.result()
         assert failure is not None, "nobody has asked it to stop"
         raise UnansweredError(
@@ -194,7 +200,7 @@ class Stage:
             self._stack.push_async_callback(program.model.aclose)
         # What is drawn is the same in every run.
         chance = random.Random(0).random  # noqa: S311 - of how long to wait
-        self._engine = Engine(assembly.policy(loaded), _WRITER, chance)
+        engine = Engine(assembly.policy(loaded), _WRITER, chance)
         codec = assembly.codec(loaded, self._programs)
         source = SimulatedSource(
             log, topics.questions, SimulatedGroup(topics.partitions), codec, clock
@@ -205,15 +211,23 @@ class Stage:
         )
         style = loaded.dead_letters.headers
         sink = SimulatedSink(log, group, tokens, completions, dead_letters, clock, style)
+        journal = Journal(_WRITER, clock, loaded.gate.action)
+
+        def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
+            journal.observe(fact, job)
+            if isinstance(fact, facts.GateShut):
+                self._shut = fact
+                log.stir()
+
         self._service = assembly.assemble(
             loaded,
-            self._engine,
+            engine,
             Runner(self._programs, clock, self._loop.threads),
             source,
             sink,
             _NothingInDoubt(),
             clock,
-            Journal(_WRITER, clock, loaded.gate.action).observe,
+            observe,
         )
         await source.start(self._service.tell, _nobody_takes_them)
         self._serving = asyncio.create_task(self._service.run())
@@ -229,6 +243,7 @@ class Stage:
         await self._stack.aclose()
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        __tracebackhide__ = True
         if asyncio._get_running_loop() is not None:  # noqa: SLF001 - its public form raises
             coroutine.close()
             raise RuntimeError("a stage has a loop of its own: use it in a plain `def test_...`")
@@ -265,21 +280,22 @@ def stage(*, program: str | None = None, **given: Any) -> Iterator[Stage]:
     before = {name: dspy.settings[name] for name in assembly.dspy_settings(loaded)}
     loop = Clockwork()
     try:
-        staged = Stage(loaded, loop)
-        staged.start()
-        try:
-            yield staged
-        finally:
-            staged.close()
-        if unsaid := staged.model.unsaid():
-            raise AssertionError(
-                f"no call has asked the model for what it was to do: {', '.join(unsaid)}; it was "
-                f"asked for: {staged.model.wanted()}"
-            )
+        with shown():
+            staged = Stage(loaded, loop)
+            staged.start()
+            try:
+                yield staged
+            finally:
+                staged.close()
     finally:
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
         dspy.configure(**before)
+    if unsaid := staged.model.unsaid():
+        raise AssertionError(
+            f"no call has asked the model for what it was to do: {', '.join(unsaid)}; it was asked "
+            f"for: {staged.model.wanted()}"
+        )
 
 
 def _with_one_program(loaded: Settings, wanted: str | None) -> Settings:
