@@ -5,6 +5,7 @@ nothing to do: then time passes as it does for everyone, and no deadline expires
 """
 
 import asyncio
+import math
 import selectors
 import socket
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from dspy.utils.asyncify import get_limiter
 
 from penstock.clock import Clock
 from penstock.program.threads import Threads
+
+_NANOSECOND = 1e-9
 
 _real = Clock().monotonic
 
@@ -41,6 +44,11 @@ class Clockwork(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def jump(self, seconds: float) -> None:
+        then = self.now + seconds
+        # asyncio adds a nanosecond to see what is due: after a hundred days, it is lost.
+        self.now = then if then + _NANOSECOND > then else math.nextafter(then, math.inf)
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         """Two ends of one connection."""
@@ -83,7 +91,7 @@ class _Selector(selectors.DefaultSelector):
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if timeout is not None and self._loop.knows_all():
-            self._loop.now += timeout
+            self._loop.jump(timeout)
             return ready
         began = _real()
         ready = super().select(timeout)

@@ -47,6 +47,8 @@ _RECORD_LIMIT = 1_048_588
 
 _WRITER = "test"
 
+_A_LOOP_OF_ITS_OWN = "a stage has a loop of its own: use it in a plain `def test_...`"
+
 
 class Stage:
     """One service with its programs. Time passes in it while a method of it runs, and only then.
@@ -244,9 +246,9 @@ class Stage:
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         __tracebackhide__ = True
-        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - its public form raises
+        if _in_a_coroutine():
             coroutine.close()
-            raise RuntimeError("a stage has a loop of its own: use it in a plain `def test_...`")
+            raise RuntimeError(_A_LOOP_OF_ITS_OWN)
         self._loop.run_until_complete(coroutine)
 
 
@@ -274,8 +276,11 @@ def stage(*, program: str | None = None, **given: Any) -> Iterator[Stage]:
 
     Raises:
         ConfigurationError: a setting or a program is wrong.
+        RuntimeError: called in a coroutine; so does every method that lets time pass.
         AssertionError: at the end, where the model was told to say what nobody asked it for.
     """
+    if _in_a_coroutine():
+        raise RuntimeError(_A_LOOP_OF_ITS_OWN)
     loaded = _with_all_models(_with_one_program(settings.of_project(**given), program))
     before = {name: dspy.settings[name] for name in assembly.dspy_settings(loaded)}
     loop = Clockwork()
@@ -296,6 +301,10 @@ def stage(*, program: str | None = None, **given: Any) -> Iterator[Stage]:
             f"no call has asked the model for what it was to do: {', '.join(unsaid)}; it was asked "
             f"for: {staged.model.wanted()}"
         )
+
+
+def _in_a_coroutine() -> bool:
+    return asyncio._get_running_loop() is not None  # noqa: SLF001 - its public form raises
 
 
 def _with_one_program(loaded: Settings, wanted: str | None) -> Settings:
