@@ -34,15 +34,21 @@ _JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="bas
 class Runner:
     """Runs programs in the task that calls it, or in a thread for which that task waits.
 
-    `hide` takes secrets out of what is told of a failure.
+    `hide` takes secrets out of what is told of a failure; `threads`: those of one question, made
+    in its task.
     """
 
     def __init__(
-        self, programs: Mapping[str, Program], clock: Clock, hide: Callable[[str], str] = str
+        self,
+        programs: Mapping[str, Program],
+        clock: Clock,
+        hide: Callable[[str], str] = str,
+        threads: Callable[[], Threads] = Threads,
     ) -> None:
         self._programs = programs
         self._clock = clock
         self._hide = hide
+        self._threads = threads
         self._running: Counter[str] = Counter()
 
     def running(self) -> dict[str, int]:
@@ -61,7 +67,7 @@ class Runner:
         report.program = ProgramRef(name=program.name, version=program.version)
         report.model = program.model.name
         inputs = {key: value for key, value in inputs.items() if key in program.accepts}
-        usage, threads = _Usage(), Threads()
+        usage, threads = _Usage(), self._threads()
         listener = (
             Listener(program, stream, report, self._clock, threads) if stream is not None else None
         )

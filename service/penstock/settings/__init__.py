@@ -4,7 +4,7 @@ Flags come before the environment, then `.env`, then `penstock.toml`, then the d
 Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL__SLOTS=128`.
 """
 
-from penstock.settings.reading import Resolution, load, resolve
+from penstock.settings.reading import Resolution, load, of_project, resolve
 from penstock.settings.tree import (
     IntakeSettings,
     KafkaSettings,
@@ -27,5 +27,6 @@ __all__ = [
     "TelemetrySettings",
     "TopicSettings",
     "load",
+    "of_project",
     "resolve",
 ]

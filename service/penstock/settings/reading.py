@@ -13,7 +13,7 @@ from penstock.settings import sources
 from penstock.settings.names import Path, example, is_table, known, nearest, spelt
 from penstock.settings.rules import broken
 from penstock.settings.secrets import is_secret, shown
-from penstock.settings.sources import UNSET, Said
+from penstock.settings.sources import UNSET, Said, Variables
 from penstock.settings.tree import Settings
 
 T = TypeVar("T")
@@ -40,7 +40,20 @@ def load(**flags: Any) -> Settings:
     Raises:
         ConfigurationError: names the setting that is wrong, and why; on one line.
     """
-    found = resolve(**flags)
+    return _usable(resolve(**flags))
+
+
+def of_project(**flags: Any) -> Settings:
+    """As `load`, without the environment and `.env`: the same for everyone who has the project."""
+    return _usable(_resolve(flags, dict, {}))
+
+
+def resolve(**flags: Any) -> Resolution:
+    """Reads all sources; what is wrong in one does not hide what is wrong in the next."""
+    return _resolve(flags, sources.dotenv, sources.environment())
+
+
+def _usable(found: Resolution) -> Settings:
     if found.settings is None:
         first, *others = found.wrong
         more = f" (and {len(others)} more: see `penstock config validate`)" if others else ""
@@ -48,13 +61,13 @@ def load(**flags: Any) -> Settings:
     return found.settings
 
 
-def resolve(**flags: Any) -> Resolution:
-    """Reads all sources; what is wrong in one does not hide what is wrong in the next."""
+def _resolve(
+    flags: Mapping[str, Any], read_dotenv: Callable[[], Variables], environment: Variables
+) -> Resolution:
     wrong: list[str] = []
     toml = _readable(sources.toml, wrong)
-    dotenv = _readable(sources.dotenv, wrong)
+    dotenv = _readable(read_dotenv, wrong)
     unreadable = bool(wrong)
-    environment = sources.environment()
     said: dict[Path, Said] = {}
     for one in chain(
         toml or (),
