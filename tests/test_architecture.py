@@ -62,6 +62,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "penstock.settings",
         "aiokafka",
+        "cryptography",
         "orjson",
         "pydantic",
         "structlog",
