@@ -292,3 +292,20 @@ def test_an_error_says_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "not 55" in wrong
     assert "not 'https://**********@host'" in wrong
     assert not any(secret in wrong for secret in ("12345678", "87654321", "password@"))
+
+
+def test_the_client_s_names_are_librdkafka_s_however_they_are_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("penstock.toml").write_text(
+        "[kafka.client]\nsecurity.protocol = 'SASL_SSL'\nsasl_password = 'a'\n'ssl.ca.location' = 'b'"
+    )
+    monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT", '{"sasl.password": "c", "sasl.username": "me"}')
+    monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT__SSL_CA_LOCATION", "d")
+
+    assert settings.load().kafka.client == {
+        "security.protocol": "SASL_SSL",
+        "sasl.password": "c",
+        "sasl.username": "me",
+        "ssl.ca.location": "d",
+    }

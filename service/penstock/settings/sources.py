@@ -19,6 +19,8 @@ TEST_PREFIX = "PENSTOCK_TEST_"
 """What the tests are told, which is nobody's setting."""
 SERVICE_LINK = re.compile(r"_SERVICE_HOST=|_SERVICE_PORT(_.*)?=|_PORT=.*://|_PORT_\d+_.*=")
 """What Kubernetes tells every pod about a Service called penstock, or penstock-something."""
+CLIENT = ("kafka", "client")
+"""Whose names are not ours."""
 UNSET = object()
 """The value of an empty variable."""
 TOML, DOTENV, FLAG = "penstock.toml", ".env", "flag"
@@ -142,7 +144,15 @@ def _leaves(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
     elif len(path) == 2 and path[0] == "programs" and isinstance(value, str):  # noqa: PLR2004
         yield (*path, "entry"), value
     else:
-        yield path, value
+        yield _with_dots(path), value
+
+
+def _with_dots(path: Path) -> Path:
+    """As librdkafka names it: a variable has underscores for its dots, and TOML takes a dot for a
+    table in a table.
+    """
+    table, names = path[: len(CLIENT)], path[len(CLIENT) :]
+    return (*table, ".".join(names).replace("_", ".")) if names and table == CLIENT else path
 
 
 def _others(name: str, text: str | None) -> bool:

@@ -43,9 +43,10 @@ class KafkaSettings(_Part):
     )
     client: dict[str, str] = Field(
         default_factory=dict,
-        description="Security of the connection by librdkafka's names: `security.protocol`, "
-        "`sasl.mechanism`, `sasl.username`, `sasl.password`, `ssl.ca.location`, "
-        "`ssl.certificate.location`, `ssl.key.location`, `ssl.key.password`.",
+        repr=False,
+        description="Security of the connection by librdkafka's names, such as "
+        "`security.protocol`; see [above](#kafka-with-tls-and-passwords). In the environment "
+        "`KAFKA__CLIENT__SECURITY_PROTOCOL`.",
     )
 
 
