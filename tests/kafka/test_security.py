@@ -126,9 +126,5 @@ async def test_without_a_token_the_provider_is_named_and_not_what_it_says(
     assert "s3cret" not in str(caught.value)
 
 
-def test_variables_have_underscores_for_dots_and_toml_may_have_tables() -> None:
-    read = KafkaSettings.model_validate(
-        {"client": {"sasl_password": "s3cret", "ssl": {"ca": {"location": "ca.pem"}}}}
-    )
-    assert read.client == {"sasl.password": "s3cret", "ssl.ca.location": "ca.pem"}
-    assert "s3cret" not in repr(read)
+def test_what_the_client_is_told_is_not_shown() -> None:
+    assert "s3cret" not in repr(KafkaSettings(client={"sasl.password": "s3cret"}))

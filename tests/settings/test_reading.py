@@ -298,7 +298,7 @@ def test_the_client_s_names_are_librdkafka_s_however_they_are_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Path("penstock.toml").write_text(
-        "[kafka.client]\nsecurity.protocol = 'SASL_SSL'\nsasl_password = 'a'\n'ssl.ca.location' = 'b'"
+        "[kafka.client]\nsecurity.protocol = 'SASL_SSL'\nsasl_password = 'a'\nssl_ca_location = 'b'"
     )
     monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT", '{"sasl.password": "c", "sasl.username": "me"}')
     monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT__SSL_CA_LOCATION", "d")

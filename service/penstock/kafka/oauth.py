@@ -8,9 +8,7 @@ good.
 """
 
 import asyncio
-import importlib
 import inspect
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +19,7 @@ from aiokafka.conn import AIOKafkaConnection, OAuthAuthenticator
 from aiokafka.errors import KafkaConnectionError
 
 from penstock.errors import ConfigurationError
+from penstock.importing import imported, is_entry
 
 TOKEN_SECONDS = 10.0
 """For one token."""
@@ -75,20 +74,17 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # untyped base
 
 
 def _provider(name: str, entry: str) -> Callable[[], Any]:
-    module, _, attribute = entry.partition(":")
-    if not module or not attribute:
+    if not is_entry(entry):
         raise ConfigurationError(f"{name} {entry!r} is not `package.module:attribute`")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-        if inspect.isclass(found):
+        found = imported(entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name}: {error}") from error.__cause__
+    if inspect.isclass(found):
+        try:
             found = found()
-    except Exception as error:
-        raise ConfigurationError(f"{name} {entry}: {type(error).__name__}: {error}") from error
+        except Exception as error:
+            raise ConfigurationError(f"{name} {entry}: {type(error).__name__}: {error}") from error
     found = getattr(found, "token", found)
     if not callable(found):
         raise ConfigurationError(

@@ -1,8 +1,6 @@
 """Which DSPy program? Settings to modules that can be run."""
 
-import importlib
 import inspect
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import dspy
 from dspy.adapters.utils import annotation_allows_none
 
 from penstock.errors import ConfigurationError
+from penstock.importing import imported, is_entry
 from penstock.program import saved, tools
 from penstock.program.model import Model
 from penstock.program.plain import only_text_output
@@ -129,24 +128,15 @@ def _signature(name: str, entry: str) -> type[dspy.Signature]:
 
 
 def _imported(name: str, entry: str) -> Any:
-    module_name, colon, attribute = entry.partition(":")
-    if not colon or not module_name or not attribute:
+    if not is_entry(entry):
         raise ConfigurationError(
             f"program {name!r}: {entry!r} is neither a signature such as 'question -> answer' "
             "nor 'package.module:attribute'"
         )
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except Exception as error:
-        raise ConfigurationError(
-            f"program {name!r}: cannot import {entry!r}: {type(error).__name__}: {error}"
-        ) from error
-    return found
+        return imported(entry)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"program {name!r}: {error}") from error.__cause__
 
 
 def _inputs(module: dspy.Module) -> tuple[frozenset[str], frozenset[str]]:
