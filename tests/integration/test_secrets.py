@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from penstock import cli
-from tests.support.command import penstock
+from tests.support.command import Ended, penstock
 from tests.support.model_server import ModelServer, model_server
 from tests.support.processes import (
     PENSTOCK_SERVE,
@@ -135,16 +135,16 @@ async def test_run_says_no_secret_whatever_fails(tmp_path: Path) -> None:
         env = everywhere(models, tmp_path)
         two = asyncio.Semaphore(2)
 
-        async def run(*words: str) -> None:
+        async def run(*words: str) -> Ended:
             async with two:
-                ended = await penstock("run", "Why?", *words, env=env, cwd=tmp_path)
-            assert ended.stderr, words
-            assert (ended.code == 0) == (words[1].rpartition(":")[2] in answers), (words, ended)
-            refuse(ended.stdout, ended.stderr)
+                return await penstock("run", "Why?", *words, env=env, cwd=tmp_path)
 
-        answered = await penstock("run", "Why?", env=env, cwd=tmp_path)
-        assert answered.stdout == "You said Why?\n"
-        await asyncio.gather(*(run(*words) for words in failing))
+        answered, *others = await asyncio.gather(run(), *(run(*words) for words in failing))
+    assert answered.stdout == "You said Why?\n"
+    for words, ended in zip(failing, others, strict=True):
+        assert ended.stderr, words
+        assert (ended.code == 0) == (words[1].rpartition(":")[2] in answers), (words, ended)
+        refuse(ended.stdout, ended.stderr)
 
 
 @pytest.mark.time_limit(120)

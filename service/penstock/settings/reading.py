@@ -12,7 +12,7 @@ from penstock.errors import ConfigurationError
 from penstock.settings import sources
 from penstock.settings.names import Path, example, is_table, known, nearest, spelt
 from penstock.settings.rules import broken
-from penstock.settings.secrets import is_secret, shown
+from penstock.settings.secrets import shown
 from penstock.settings.sources import UNSET, Said, Variables
 from penstock.settings.tree import Settings
 
@@ -147,7 +147,7 @@ def _invalid(error: ErrorDetails, said: Mapping[Path, Said]) -> str:
         return f"setting {spelt(path)} is missing{where}"
     what = error["msg"].removeprefix("Value error, ")
     given = error["input"]
-    if isinstance(given, str | int | float) and not is_secret(path):
+    if isinstance(given, str | int | float):
         what = f"{what}, not {shown(path, given)!r}"
     source = next((said[path[:end]] for end in range(len(path), 0, -1) if path[:end] in said), None)
     where = "" if source is None else f" ({source.place})"
