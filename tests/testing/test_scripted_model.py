@@ -246,7 +246,7 @@ def test_nothing_is_left() -> None:
         assert penstock.ask("first?").status == "completed"
         penstock.send("second?")
         penstock.sleep(1)
-        assert set(threading.enumerate()) > before
+        assert set(threading.enumerate()) - before
     for thread in set(threading.enumerate()) - before:
         thread.join(10)
         assert not thread.is_alive()

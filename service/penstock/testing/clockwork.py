@@ -1,7 +1,8 @@
 """When is it? In a test, time passes when there is nothing to do but wait, and then at once.
 
 While a thread works, or a socket of the program's own is open, nobody can know that there is
-nothing to do: then time passes as it does for everyone, and no deadline expires for no reason.
+nothing to do: time stands still, for what takes a moment is to be the same in every run; and where
+that moment does not end, time passes as it does for everyone. No deadline expires for no reason.
 """
 
 import asyncio
@@ -18,6 +19,9 @@ from dspy.utils.asyncify import get_limiter
 from penstock.clock import Clock
 from penstock.program.threads import Threads
 
+MOMENT = 0.2
+"""Real seconds."""
+
 _NANOSECOND = 1e-9
 
 _real = Clock().monotonic
@@ -32,7 +36,7 @@ class Clockwork(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
-        began = Clock().wall()
+        began = int(Clock().wall())
         self.clock = Clock(self.time, lambda: began + self.now)
         self._pairs: WeakSet[socket.socket] = WeakSet()
         self._threads: WeakSet[Threads] = WeakSet()
@@ -85,16 +89,26 @@ class _Selector(selectors.DefaultSelector):
     def __init__(self, loop: Clockwork) -> None:
         super().__init__()
         self._loop = loop
+        self._stood_still = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready or (timeout is not None and timeout <= 0):
-            return ready
-        if timeout is not None and self._loop.knows_all():
-            self._loop.jump(timeout)
-            return ready
-        began = _real()
-        ready = super().select(timeout)
-        passed = _real() - began
-        self._loop.now += passed if timeout is None else min(passed, timeout)
+        if not ready and (timeout is None or timeout > 0):
+            if timeout is not None and self._loop.knows_all():
+                self._loop.jump(timeout)
+            else:
+                ready = self._wait(timeout)
+        if ready:
+            self._stood_still = 0.0
+        return ready
+
+    def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        left, began = MOMENT - self._stood_still, _real()
+        if left > 0:
+            ready = super().select(left)
+            self._stood_still += _real() - began
+        else:
+            ready = super().select(timeout)
+            passed = _real() - began
+            self._loop.now += passed if timeout is None else min(passed, timeout)
         return ready

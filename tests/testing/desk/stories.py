@@ -31,7 +31,7 @@ def test_a_busy_model_is_asked_again(penstock: Stage) -> None:
     penstock.model.says(answer="Blue.")
     asked = penstock.ask("Why is the sky blue?")
     assert (asked.answer, asked.attempts) == ("Blue.", 2)
-    assert penstock.elapsed_s == pytest.approx(20, abs=0.1)
+    assert penstock.elapsed_s == 20
 
 
 def test_what_was_said_before_is_taken_back(penstock: Stage) -> None:
@@ -51,7 +51,7 @@ def test_too_late(penstock: Stage) -> None:
     assert asked.status == "expired"
     assert asked.dead_letter is not None
     assert asked.dead_letter.code == "deadline_exceeded"
-    assert penstock.elapsed_s == pytest.approx(30, abs=0.1)
+    assert penstock.elapsed_s == 30
 
 
 def test_what_was_said_until_then(penstock: Stage) -> None:
@@ -82,7 +82,7 @@ def test_reject(penstock: Stage) -> None:
 def test_retry_later(penstock: Stage) -> None:
     asked = penstock.ask("Look it up in the index")
     assert (asked.status, asked.attempts) == ("completed", 2)
-    assert penstock.elapsed_s == pytest.approx(30, abs=0.1)
+    assert penstock.elapsed_s == 30
 
 
 def test_a_bug_is_told_by_its_place(penstock: Stage) -> None:
@@ -123,7 +123,7 @@ def test_cancel(penstock: Stage) -> None:
     penstock.cancel(asked)
     penstock.run()
     assert asked.status == "cancelled"
-    assert penstock.elapsed_s == pytest.approx(5, abs=0.1)
+    assert penstock.elapsed_s == 5
 
 
 def test_questions_of_one_key_wait_for_each_other(penstock: Stage) -> None:
@@ -151,14 +151,14 @@ def test_a_program_in_a_thread(penstock: Stage) -> None:
     asked = penstock.ask({"numbers": [2, 3]}, program="sums")
     assert asked.outputs == {"total": 5, "words": "five"}
     assert asked.text("words") == "five"
-    assert asked.completion.timing.duration_ms == pytest.approx(2_000, abs=500)
+    assert asked.completion.timing.duration_ms == 2_000
 
 
 def test_a_thread_in_time(penstock: Stage) -> None:
     penstock.model.hangs(total=5)
     asked = penstock.ask({"numbers": [2, 3]}, program="sums")
     assert asked.status == "expired"
-    assert penstock.elapsed_s == pytest.approx(5, abs=0.5), "timeout_ms of the program"
+    assert penstock.elapsed_s == 5, "timeout_ms of the program"
 
 
 def test_a_missing_input(penstock: Stage) -> None:
