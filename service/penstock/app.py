@@ -5,10 +5,11 @@ import gc
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -38,6 +39,7 @@ from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Codec, Delivery, Expectation
 from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
+from penstock.kafka.preflight import Needs
 from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
@@ -218,7 +220,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     """
     programs = load_programs(settings)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    topics = await prepare(client, settings.topics)
+    topics = await prepare(client, needs(settings, client))
     # DSPy hops through the loop's default executor, which is as wide as the machine, not the pool.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.pool.slots))
     clock = Clock()
@@ -391,17 +393,32 @@ def _model_policy(settings: Settings, name: str) -> ModelPolicy:
     )
 
 
-def _scope(settings: Settings, topics: Topics) -> Scope:
-    drain = settings.drain_ms / 1000
+def needs(settings: Settings, client: Mapping[str, Any]) -> Needs:
+    """What the service asks of its Kafka, as this client."""
+    return Needs(
+        topics=settings.topics,
+        group=settings.kafka.group_id,
+        assignor=settings.kafka.assignor,
+        metadata_bytes=settings.commit.metadata_bytes,
+        longest_ms=_longest_run(settings) * 1000,
+        user=client.get("sasl_plain_username"),
+    )
+
+
+def _longest_run(settings: Settings) -> float:
     timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
+    return (max(settings.deadline.max_ms, *timeouts) + settings.drain_ms) / 1000
+
+
+def _scope(settings: Settings, topics: Topics) -> Scope:
     return Scope(
         questions=topics.questions,
         group=settings.kafka.group_id,
         completions=topics.completions,
         tokens=topics.tokens,
         window_ms=settings.duplicates.window_ms,
-        longest_run=max(settings.deadline.max_ms, *timeouts) / 1000 + drain,
-        hold=drain,
+        longest_run=_longest_run(settings),
+        hold=settings.drain_ms / 1000,
     )
 
 

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from penstock import app, settings
-from penstock.settings import Settings
+from penstock.kafka.preflight import Needs
+from penstock.settings import Settings, TopicSettings
 from tests.support.kafka import Topics
 
 
@@ -47,6 +48,11 @@ def settings_for(
         grouped = isinstance(value, dict) and isinstance(own.get(name), dict)
         own[name] = {**own[name], **value} if grouped else value
     return settings.load(**own)
+
+
+def needing(topics: TopicSettings) -> Needs:
+    """What a service with these topics, and nothing else set, asks of its Kafka."""
+    return Needs(topics, f"{topics.questions}-group", "roundrobin", 4096, 625_000)
 
 
 @asynccontextmanager
