@@ -42,6 +42,7 @@ from penstock.kafka.lookup import Lookup
 from penstock.kafka.preflight import Needs
 from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
+from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
@@ -137,6 +138,7 @@ class Service:
     source: KafkaSource
     sink: KafkaSink
     control: Control
+    rights: RightsWatch
     clock: Clock
     drain_seconds: float
     port: int = 0
@@ -166,18 +168,20 @@ class Service:
         """
         loop = asyncio.ensure_future(self.loop.run())
         watching = asyncio.ensure_future(self._watch_kafka())
-        following = self.control.following
+        needed = (self.control.following, self.rights.watching)
         try:
-            await asyncio.wait((loop, watching, following), return_when=asyncio.FIRST_COMPLETED)
-            if forbidden := following.done() and not self.draining:
+            await asyncio.wait((loop, watching, *needed), return_when=asyncio.FIRST_COMPLETED)
+            forbidden = [] if self.draining else [task for task in needed if task.done()]
+            if forbidden:
                 # What runs is paid for.
+                log.error("nothing new starts any more", reason=str(forbidden[0].exception()))
                 self.drain()
             await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
                 await watching
             failure = await loop
             if forbidden and failure is None:
-                following.result()
+                forbidden[0].result()
             return failure
         finally:
             loop.cancel()
@@ -220,7 +224,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     """
     programs = load_programs(settings)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    topics = await prepare(client, needs(settings, client))
+    wanted = needs(settings, client)
+    topics = await prepare(client, wanted)
     # DSPy hops through the loop's default executor, which is as wide as the machine, not the pool.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.pool.slots))
     clock = Clock()
@@ -288,7 +293,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     loop = Loop(engine, source, begin, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
-    built = Service(loop, engine, source, sink, control, clock, settings.drain_ms / 1000)
+    rights = RightsWatch(client, wanted)
+    built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(served.aclose)
@@ -300,9 +306,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         stack.push_async_callback(control.stop)
+        stack.push_async_callback(rights.stop)
         stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await control.start()
+        await rights.start()
         await source.start(loop.tell, revoke, sink.settled)
         yield built
 

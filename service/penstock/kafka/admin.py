@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -149,12 +149,9 @@ async def _create_all(
         await _create(connection, [plan("questions", sight, needs)])
         sight = await _led(connection, needs, "questions")
     if others := [role for role in missing if role != "questions"]:
-        if sight.topics["questions"].config is None:
-            finding = unseen(sight.topics["questions"], needs.user)
-            raise ConfigurationError(
-                f"{finding.about} hides its settings, by which the others are to be created; "
-                f"{finding.remedy}, or create them"
-            )
+        for finding in unseen([sight.topics["questions"]], needs.user):
+            said = f"{finding.said.partition(':')[0]}, and others are created by its settings"
+            raise ConfigurationError(f"{replace(finding, said=said)}; or create them")
         await _create(connection, [plan(role, sight, needs) for role in others])
         sight = await _led(connection, needs)
     return sight

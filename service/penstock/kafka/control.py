@@ -13,7 +13,7 @@ from penstock.core.facts import CancelRequested, GateOpened
 from penstock.errors import KafkaError, PublishError
 from penstock.events import control, envelope
 from penstock.kafka.admin import admin, require
-from penstock.kafka.rights import Operation
+from penstock.kafka.rights import Operation, unreadable
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled, stopped
 from penstock.kafka.stretch import in_time
@@ -105,9 +105,11 @@ class Control:
             except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
                 if cancelled():
                     raise
+                topic = self._place.topic
+                if isinstance(error, FORBIDDEN):
+                    raise KafkaError(unreadable(error, topic)) from error
                 why = str(error) or type(error).__name__
                 if self._is_hopeless(error):
-                    topic = self._place.topic
                     raise KafkaError(f"topic {topic!r} cannot be read: {why}") from error
                 if not self._fails:
                     log.warning("the control topic cannot be read; it is tried again", error=why)
@@ -116,8 +118,6 @@ class Control:
 
     def _is_hopeless(self, error: BaseException) -> bool:
         """At the start it is better to say what is wrong than to wait for what never comes."""
-        if isinstance(error, FORBIDDEN):
-            return True
         lasts = isinstance(error, ClientError) and not error.retriable
         return lasts and not self._caught_up.is_set()
 

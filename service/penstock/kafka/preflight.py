@@ -1,7 +1,7 @@
 """Can a service work on this Kafka as it is? A few requests, and nothing is written."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from penstock.finding import Finding, Level
 from penstock.kafka import describe
 from penstock.kafka.describe import Cluster, Group, Topic
-from penstock.kafka.rights import MEMBER, SERVICE, Operation, Role, lacking
+from penstock.kafka.rights import MEMBER, SERVICE, Operation, Role, lacking, missing
 from penstock.kafka.topic_rules import CONFIGS, troubles
 from penstock.settings import TopicSettings
 
@@ -67,20 +67,26 @@ async def look(connection: AIOKafkaAdminClient, needs: Needs, patience: float = 
     Raises:
         aiokafka.errors.KafkaError: no broker answers; TimeoutError: nor does it say so.
     """
+    sight = await glance(connection, needs, patience)
+    visible = [topic.name for topic in sight.topics.values() if topic.visible]
+    configs, taken = await asyncio.gather(
+        describe.configs(connection, visible, CONFIGS),
+        describe.broker_config(connection, sight.cluster.brokers[0], OFFSET_METADATA),
+    )
+    topics = {
+        role: replace(topic, config=configs.get(topic.name)) for role, topic in sight.topics.items()
+    }
+    return replace(sight, topics=topics, metadata_bytes=None if taken is None else int(taken))
+
+
+async def glance(connection: AIOKafkaAdminClient, needs: Needs, patience: float = 0.0) -> Sight:
+    """As `look`, without settings: enough to know our rights."""
     roles: dict[str, Role] = {needs.name(role): role for role in SERVICE}
     cluster, group = await asyncio.gather(
         describe.cluster(connection, roles), describe.group(connection, needs.group, patience)
     )
-    visible = [name for name, topic in cluster.topics.items() if topic.visible]
-    configs, taken = await asyncio.gather(
-        describe.configs(connection, visible, CONFIGS),
-        describe.broker_config(connection, cluster.brokers[0], OFFSET_METADATA),
-    )
-    topics = {
-        roles[name]: replace(topic, config=configs.get(name))
-        for name, topic in cluster.topics.items()
-    }
-    return Sight(cluster, topics, group, None if taken is None else int(taken))
+    topics = {roles[name]: topic for name, topic in cluster.topics.items()}
+    return Sight(cluster, topics, group, None)
 
 
 def judge(sight: Sight, needs: Needs) -> Iterator[Finding]:
@@ -115,8 +121,7 @@ def _of_topics(sight: Sight, needs: Needs) -> Iterator[Finding]:
                 "has a partition without a leader",
                 "are all brokers up?",
             )
-        if topic.config is None:
-            yield unseen(topic, needs.user)
+    yield from unseen(topics.values(), needs.user)
     taken = sight.metadata_bytes
     if taken is not None and taken < needs.metadata_bytes:
         yield Finding(
@@ -128,15 +133,12 @@ def _of_topics(sight: Sight, needs: Needs) -> Iterator[Finding]:
         )
 
 
-def unseen(topic: Topic, user: str | None) -> Finding:
-    """Its settings."""
-    [lacks] = lacking("topic", topic.name, (Operation.DESCRIBE_CONFIGS,), frozenset(), user)
-    return replace(
-        lacks,
-        level=Level.WARNING,
-        said=f"{lacks.said}: its settings are not looked at, and 1 MiB is taken for the largest "
-        "record it takes",
-    )
+def unseen(topics: Iterable[Topic], user: str | None) -> Iterator[Finding]:
+    """Those whose settings we may not see."""
+    if names := [topic.name for topic in topics if topic.config is None]:
+        about = missing("topic", names, [Operation.DESCRIBE_CONFIGS], user)
+        said = f"{about.said}: their settings are not looked at, and 1 MiB is taken for the largest"
+        yield replace(about, level=Level.WARNING, said=f"{said} record")
 
 
 def _of_group(sight: Sight, needs: Needs) -> Iterator[Finding]:

@@ -4,10 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import IntEnum
 from typing import Literal
 
+from aiokafka.errors import GroupAuthorizationFailedError
+from aiokafka.errors import KafkaError as ClientError
+
 from penstock.finding import Finding, Level
 
 Role = Literal["questions", "tokens", "completions", "dead_letters", "control"]
 """Of a topic, as in the settings TOPICS."""
+
+
+Kind = Literal["topic", "group"]
 
 
 class Operation(IntEnum):
@@ -54,28 +60,33 @@ def allowed(bits: int) -> Allowed:
 
 
 def lacking(
-    kind: Literal["topic", "group"],
-    name: str,
-    wanted: Iterable[Operation],
-    has: Allowed,
-    user: str | None,
+    kind: Kind, name: str, wanted: Iterable[Operation], has: Allowed, user: str | None
 ) -> Iterator[Finding]:
     """One finding that names all that lack, if something does. `user`: as whom we are known."""
     lacks = [operation for operation in wanted if has is not None and operation not in has]
     if lacks:
-        yield missing(kind, name, lacks, user)
+        yield missing(kind, [name], lacks, user)
 
 
 def missing(
-    kind: Literal["topic", "group"], name: str, lacks: list[Operation], user: str | None = None
+    kind: Kind, names: list[str], lacks: list[Operation], user: str | None = None
 ) -> Finding:
-    """What is said of a right that somebody has not."""
+    """What is said of rights that somebody has not."""
     words = [operation.word for operation in lacks]
-    whom = f"User:{user}" if user is not None else "User:..."
-    operations = " ".join(f"--operation {word}" for word in words)
+    them = [*(f"--operation {word}" for word in words), *(f"--{kind} {name}" for name in names)]
+    whom = "..." if user is None else user
     return Finding(
         Level.WRONG,
-        f"{kind} {name!r}",
-        f"lacks the right{'s' * (len(words) > 1)} {' and '.join(words)}",
-        f"grant it: kafka-acls.sh --add --allow-principal {whom} {operations} --{kind} {name}",
+        f"{kind}{'s' * (len(names) > 1)} {', '.join(map(repr, names))}",
+        f"lack{'s' * (len(names) == 1)} the right{'s' * (len(words) > 1)} {' and '.join(words)}",
+        f"grant: kafka-acls.sh --add --allow-principal User:{whom} {' '.join(them)}",
     )
+
+
+def unreadable(error: ClientError, topic: str) -> str:
+    """What a client means that is refused while it reads this topic, if it names no other."""
+    if isinstance(error, GroupAuthorizationFailedError):
+        return str(missing("group", [str(error.args[0])] if error.args else ["?"], [READ]))
+    named = error.args[0] if error.args else topic
+    names = [named] if isinstance(named, str) else sorted(named)
+    return str(missing("topic", names, [READ]))
