@@ -158,7 +158,7 @@ async def _create_all(
 
 
 def plan(role: Role, sight: Sight, needs: Needs) -> NewTopic:
-    """A topic as we create it. Of the questions, the settings have to be known."""
+    """A topic as we create it, where the settings of the questions are known."""
     questions = sight.topics.get("questions")
     partitions = needs.topics.partitions if questions is None else questions.partitions
     known = {} if questions is None or questions.config is None else questions.config
@@ -187,10 +187,11 @@ def _config(role: Role, questions: Mapping[str, str]) -> dict[str, str]:
     config = {"cleanup.policy": "delete"}
     if role == "tokens":
         config["retention.ms"] = str(DAY_MS)
-    elif role == "completions":
-        config["retention.ms"] = questions["retention.ms"]
-    else:
+    elif role == "dead_letters":
         config["retention.ms"] = str(30 * DAY_MS)
+    if role == "completions" and "retention.ms" in questions:
+        config["retention.ms"] = questions["retention.ms"]
+    if role == "dead_letters" and "max.message.bytes" in questions:
         limit = int(questions["max.message.bytes"]) + DEAD_LETTER_HEADROOM
         config["max.message.bytes"] = str(limit)
     return config

@@ -85,7 +85,8 @@ async def glance(connection: AIOKafkaAdminClient, needs: Needs, patience: float 
     cluster, group = await asyncio.gather(
         describe.cluster(connection, roles), describe.group(connection, needs.group, patience)
     )
-    topics = {roles[name]: topic for name, topic in cluster.topics.items()}
+    seen = cluster.topics
+    topics = {role: seen[name] for name, role in roles.items() if name in seen}
     return Sight(cluster, topics, group, None)
 
 

@@ -27,12 +27,15 @@ UNSEEN_LIMIT = 1024 * 1024 + 12
 """Kafka's own `max.message.bytes`, where a topic's cannot be seen."""
 
 
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1))
+
+
 class Here(NamedTuple):
     """What a rule looks at.
 
     Args:
         topic: this one.
-        questions: the topic of the questions.
+        questions: the topic of the questions; where it is not there, this one, which fits itself.
         brokers: how many.
         longest_ms: that a question may take from when it is asked to its completion.
     """
@@ -60,10 +63,10 @@ def troubles(
     """All of the topics that are there; where settings cannot be seen, those that need none."""
     for rule in RULES:
         for role in rule.roles:
-            if (topic := topics.get(role)) is None or "questions" not in topics:
+            if (topic := topics.get(role)) is None:
                 continue
-            trouble = rule.broken(Here(topic, topics["questions"], brokers, longest_ms))
-            if trouble is not None:
+            here = Here(topic, topics.get("questions", topic), brokers, longest_ms)
+            if (trouble := rule.broken(here)) is not None:
                 yield role, Finding(rule.level, f"topic {topic.name!r}", *trouble)
 
 
@@ -73,6 +76,14 @@ def number(topic: Topic, name: str) -> float | None:
         return None
     found = int(topic.config[name])
     return math.inf if found < 0 else found
+
+
+def duration(milliseconds: float) -> str:
+    """For people; `for` comes before it."""
+    if math.isinf(milliseconds):
+        return "ever"
+    unit, size = next((unit, size) for unit, size in _UNITS if milliseconds >= size or size == 1)
+    return f"{milliseconds / size:.3g} {unit}"
 
 
 def _one_partition(here: Here) -> Trouble | None:
@@ -109,8 +120,8 @@ def _outlives_a_question(here: Here) -> Trouble | None:
     if kept is None or kept >= here.longest_ms:
         return None
     return Trouble(
-        f"keeps records for {kept / 1000:g} s, and a question may take {here.longest_ms / 1000:g} "
-        "s: what was said of it would be gone before it ends",
+        f"keeps records for {duration(kept)}, and a question may take "
+        f"{duration(here.longest_ms)}: what was said of it would be gone before it ends",
         _set(here.topic, "retention.ms", f"{math.ceil(here.longest_ms)} or more"),
     )
 
@@ -120,7 +131,7 @@ def _outlives_its_questions(here: Here) -> Trouble | None:
     if kept is None or asked is None or kept >= asked:
         return None
     return Trouble(
-        f"keeps records for {kept / 1000:g} s, and {here.questions.name!r} for {asked / 1000:g} s: "
+        f"keeps records for {duration(kept)}, and {here.questions.name!r} for {duration(asked)}: "
         "a question without its completion is asked and paid for again where the group's offsets "
         "are lost",
         _set(here.topic, "retention.ms", "-1" if math.isinf(asked) else f"{asked:.0f}"),
