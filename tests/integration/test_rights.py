@@ -164,6 +164,25 @@ async def test_without_a_look_at_the_settings_of_topics_it_says_so_once_and_serv
     assert "lack the right DescribeConfigs" in line["event"]
 
 
+async def test_who_checks_needs_no_more_than_the_service(kafka: Guarded) -> None:
+    async with model_server() as models:
+        env = kafka.environment("penstock") | model_environment("openai/ok", models.api_base)
+        ended = await penstock("check", env=env)
+    assert (ended.code, ended.stderr) == (0, "penstock: 1 warning\n")
+    levels = [line.split()[0] for line in ended.stdout.splitlines()]
+    assert levels == ["ok"] * 3 + ["warning"] + ["ok"] * 6 + ["skipped"] * 2
+    assert "answers over SASL_PLAINTEXT as 'penstock'" in ended.stdout
+
+
+async def test_who_may_do_nothing_is_told_all_that_lacks(kafka: Guarded) -> None:
+    env = kafka.environment("operator") | model_environment("openai/ok", "http://localhost:1")
+    ended = await penstock("check", "--no-model", env=env)
+    assert (ended.code, ended.stderr) == (1, "penstock: 6 wrong, 1 warning\n")
+    told = [line for line in ended.stdout.splitlines() if line.startswith("wrong")]
+    assert sum("lacks the rights Read and Write; grant" in line for line in told) == 3
+    assert sum("lacks the right Read; grant" in line for line in told) == 3
+
+
 async def test_with_two_more_rights_it_creates_its_topics(
     kafka: Guarded, session_loop: Call
 ) -> None:

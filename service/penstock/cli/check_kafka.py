@@ -14,7 +14,7 @@ from penstock.finding import Finding, Level
 from penstock.kafka import clock_skew
 from penstock.kafka.admin import absent, admin, plan, refusals
 from penstock.kafka.describe import Topic
-from penstock.kafka.preflight import GROUP_SECONDS, Needs, Sight, judge
+from penstock.kafka.preflight import GROUP_SECONDS, OFFSET_METADATA, Needs, Sight, judge
 from penstock.kafka.preflight import look as look_at
 from penstock.kafka.stretch import reader
 from penstock.kafka.topic_rules import duration, number
@@ -45,6 +45,9 @@ async def _look(
             yield Finding(Level.OK, f"topic {topic.name!r}", _described(topic))
     if f"group {needs.group!r}" not in told:
         yield await _of_group(connection, sight, needs, client, clock)
+    if sight.metadata_bytes is None:
+        said = f"does not show {OFFSET_METADATA}, which takes the right DescribeConfigs on it"
+        yield Finding(Level.SKIPPED, "the cluster", said)
     yield clock_skew.judge(await clock_skew.skew(connection, clock.wall))
 
 
