@@ -64,6 +64,7 @@ LAW: dict[str, set[str]] = {
         "penstock.finding",
         "penstock.settings",
         "aiokafka",
+        "cryptography",
         "orjson",
         "pydantic",
         "structlog",

@@ -44,7 +44,7 @@ class Secured:
     def client(self, name: str) -> dict[str, str]:
         """What is right for this listener."""
         listener = self.listeners[name]
-        said = {"security.protocol": listener.protocol}
+        said: dict[str, str] = {"security.protocol": listener.protocol}
         if listener.certificate is not None:
             said["ssl.ca.location"] = str(self.folder / "ca.pem")
         if listener.clients is not None:

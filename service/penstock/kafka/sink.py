@@ -22,6 +22,7 @@ from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
 from penstock.kafka.codec import Delivery
+from penstock.kafka.entry import refused
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.token_channel import Send, TokenChannel
@@ -65,6 +66,7 @@ class KafkaSink:
         last_said: LastSaid,
         dead_letter_style: Style = "kafka",
     ) -> None:
+        self._client = client
         self.group_id = group_id
         self.tokens = tokens
         self.completions = completions
@@ -94,6 +96,10 @@ class KafkaSink:
     async def reaches_kafka(self) -> bool:
         """Whether a broker answers within a few seconds."""
         return await self._producer.reaches_kafka(ANSWER_TIMEOUT)
+
+    async def refused(self) -> str | None:
+        """Why no broker lets us in, where that is so."""
+        return await refused(self._client)
 
     def forget(self, record: RecordId) -> None:
         """Somebody else answers it: nothing of it may arrive any more."""
