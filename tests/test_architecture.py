@@ -15,6 +15,7 @@ PACKAGE = Path("service/penstock")
 LAW: dict[str, set[str]] = {
     "penstock.errors": set(),
     "penstock.clock": set(),
+    "penstock.finding": set(),
     "penstock.importing": {"penstock.errors"},
     "penstock.settings": {
         "penstock.settings",
@@ -68,6 +69,7 @@ LAW: dict[str, set[str]] = {
         "penstock.core.offset_map",
         "penstock.clock",
         "penstock.errors",
+        "penstock.finding",
         "penstock.settings",
         "aiokafka",
         "cryptography",

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, cancel, config, demo, model, resume, run, serve
+from penstock.cli import ask, broker, cancel, check, config, demo, model, resume, run, serve
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.settings import resolve
 from penstock.settings.secrets import hiding
@@ -30,6 +30,7 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
+app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)
 app.command("model")(model.model)

@@ -44,9 +44,7 @@ class Way(NamedTuple):
             from penstock.kafka import java_properties
 
             servers, group, client = java_properties.read(self.command_config)
-            # As variables of the environment spell them: of two spellings the last would count.
-            spelt = {name.replace(".", "_"): value for name, value in client.items()}
-            kafka = {"bootstrap_servers": servers, "group_id": group, "client": spelt}
+            kafka = {"bootstrap_servers": servers, "group_id": group, "client": client}
         if self.bootstrap_server is not None:
             kafka["bootstrap_servers"] = self.bootstrap_server
         return {name: value for name, value in kafka.items() if value is not None}
