@@ -123,6 +123,9 @@ LAW: dict[str, set[str]] = {
         "orjson",
         "xllamacpp",
     },
+    # As in the folder of their users.
+    "penstock.project": {"penstock.errors", "dspy"},
+    "penstock.examples": {"dspy", "pydantic"},
 }
 EVERYTHING = {"penstock.app", "penstock.cli"}
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, cancel, demo, model, resume, run, serve
+from penstock.cli import ask, broker, cancel, demo, init, model, resume, run, serve
 from penstock.errors import ConfigurationError, KafkaError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
