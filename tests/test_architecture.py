@@ -78,6 +78,7 @@ LAW: dict[str, set[str]] = {
         "pydantic",
         "structlog",
     },
+    "penstock.pytest_plugin": {"penstock.testing", "pytest"},
     "penstock.inbox": set(),
     "penstock.loop": {
         "penstock.core",
@@ -127,7 +128,7 @@ LAW: dict[str, set[str]] = {
     "penstock.project": {"penstock.errors", "dspy"},
     "penstock.examples": {"dspy", "pydantic"},
 }
-EVERYTHING = {"penstock.app", "penstock.cli"}
+EVERYTHING = {"penstock.app", "penstock.assembly", "penstock.cli", "penstock.testing"}
 
 
 def _name(path: Path) -> str:
@@ -177,7 +178,7 @@ def test_only_the_clock_reads_time_and_only_settings_read_the_environment(
     text = path.read_text()
     if not _within(module, {"penstock.clock", "penstock.local", "penstock.cli"}):
         assert not re.search(r"\btime\.(time|monotonic)\(", text)
-    if not _within(module, {"penstock.settings", "penstock.local", "penstock.app"}):
+    if not _within(module, {"penstock.settings", "penstock.local", "penstock.assembly"}):
         assert "os.environ" not in text
         assert "getenv" not in text
 

@@ -13,41 +13,23 @@ from uuid import uuid4
 
 import structlog
 
-# Before dspy is imported: its first call would wait for the network otherwise.
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "true")
-
-import dspy
-
+from penstock.assembly import assemble, codec, load_programs, policy
 from penstock.clock import Clock
 from penstock.core import facts
-from penstock.core.breaker import BreakerPolicy
-from penstock.core.cadence import CadencePolicy
 from penstock.core.engine import Engine
-from penstock.core.failure import Failure, Kind
-from penstock.core.gate import GatePolicy
-from penstock.core.lease import LeasePolicy
-from penstock.core.limiter import LimiterPolicy
-from penstock.core.models import ModelPolicy
-from penstock.core.partition import Limits
-from penstock.core.policy import Policy
-from penstock.core.retry import RetryPolicy
-from penstock.errors import ConfigurationError, KafkaError
+from penstock.core.failure import Failure
+from penstock.errors import KafkaError
 from penstock.job import Job
-from penstock.kafka import metadata
 from penstock.kafka.admin import Topics, prepare
-from penstock.kafka.codec import Codec, Delivery, Expectation
+from penstock.kafka.codec import Delivery
 from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
-from penstock.kafka.producer import FLIGHT, MARGIN
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
-from penstock.kafka.source import REBALANCE_MS, SESSION_TIMEOUT_MS, KafkaSource, Leaving
+from penstock.kafka.source import KafkaSource, Leaving
 from penstock.loop import Loop
-from penstock.program import catalog, model
-from penstock.program.catalog import Program
-from penstock.program.reading import Timeouts
 from penstock.program.runner import Runner
 from penstock.settings import Settings
 from penstock.telemetry import probes, watchdog
@@ -59,71 +41,8 @@ log = structlog.get_logger("penstock")
 WATCH = 2.0
 """Seconds between two looks at whether Kafka answers."""
 
-LEAST_CALLS = 20
-"""That a breaker looks at, however few slots there are."""
-
-TOKEN_RECORDS = 2_000
-"""A second at most, of all questions that run together: a reader sees no difference between 30
-events a second and 200, and each costs a tenth of a millisecond here, and more at the broker."""
-
 STALLED = 10.0
 """Seconds without a turn of the loop, which turns every second, after which it is dead."""
-
-
-def load_programs(settings: Settings) -> dict[str, Program]:
-    """Every program, with its model.
-
-    Raises:
-        ConfigurationError: names the program or model that cannot be used, and why.
-    """
-    dspy.configure(
-        # History, traces and usage would grow with every question.
-        disable_history=True,
-        max_trace_size=0,
-        async_max_workers=settings.pool.slots,
-        warn_on_type_mismatch=False,
-    )
-    if not settings.all_models:
-        raise ConfigurationError(
-            "no model is set; set PENSTOCK_MODEL__NAME, for example to openai/gpt-4o-mini "
-            "(and PENSTOCK_MODEL__API_BASE for a server of your own), or try `penstock model`"
-        )
-    models = {
-        name: model.build(
-            wanted.name,
-            wanted.adapter,
-            connections=settings.pool.slots,
-            api_base=wanted.address,
-            api_key=None if wanted.api_key is None else wanted.api_key.get_secret_value(),
-            options=wanted.options,
-            engine=wanted.engine,
-            timeouts=Timeouts(
-                wanted.connect_ms / 1000,
-                None if wanted.first_token_ms is None else wanted.first_token_ms / 1000,
-                wanted.idle_ms / 1000,
-            ),
-        )
-        for name, wanted in settings.all_models.items()
-    }
-    programs = {}
-    for name, wanted in settings.programs.items():
-        if wanted.model not in models:
-            raise ConfigurationError(
-                f"program {name!r}: its model {wanted.model!r} is none of MODELS "
-                f"({', '.join(models)})"
-            )
-        programs[name] = catalog.load(
-            name,
-            wanted.entry,
-            models[wanted.model],
-            state=wanted.state,
-            version=wanted.version,
-        )
-    return programs
-
-
-def default_program(settings: Settings) -> str:
-    return settings.default_program or next(iter(settings.programs))
 
 
 @dataclass(slots=True)
@@ -224,7 +143,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     clock = Clock()
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
-    engine = Engine(_policy(settings), writer, random.random)
+    engine = Engine(policy(settings), writer, random.random)
     scope = _scope(settings, topics)
     recovery = Recovery(client, scope, clock, writer)
     lookup = Lookup(client, clock, scope, recovery.completions, topics.dead_letters)
@@ -232,7 +151,7 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         client,
         topics.questions,
         group,
-        _codec(settings, programs),
+        codec(settings, programs),
         clock,
         recovery,
         writer,
@@ -259,32 +178,12 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         journal.observe(fact, job)
 
     runner = Runner(programs, clock)
-    at_least = settings.tokens.min_interval_ms / 1000
-
-    def interval() -> float:
-        return max(at_least, engine.board.admission.in_flight / TOKEN_RECORDS)
-
-    def begin(delivery: Delivery) -> Job:
-        before = source.said_before(delivery)
-        answers = facts.Answers(delivery.record)
-        return Job(
-            delivery,
-            runner,
-            sink,
-            lookup,
-            clock,
-            interval,
-            lambda: loop.tell(answers),
-            before,
-            source.said_until,
-            tells_partly=settings.deadline.partial,
-        )
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
-    loop = Loop(engine, source, begin, clock, observe)
+    loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
     built = Service(loop, engine, source, sink, control, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
@@ -333,64 +232,6 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
         return await running.run()
 
 
-def _policy(settings: Settings) -> Policy:
-    return Policy(
-        slots=settings.pool.slots,
-        high=settings.intake.high,
-        low=settings.intake.low,
-        drain=settings.drain_ms / 1000,
-        flight=FLIGHT,
-        held_back=settings.commit.held_back_ms / 1000,
-        dead_letter_expired=settings.deadline.dead_letter,
-        cadence=CadencePolicy(
-            settings.commit.records,
-            settings.commit.interval_ms / 1000,
-            at_least=SESSION_TIMEOUT_MS / 3000,
-        ),
-        limits=Limits(
-            settings.commit.metadata_bytes - metadata.OVERHEAD,
-            settings.duplicates.window_ms,
-            MARGIN,
-        ),
-        lease=LeasePolicy(SESSION_TIMEOUT_MS / 1000, REBALANCE_MS / 1000, MARGIN),
-        retry=RetryPolicy(
-            settings.retry.base_ms / 1000,
-            settings.retry.cap_ms / 1000,
-            {
-                Kind.UPSTREAM: settings.retry.max_attempts,
-                Kind.ANSWER: settings.retry.answer_attempts,
-            },
-        ),
-        gate=GatePolicy(
-            settings.gate.action,
-            settings.gate.ratio,
-            settings.gate.run,
-            settings.gate.window_ms / 1000,
-        ),
-        # One that no program asks would never be away, and questions be fetched for it.
-        models={
-            program.model: _model_policy(settings, program.model)
-            for program in settings.programs.values()
-        },
-    )
-
-
-def _model_policy(settings: Settings, name: str) -> ModelPolicy:
-    breaker, limiter, slots = settings.breaker, settings.limiter, settings.pool.slots
-    model = settings.all_models[name]
-    return ModelPolicy(
-        BreakerPolicy(
-            breaker.failures,
-            breaker.ratio,
-            # As many as fail at once when a model goes away; of fewer, chance makes outages.
-            max(slots, LEAST_CALLS, breaker.failures),
-            breaker.window_ms / 1000,
-            breaker.probe_ms / 1000,
-        ),
-        LimiterPolicy(limiter.mode, min(limiter.min, slots), slots, model.rpm, model.tpm),
-    )
-
-
 def _scope(settings: Settings, topics: Topics) -> Scope:
     drain = settings.drain_ms / 1000
     timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
@@ -402,25 +243,4 @@ def _scope(settings: Settings, topics: Topics) -> Scope:
         window_ms=settings.duplicates.window_ms,
         longest_run=max(settings.deadline.max_ms, *timeouts) / 1000 + drain,
         hold=drain,
-    )
-
-
-def _codec(settings: Settings, programs: dict[str, Program]) -> Codec:
-    deadline = settings.deadline
-    return Codec(
-        programs={
-            name: Expectation(
-                program.inputs,
-                (settings.programs[name].timeout_ms or deadline.default_ms) / 1000,
-                settings.programs[name].model,
-            )
-            for name, program in programs.items()
-        },
-        default_program=default_program(settings),
-        ordering=settings.pool.ordering,
-        max_timeout=deadline.max_ms / 1000,
-        id_characters=settings.bounds.id_characters,
-        metadata_bytes=settings.bounds.metadata_bytes,
-        value_bytes=settings.bounds.value_bytes,
-        forward=frozenset(settings.headers.forward),
     )

@@ -6,6 +6,7 @@ PenstockError
 ├── VerdictError          what a program decides about its question, for programs to raise
 │   ├── Reject            it can never be answered: dead letter at once
 │   └── RetryLater        not now: it is tried again, no sooner than the program says
+├── UnansweredError       in a test: the question has not ended, or never will
 ├── NotAwaitedError       a program asks a model on the event loop without `await`
 └── KafkaError
     ├── FencedError       another process is the same static member: an operator is needed
@@ -71,6 +72,19 @@ class RetryLater(VerdictError):  # noqa: N818 - as above
             raise ValueError(f"after_s is a number of seconds from now, not {after_s}")
         super().__init__(message)
         self.retry_after = float(after_s)
+
+
+class UnansweredError(PenstockError):
+    """In a test, a question has no completion. The message says why.
+
+    Args:
+        message: for people.
+        code: what has stopped the service, such as `model_auth`; None: nothing has.
+    """
+
+    def __init__(self, message: str, code: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class NotAwaitedError(PenstockError):

@@ -1,24 +1,24 @@
 """One question from its start to its end: the run, what it says, and how it is concluded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from penstock.clock import Clock
 from penstock.core.duplicates import Asked
-from penstock.core.facts import Status, Used
+from penstock.core.facts import RecordId, Status, Used
 from penstock.core.failure import Failure, Kind
 from penstock.errors import KafkaError, PublishError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion, DeadLetterRef, Error, Source, Timing
 from penstock.events.dead_letter import Tried
 from penstock.events.report import Report, answer_of
-from penstock.kafka.codec import Delivery
-from penstock.kafka.lookup import Lookup
-from penstock.kafka.once import Once
-from penstock.kafka.sink import KafkaSink
+from penstock.kafka.codec import Delivery, Raw
+from penstock.kafka.once import Once, Position
+from penstock.kafka.sink import Target, TokenSender
 from penstock.kafka.token_tail import Said
 from penstock.program.classify import not_published
 from penstock.program.runner import Runner
@@ -29,6 +29,30 @@ AGAIN_SECONDS = 1.0
 SaidUntil = Callable[[Delivery, float], Awaitable[Said | None]]
 
 log = structlog.get_logger("penstock")
+
+
+class Sink(Protocol):
+    """Where it is answered; see `penstock.kafka.sink`."""
+
+    @property
+    def group_id(self) -> str: ...
+    @property
+    def dead_letters(self) -> Target: ...
+    def token_sender(self, delivery: Delivery) -> TokenSender: ...
+    def fits(self, delivery: Delivery, completion: Completion) -> bool: ...
+    async def completion(self, delivery: Delivery, completion: Completion) -> Position: ...
+    async def dead_letter(
+        self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
+    ) -> Position: ...
+    async def settled(self) -> None: ...
+    def forget(self, record: RecordId) -> None: ...
+
+
+class Lookup(Protocol):
+    """What may or may not have arrived; see `penstock.kafka.lookup`."""
+
+    async def completion(self, question: Raw, since: float) -> Position: ...
+    async def dead_letter(self, question: Raw, since: float) -> Position: ...
 
 
 class Job:
@@ -52,7 +76,7 @@ class Job:
         self,
         delivery: Delivery,
         runner: Runner,
-        sink: KafkaSink,
+        sink: Sink,
         lookup: Lookup,
         clock: Clock,
         interval: Callable[[], float],

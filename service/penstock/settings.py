@@ -373,6 +373,20 @@ class Settings(BaseSettings):
         return self.models if self.model is None else {"default": self.model, **self.models}
 
 
+class _ProjectSettings(Settings):
+    """What `penstock.toml` and the caller say."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        *sources: PydanticBaseSettingsSource,
+        **more: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        every = super().settings_customise_sources(settings_cls, *sources, **more)
+        return every[0], every[-1]
+
+
 def _json_or_text(value: Any) -> Any:
     try:
         return json.loads(value) if isinstance(value, str) else value
@@ -391,8 +405,17 @@ def load(**flags: Any) -> Settings:
     Raises:
         ConfigurationError: names the setting that is wrong, and why.
     """
+    return _resolved(Settings, flags)
+
+
+def of_project(**flags: Any) -> Settings:
+    """As `load`, without the environment and `.env`: the same for everyone who has the project."""
+    return _resolved(_ProjectSettings, flags)
+
+
+def _resolved(kind: type[Settings], flags: dict[str, Any]) -> Settings:
     try:
-        settings = Settings(**flags)
+        settings = kind(**flags)
     except ValidationError as error:
         first = error.errors()[0]
         where = "__".join(str(part).upper() for part in first["loc"])
@@ -404,12 +427,14 @@ def load(**flags: Any) -> Settings:
         raise ConfigurationError(f"setting {where}: {what}") from error
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
+    if kind is Settings:
+        _check_environment()
     _check(settings)
     return settings
 
 
-def _check(settings: Settings) -> None:
-    """What no field knows alone."""
+def _check_environment() -> None:
+    """Whether its names are ours."""
     ours = (n for n in os.environ if n.startswith(PREFIX) and not SERVICE_LINK.search(n))
     names = {name.partition("__")[0] for name in ours}
     known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
@@ -417,6 +442,10 @@ def _check(settings: Settings) -> None:
         near = difflib.get_close_matches(unknown[0], known, 1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ConfigurationError(f"the environment variable {unknown[0]} is no setting{hint}")
+
+
+def _check(settings: Settings) -> None:
+    """What no field knows alone."""
     topics = settings.topics
     five = (
         topics.questions,

@@ -28,7 +28,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.commit import OffsetCommitRequest
 from aiokafka.protocol.produce import ProduceRequest
 
-from penstock import app, cli
+from penstock import app, assembly, cli
 from penstock.job import Job
 from penstock.kafka import source
 from penstock.kafka.control import Control
@@ -140,7 +140,8 @@ def main() -> None:
     name = os.environ[NAME]
     _tells_what_is_asked()
     vars(source).update(SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS)
-    vars(app).update(SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS, uuid4=lambda: SimpleNamespace(hex=name))
+    vars(assembly).update(SESSION_TIMEOUT_MS=SESSION_TIMEOUT_MS)
+    vars(app).update(uuid4=lambda: SimpleNamespace(hex=name))
     if wanted := os.environ.get(FAULT):
         point, _, times = wanted.partition(":")
         POINTS[point](Fault(int(times)).reached)

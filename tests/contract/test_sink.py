@@ -18,9 +18,10 @@ from penstock.events.completion import Completion, Source, Timing
 from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink, Target, TokenSender
+from penstock.testing.log import SimulatedLog
+from penstock.testing.sink import SimulatedSink
 from tests.support.decoding import codec
 from tests.support.kafka import Topics
-from tests.support.simulated import SimulatedLog, SimulatedSink
 
 PATIENCE_S = 20.0
 LIMIT = 4_096

@@ -22,9 +22,10 @@ from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import Target
 from penstock.kafka.source import MAX_BATCH, KafkaSource, Leaving, OnRevoked, Tell
 from penstock.loop import Source
+from penstock.testing.group import SimulatedGroup, SimulatedSource
+from penstock.testing.log import SimulatedLog
 from tests.support.decoding import codec
 from tests.support.kafka import Topics
-from tests.support.simulated import SimulatedGroup, SimulatedLog, SimulatedSource
 
 PATIENCE_S = 20.0
 QUESTION = b'{"question": "?"}'

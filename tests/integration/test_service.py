@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock import app
-from penstock.app import TOKEN_RECORDS
+from penstock.assembly import TOKEN_RECORDS
 from penstock.core import facts
 from tests.support.calls import Call
 from tests.support.conversation import serving

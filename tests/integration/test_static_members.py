@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from penstock import app
+from penstock import assembly
 from penstock.kafka import source
 from penstock.kafka.membership import membership
 from penstock.kafka.source import KafkaSource
@@ -32,7 +32,7 @@ SPEAKS = "held?token_ms=20&tokens=400"
 
 @pytest.fixture(autouse=True)
 def short_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (app, source):
+    for module in (assembly, source):
         monkeypatch.setattr(module, "SESSION_TIMEOUT_MS", SESSION_MS)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock import app
+from penstock import app, assembly
 from penstock.app import Service
 from penstock.core.question import Phase
 from penstock.telemetry import watchdog
@@ -93,8 +93,8 @@ async def test_an_expired_program_stops_paying(
 async def test_what_is_given_up_as_it_runs_is_paid_for_and_says_so(
     bootstrap_servers: str, topics: Topics, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, policy_of = thread_programs.new_gate(), app._policy
-    monkeypatch.setattr(app, "_policy", lambda told: replace(policy_of(told), cancel_grace=0.1))
+    gate, policy_of = thread_programs.new_gate(), assembly.policy
+    monkeypatch.setattr(app, "policy", lambda told: replace(policy_of(told), cancel_grace=0.1))
     topics.create("questions", 1)
     async with (
         model_server() as models,

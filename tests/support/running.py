@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from penstock import app, settings
+from penstock import assembly, settings
 from penstock.clock import Clock
 from penstock.core.failure import Failure
 from penstock.errors import PublishError
@@ -105,7 +105,7 @@ async def runner(
         )
         # DSPy may only be configured by the first task that did; here every test is another.
         vars(sys.modules["dspy.dsp.utils.settings"])["config_owner_async_task"] = None
-        [program] = app.load_programs(loaded).values()
+        [program] = assembly.load_programs(loaded).values()
         try:
             yield Running(models, program, Runner({NAME: program}, Clock()))
         finally:

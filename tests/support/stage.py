@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from penstock import app
+from penstock import app, assembly
 from tests.support.command import member_environment
 from tests.support.conversation import Conversation, conversation, serving
 from tests.support.kafka import Topics
@@ -79,7 +79,7 @@ async def stage(
 @pytest.fixture
 def opening_commits_only(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Flags of a service that commits when partitions arrive and leave, and not in between."""
-    monkeypatch.setattr(app, "SESSION_TIMEOUT_MS", 3_600_000)
+    monkeypatch.setattr(assembly, "SESSION_TIMEOUT_MS", 3_600_000)
     return {"commit": {"interval_ms": 3_600_000, "records": 1_000_000}}
 
 

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import orjson
 from rich.console import Console
 
-from penstock import app, settings
+from penstock import assembly, settings
 from penstock.cli import raised
 from penstock.cli.transcript import Transcript, final
 from penstock.clock import Clock
@@ -20,7 +20,7 @@ from penstock.events.token import TokenEvent
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
-from penstock.settings import ProgramSettings, Settings
+from penstock.settings import Settings
 from penstock.telemetry import logs
 
 QUESTION_ID = "run"
@@ -47,17 +47,7 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
     if model is not None and own is None:
         loaded = settings.load(model={"name": model})
         own = "default"
-    name = program or app.default_program(loaded)
-    if "->" in name or ":" in name:
-        wanted = ProgramSettings(entry=name)
-        name = name.replace(" ", "") if "->" in name else name
-    elif name in loaded.programs:
-        wanted = loaded.programs[name]
-    else:
-        raise ConfigurationError(
-            f"--program {name!r} is none of PROGRAMS ({', '.join(loaded.programs)}), "
-            "nor a signature such as 'question -> answer', nor 'package.module:attribute'"
-        )
+    name, wanted = assembly.program_named(loaded, program or assembly.default_program(loaded))
     if own is not None:
         wanted = wanted.model_copy(update={"model": own})
     # The others need not even be importable.
@@ -107,7 +97,7 @@ async def _run(
 def _load(loaded: Settings, name: str) -> dict[str, Program]:
     """As the service does; what a program of one's own raises meanwhile has its place."""
     try:
-        return app.load_programs(loaded)
+        return assembly.load_programs(loaded)
     except (ConfigurationError, SystemExit) as error:
         ended = f"program {name!r}: it ends Python: sys.exit({error})"
         said = ended if isinstance(error, SystemExit) else str(error)

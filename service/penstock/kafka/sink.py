@@ -31,7 +31,8 @@ ANSWER_TIMEOUT = 3.0
 _BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
 """A longer key is not repeated in every event about its question."""
-_SEQUENCE_DIGITS = 20
+SEQUENCE_DIGITS = 20
+"""Of the last sequence in a completion, which may not be known yet."""
 
 TokenSender = Send
 
@@ -107,7 +108,7 @@ class KafkaSink:
         """How the token events of one question reach the topic."""
         raw, record, target = delivery.raw, delivery.record, self.tokens
         tp = TopicPartition(target.topic, raw.partition % target.partitions)
-        key = _key(delivery)
+        key = key_of(delivery)
         stream = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}"
         producer, clock, source = self._producer, self._clock, self._source
 
@@ -130,8 +131,7 @@ class KafkaSink:
     def fits(self, delivery: Delivery, completion: Completion) -> bool:
         """Whether the topic takes a completion of this size."""
         _, said = self._completion(delivery, completion)
-        # The last sequence, which is not known yet, may have as many digits as it likes.
-        return _size(*said) + _SEQUENCE_DIGITS <= self.completions.limit
+        return size_of(*said) + SEQUENCE_DIGITS <= self.completions.limit
 
     async def completion(self, delivery: Delivery, completion: Completion) -> int | None:
         """Its position in its partition when it is acknowledged, or None: the broker knew it.
@@ -153,7 +153,7 @@ class KafkaSink:
             delivery.forwarded,
         )
         value = completion.model_dump_json().encode()
-        return raw.partition, (_key(delivery), value, headers)
+        return raw.partition, (key_of(delivery), value, headers)
 
     async def dead_letter(
         self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
@@ -203,12 +203,14 @@ def _translated(target: Target, error: BaseException) -> PublishError:
     return (PublishError if isinstance(error, FORBIDDEN) else UnknownOutcomeError)(message)
 
 
-def _key(delivery: Delivery) -> bytes:
+def key_of(delivery: Delivery) -> bytes:
+    """Of its answers: the question's key, else its id."""
     key = delivery.raw.key
     return delivery.question_id.encode() if key is None or len(key) > _KEY_BYTES else key
 
 
-def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
+def size_of(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
+    """Bytes of the record, as brokers measure it by the topic's limit."""
     return int(DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers))
 
 
@@ -218,7 +220,7 @@ def _check_size(
     """Here and not at the broker: a batch it refuses leaves a gap in the producer's numbers, for
     which it refuses the next one too.
     """
-    size = _size(key, value, headers)
+    size = size_of(key, value, headers)
     if size > target.limit:
         raise TooLargeError(
             f"{target.topic}: a record of {size} bytes; the limit is {target.limit}"

@@ -3,18 +3,15 @@
 It lets `penstock demo` show tokens streaming where no weights are installed.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
-import orjson
 from aiohttp import web
 
 from penstock.local.prompt import ChatRequest, OutputField, sample, written
+from penstock.local.speech import Pace, refuse, say
 
 NAME = "scripted"
 
@@ -28,13 +25,6 @@ class Served:
 
     api_base: str
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Pace:
-    first_token_s: float
-    token_s: float
-    chunk_chars: int
 
 
 def canned(request: ChatRequest) -> str:
@@ -71,19 +61,16 @@ async def model(
     port: int = 0,
 ) -> AsyncIterator[Served]:
     """Serve the scripted model on this machine for as long as the block runs."""
-    pace = _Pace(first_token_s, token_s, chunk_chars)
+    pace = Pace(first_token_s, token_s)
 
     async def complete(http: web.Request) -> web.StreamResponse:
         try:
             request = ChatRequest.read(await http.read())
         except ValueError as wrong:
-            refusal = {"message": str(wrong), "type": "invalid_request_error", "code": None}
-            return web.json_response({"error": refusal}, status=400)
+            return refuse(400, str(wrong))
         text = answer(request)
-        if request.stream:
-            return await _stream(http, request, text, pace)
-        await asyncio.sleep(first_token_s + token_s * len(text) / chunk_chars)
-        return web.json_response(_completion(request, text))
+        chunks = [text[at : at + chunk_chars] for at in range(0, len(text), chunk_chars)]
+        return await say(http, request, chunks, pace)
 
     async def models(_: web.Request) -> web.Response:
         listed = {"id": NAME, "object": "model", "created": 0, "owned_by": "penstock"}
@@ -99,58 +86,3 @@ async def model(
         yield Served(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", NAME)
     finally:
         await runner.cleanup()
-
-
-async def _stream(
-    http: web.Request, request: ChatRequest, text: str, pace: _Pace
-) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-    await response.prepare(http)
-    base = _base(request, "chat.completion.chunk")
-
-    async def send(choices: list[dict[str, Any]], **more: Any) -> None:
-        await response.write(b"data: " + orjson.dumps(base | {"choices": choices} | more) + b"\n\n")
-
-    await asyncio.sleep(pace.first_token_s)
-    await send([_choice({"role": "assistant", "content": ""})])
-    for start in range(0, len(text), pace.chunk_chars):
-        await send([_choice({"content": text[start : start + pace.chunk_chars]})])
-        await asyncio.sleep(pace.token_s)
-    await send([_choice({}, "stop")])
-    if request.include_usage:
-        await send([], usage=_usage(request, text))
-    await response.write(b"data: [DONE]\n\n")
-    await response.write_eof()
-    return response
-
-
-def _completion(request: ChatRequest, text: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    return _base(request, "chat.completion") | {
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": _usage(request, text),
-    }
-
-
-def _choice(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
-    return {"index": 0, "delta": delta, "finish_reason": finish_reason}
-
-
-def _base(request: ChatRequest, kind: str) -> dict[str, Any]:
-    return {
-        "id": f"chatcmpl-{uuid4().hex}",
-        "object": kind,
-        "created": int(time.time()),
-        "model": request.model,
-    }
-
-
-def _usage(request: ChatRequest, text: str) -> dict[str, int]:
-    # Four characters to a token is near enough for a model that has no tokenizer.
-    prompt = sum(len(said) for _, said in request.messages) // 4
-    answer = len(text) // 4
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": answer,
-        "total_tokens": prompt + answer,
-    }

@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+from collections.abc import Callable
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
@@ -14,6 +15,9 @@ from dspy.lm15 import ConfigurationError
 from penstock.program.connection_errors import CONNECTION_FAILURES, connection_error
 from penstock.program.reading import Reading, Timeouts, too_late
 
+Connector = Callable[[], aiohttp.BaseConnector]
+"""Called on the loop that uses it."""
+
 
 class Connections:
     """To one endpoint, without an upper bound: how many questions run at once is decided elsewhere.
@@ -22,9 +26,11 @@ class Connections:
     has arrived would be known to nobody, and it is never sent twice.
     """
 
-    def __init__(self, url: str, timeouts: Timeouts) -> None:
+    def __init__(self, url: str, timeouts: Timeouts, connector: Connector | None = None) -> None:
+        """`connector`: another way to the endpoint than over the network."""
         self._timeouts = timeouts
-        self._proxy = _proxy_for(url)
+        self._proxy = _proxy_for(url) if connector is None else None
+        self._connector = connector or _over_tcp
         self._session: aiohttp.ClientSession | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
@@ -65,7 +71,7 @@ class Connections:
         if self._session is None:
             self.loop = loop
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=self._connector(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 # Compressed, words would wait for each other.
                 headers={"Accept-Encoding": "identity", "User-Agent": "penstock"},
@@ -75,6 +81,10 @@ class Connections:
         elif loop is not self.loop:
             raise ConfigurationError("the model's client belongs to another event loop")
         return self._session
+
+
+def _over_tcp() -> aiohttp.BaseConnector:
+    return aiohttp.TCPConnector(limit=0)
 
 
 class _StaleConnectionError(aiohttp.ClientConnectionError):

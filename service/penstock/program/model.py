@@ -17,6 +17,7 @@ from dspy.lm15 import (
 )
 
 from penstock.errors import ConfigurationError
+from penstock.program.connection import Connector
 from penstock.program.openai_engine import OpenAIEngine
 from penstock.program.plain import PlainAdapter
 from penstock.program.reading import Timeouts
@@ -54,16 +55,18 @@ def build(
     options: dict[str, Any],
     engine: EngineName,
     timeouts: Timeouts,
+    connector: Connector | None = None,
 ) -> Model:
     """One attempt per call and no cache: retries are ours, and a cached answer has no stream.
 
-    `connections` bounds DSPy's own client; ours has as many as there are questions.
+    `connections` bounds DSPy's own client; ours has as many as there are questions, and reaches
+    the endpoint over `connector` where there is one.
 
     Raises:
         ConfigurationError: DSPy does not take this model or one of its options, or this engine
             does not. The message names the setting to change.
     """
-    asked = _Asked(name, connections, api_base, api_key, options, engine, timeouts)
+    asked = _Asked(name, connections, api_base, api_key, options, engine, timeouts, connector)
     try:
         lm = _litellm(asked) if engine == "litellm" else _native_or_ours(asked)
     except Exception as error:
@@ -80,6 +83,7 @@ class _Asked:
     options: dict[str, Any]
     engine: EngineName
     timeouts: Timeouts
+    connector: Connector | None
 
     def lm(self, **engine: Any) -> dspy.LM:
         return dspy.LM(self.name, cache=False, num_retries=0, **self.options, **engine)
@@ -122,7 +126,7 @@ def _native_or_ours(asked: _Asked) -> dspy.LM:
     if asked.engine == "native" or not compatible:
         engine: AsyncEngine = AsyncLM15Engine(native.config, model_type=lm.model_type)
     else:
-        engine = OpenAIEngine(dialect, model, asked.timeouts)
+        engine = OpenAIEngine(dialect, model, asked.timeouts, asked.connector)
     return asked.lm(engine=ThreadEngine(engine, capabilities(lm)), async_engine=engine)
 
 

@@ -28,7 +28,7 @@ from dspy.lm15 import (
 from dspy.utils.usage_tracker import UsageTracker
 
 from penstock.program.chat_wire import MAX_BODY, Answer, Call, ChatWire, Headers, streamable
-from penstock.program.connection import Connections
+from penstock.program.connection import Connections, Connector
 from penstock.program.reading import Reading, Timeouts
 from penstock.program.sse import Frames
 
@@ -61,10 +61,17 @@ class Heard(str):
 class OpenAIEngine:
     """One model of one endpoint. Belongs to the event loop that first uses it."""
 
-    def __init__(self, dialect: OpenAIChatLM, model: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        dialect: OpenAIChatLM,
+        model: str,
+        timeouts: Timeouts,
+        connector: Connector | None = None,
+    ) -> None:
+        """`connector`: see `Connections`."""
         self._wire = ChatWire(dialect)
         self._model = model
-        self._connections = Connections(dialect.base_url, timeouts)
+        self._connections = Connections(dialect.base_url, timeouts, connector)
 
     async def complete(self, request: Request) -> Response:
         """Raises LM15Error."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import dspy
@@ -34,9 +34,16 @@ _JSON: TypeAdapter[Any] = TypeAdapter(Any, config=ConfigDict(ser_json_bytes="bas
 class Runner:
     """Runs programs in the task that calls it, or in a thread for which that task waits."""
 
-    def __init__(self, programs: Mapping[str, Program], clock: Clock) -> None:
+    def __init__(
+        self,
+        programs: Mapping[str, Program],
+        clock: Clock,
+        threads: Callable[[], Threads] = Threads,
+    ) -> None:
+        """`threads`: those of one question, made in its task."""
         self._programs = programs
         self._clock = clock
+        self._threads = threads
         self._running: Counter[str] = Counter()
 
     def running(self) -> dict[str, int]:
@@ -55,7 +62,7 @@ class Runner:
         report.program = ProgramRef(name=program.name, version=program.version)
         report.model = program.model.name
         inputs = {key: value for key, value in inputs.items() if key in program.accepts}
-        usage, threads = _Usage(), Threads()
+        usage, threads = _Usage(), self._threads()
         listener = (
             Listener(program, stream, report, self._clock, threads) if stream is not None else None
         )

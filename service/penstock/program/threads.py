@@ -39,7 +39,8 @@ class Threads:
         self._loop = asyncio.get_running_loop()
         self._running: dict[asyncio.Future[None], Future[Any]] = {}
         self._here: set[int] = set()
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._calls: dict[asyncio.Task[Any], bool] = {}
+        """What is being asked, and whether by a thread of ours, which waits for it."""
         self._given_up = False
 
     async def run(self, function: Callable[..., T], **arguments: Any) -> T:
@@ -84,6 +85,11 @@ class Threads:
         while self._running:
             with suppress(asyncio.CancelledError):
                 await asyncio.wait(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for the loop, and do nothing else."""
+        return sum(self._calls.values())
 
     # --- from any thread ----------------------------------------------------------------------
 
@@ -135,19 +141,20 @@ class Threads:
                 "the program asks a model without `await` in its `aforward`: write "
                 "`await predictor.acall(...)`, or a `forward` alone, which runs in a thread"
             )
-        return asyncio.run_coroutine_threadsafe(self._until_closed(coroutine), self._loop)
+        asked = self._until_closed(coroutine, waited_for=not self.foreign())
+        return asyncio.run_coroutine_threadsafe(asked, self._loop)
 
-    async def _until_closed(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def _until_closed(self, coroutine: Coroutine[Any, Any, T], *, waited_for: bool) -> T:
         task = asyncio.current_task()
         assert task is not None
         if self._given_up:
             coroutine.close()
             self.check()
-        self._calls.add(task)
+        self._calls[task] = waited_for
         try:
             return await coroutine
         finally:
-            self._calls.discard(task)
+            del self._calls[task]
 
     def _result(self, future: "Future[T]") -> T:
         try:

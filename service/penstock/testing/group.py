@@ -1,61 +1,22 @@
-"""Kafka in memory, as far as the service sees it: topics, a consumer group, a source and a sink.
+"""Who reads which partition? A consumer group and its members, in memory, as the service sees them.
 
 The contract suite runs over these and over the real ones, so that what is learnt with them holds.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Awaitable, Iterable, Mapping
 
 from penstock.clock import Clock
 from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
-from penstock.core.facts import Assigned, Head, RecordId, Recovered
-from penstock.core.failure import Failure
+from penstock.core.facts import Assigned, Head, Heard, RecordId, Recovered
 from penstock.core.offset_map import decode
-from penstock.errors import LostPartitionsError, TooLargeError
-from penstock.events import envelope
-from penstock.events.completion import Completion
-from penstock.events.dead_letter import Cause, Tried, dead_letter_headers
-from penstock.events.envelope import Headers
+from penstock.errors import LostPartitionsError
 from penstock.kafka.codec import Codec, Delivery, Raw
-from penstock.kafka.sink import Target, TokenSender, _key
 from penstock.kafka.source import MAX_BATCH, Leaving, OnRevoked, Tell
-
-
-class SimulatedLog:
-    """Partitions of topics: lists of records, whose places in them are their offsets."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._records: defaultdict[tuple[str, int], list[Raw]] = defaultdict(list)
-        self._grown = asyncio.Event()
-
-    def append(
-        self,
-        topic: str,
-        partition: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Iterable[tuple[str, bytes]] = (),
-    ) -> Raw:
-        records = self._records[topic, partition]
-        at = int(self._clock.wall() * 1000)
-        records.append(Raw(topic, partition, len(records), at, key, value, tuple(headers)))
-        self.stir()
-        return records[-1]
-
-    def read(self, topic: str, partition: int, offset: int = 0, most: int = MAX_BATCH) -> list[Raw]:
-        return self._records[topic, partition][offset : offset + most]
-
-    def stir(self) -> None:
-        """Wakes who waits, to look again."""
-        self._grown.set()
-        self._grown = asyncio.Event()
-
-    async def stirred(self) -> None:
-        await self._grown.wait()
+from penstock.kafka.token_tail import Said
+from penstock.testing.log import SimulatedLog
 
 
 class SimulatedGroup:
@@ -128,6 +89,12 @@ class SimulatedSource:
     async def stop(self) -> None:
         await self.leave()
 
+    def said_before(self, delivery: Delivery) -> Said | None:
+        """No run of this group was ever cut off."""
+
+    async def said_until(self, delivery: Delivery, since: float) -> Said | None:
+        """As above."""
+
     def follow(self, partitions: Mapping[int, tuple[int, int]]) -> None:
         """Nothing runs elsewhere: a head that says so is none of this group's."""
 
@@ -175,6 +142,8 @@ class SimulatedSource:
                 for partition, head in heads.items()
             }
             epochs = dict.fromkeys(self.positions, self.generation)
+            # This group gives away nothing without asking.
+            self._tell(Heard(math.inf))
             self._tell(Assigned(epochs, recovered))
         self._log.stir()
 
@@ -186,71 +155,3 @@ class SimulatedSource:
             self.positions[partition] = offset + len(records)
             found += records
         return found
-
-
-@dataclass
-class SimulatedSink:
-    """The methods of `KafkaSink`. All is acknowledged at once."""
-
-    log: SimulatedLog
-    group_id: str
-    tokens: Target
-    completions: Target
-    dead_letters: Target
-    clock: Clock
-    source: str = "/penstock/simulated"
-
-    def token_sender(self, delivery: Delivery) -> TokenSender:
-        async def send(value: bytes, sequence: int) -> "asyncio.Future[Raw]":
-            headers = self._headers(envelope.TOKEN, f"{sequence}", delivery)
-            done: asyncio.Future[Raw] = asyncio.get_running_loop().create_future()
-            done.set_result(self._put(self.tokens, delivery, _key(delivery), value, headers))
-            return done
-
-        return send
-
-    async def completion(self, delivery: Delivery, completion: Completion) -> int | None:
-        value = completion.model_dump_json().encode()
-        headers = self._headers(envelope.COMPLETION, "completion", delivery)
-        return self._put(self.completions, delivery, _key(delivery), value, headers).offset
-
-    async def dead_letter(
-        self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
-    ) -> int | None:
-        raw = delivery.raw
-        cause = Cause(
-            topic=raw.topic,
-            partition=raw.partition,
-            offset=raw.offset,
-            timestamp=raw.timestamp_ms,
-            group=self.group_id,
-            attempts=attempts,
-            kind=failure.kind,
-            code=failure.code,
-            stage=failure.stage,
-            message=failure.message,
-            at=envelope.rfc3339(self.clock.wall()),
-            tried=tried,
-        )
-        headers = dead_letter_headers(raw.headers, cause)
-        return self._put(self.dead_letters, delivery, raw.key, raw.value, tuple(headers)).offset
-
-    def _headers(self, type_: str, name: str, delivery: Delivery) -> Headers:
-        raw = delivery.raw
-        event_id = f"{raw.topic}/{raw.partition}/{raw.offset}/{name}"
-        forwarded = delivery.forwarded
-        return tuple(envelope.headers(type_, event_id, self.source, self.clock.wall(), forwarded))
-
-    def _put(
-        self,
-        target: Target,
-        delivery: Delivery,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-    ) -> Raw:
-        said = (key, value, *(part for name, body in headers for part in (name, body)))
-        if sum(len(part or b"") for part in said) > target.limit:
-            raise TooLargeError(f"{target.topic}: the record is larger than {target.limit} bytes")
-        partition = delivery.raw.partition % target.partitions
-        return self.log.append(target.topic, partition, key, value, headers)
