@@ -125,7 +125,7 @@ LAW: dict[str, set[str]] = {
         "xllamacpp",
     },
     # As in the folder of their users.
-    "penstock.project": {"penstock.errors", "dspy"},
+    "penstock.project": {"penstock.errors", "penstock.testing", "dspy"},
     "penstock.examples": {"dspy", "pydantic"},
 }
 EVERYTHING = {"penstock.app", "penstock.assembly", "penstock.cli", "penstock.testing"}

@@ -26,7 +26,7 @@ EXAMPLES = {
     "extraction": {"order", "tone"},
 }
 """The outputs that each streams; others it makes itself."""
-TOOLS = (
+TOOLS: tuple[tuple[str, dict[str, str]], ...] = (
     ("pieces_in_stock", {"article": "pump"}),
     ("days_of_delivery", {"city": "Oslo"}),
     ("finish", {}),

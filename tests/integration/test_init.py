@@ -1,8 +1,10 @@
 """`penstock init`: a project that runs as it is, with `run`, `demo` and `serve`."""
 
 import asyncio
+import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from penstock.cli.init import FILES, group_name
 from tests.support.command import PENSTOCK, environment, penstock, started
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
-from tests.support.processes import SERVES, process
+from tests.support.processes import SERVES, command, process
 from tests.support.service import settings_for
 
 ROOT = Path(__file__).parents[2]
@@ -101,11 +103,14 @@ async def test_run_and_serve_take_it_as_it_is(
             folder=desk,
         )
         async with serve as serving:
-            run, asked, empty = await asyncio.gather(
+            run, asked, empty, tested = await asyncio.gather(
                 penstock("run", "Why?", env=model, cwd=desk),
                 penstock("ask", "--json", "Why?", env=own, cwd=desk),
                 penstock("ask", "-i", "question= ", env=own, cwd=desk),
+                # Which neither the service nor its model takes part in.
+                command(sys.executable, "-m", "pytest", "-q")({**os.environ}, desk),
             )
+            assert await tested.wait() == 0
             assert await serving.terminate() == 0
 
     assert (run.code, run.stdout, run.stderr) == (0, "You said Why?\n", "")

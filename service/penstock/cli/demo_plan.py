@@ -133,11 +133,11 @@ def plan() -> Plan:
         own = ProgramSettings(entry="penstock.cli.demo_program:Answer")
         settings = Settings.model_construct(programs={OWN: own})
         return Plan(settings, frozenset({OWN}), OWN, {"question": TEXT}, None)
-    from penstock import app
+    from penstock import assembly
 
     settings = load()
-    programs = app.load_programs(_with_a_model(settings))
-    default = app.default_program(settings)
+    programs = assembly.load_programs(_with_a_model(settings))
+    default = assembly.default_program(settings)
     model = settings.all_models.get(settings.programs[default].model)
     return Plan(
         settings,
