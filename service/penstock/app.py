@@ -107,7 +107,10 @@ class Service:
             reachable = await self.sink.reaches_kafka()
             if reachable != self.reachable:
                 self.reachable = reachable
-                log.warning("Kafka answers again" if reachable else "Kafka does not answer")
+                if reachable:
+                    log.warning("Kafka answers again")
+                else:
+                    log.warning("Kafka does not answer", reason=await self.sink.refused())
             await asyncio.sleep(WATCH)
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
 

@@ -8,6 +8,7 @@ import difflib
 import json
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from typing import Annotated, Any, Literal
@@ -59,10 +60,16 @@ class KafkaSettings(_Part):
     )
     client: dict[str, str] = Field(
         default_factory=dict,
-        description="Security of the connection by librdkafka's names: `security.protocol`, "
-        "`sasl.mechanism`, `sasl.username`, `sasl.password`, `ssl.ca.location`, "
-        "`ssl.certificate.location`, `ssl.key.location`, `ssl.key.password`.",
+        repr=False,
+        description="Security of the connection by librdkafka's names, such as "
+        "`security.protocol`; see [above](#kafka-with-tls-and-passwords). In the environment "
+        "`KAFKA__CLIENT__SECURITY_PROTOCOL`.",
     )
+
+    @field_validator("client", mode="before")
+    @classmethod
+    def _with_dots(cls, client: Any) -> Any:
+        return dict(_dotted("", client)) if isinstance(client, dict) else client
 
 
 class TopicSettings(_Part):
@@ -385,6 +392,16 @@ class _ProjectSettings(Settings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         every = super().settings_customise_sources(settings_cls, *sources, **more)
         return every[0], every[-1]
+
+
+def _dotted(prefix: str, table: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """A variable's name has underscores for dots, and TOML takes a dot for a table in a table."""
+    for name, value in table.items():
+        path = prefix + name.replace("_", ".")
+        if isinstance(value, dict):
+            yield from _dotted(f"{path}.", value)
+        else:
+            yield path, value
 
 
 def _json_or_text(value: Any) -> Any:

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from penstock.cli import ask_one
+from penstock.cli.connecting import Way
 from penstock.cli.transcript import Transcript
 from penstock.client import Client, Event
 from penstock.errors import ConfigurationError
@@ -273,7 +274,7 @@ async def test_where_nothing_serves_the_command_gives_up(
 
     async def asked(seconds: float | None) -> list[str]:
         code = await asyncio.to_thread(
-            ask_one.run, None, {"question": "Anybody?"}, None, None, seconds, as_json=False
+            ask_one.run, Way(), {"question": "Anybody?"}, None, None, seconds, as_json=False
         )
         assert code == 1
         return capsys.readouterr().err.splitlines()

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli import inputs as command_line
+from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
 from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
@@ -56,9 +57,8 @@ def ask(
         str | None, typer.Option(help="Questions of one key are answered in order.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the events as JSON lines.")] = False,
-    bootstrap_server: Annotated[
-        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
-    ] = None,
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
 ) -> None:
     """Ask over Kafka and print the answer as it is written.
 
@@ -68,6 +68,7 @@ def ask(
     """
     if sum((question is not None, bool(inputs), file is not None)) != 1:
         raise ConfigurationError("give one of: a question, --input, --file (see --help)")
+    way = Way(bootstrap_server, command_config)
     # Kafka's client takes a while to import, and the help needs none of it.
     if file is not None:
         from penstock.cli import ask_file
@@ -75,7 +76,7 @@ def ask(
         if program is not None or json:
             raise ConfigurationError("--file names programs in its lines, and is always JSON")
         lines = _read(file)
-        raise typer.Exit(ask_file.run(bootstrap_server, lines, key, timeout, concurrency))
+        raise typer.Exit(ask_file.run(way, lines, key, timeout, concurrency))
     from penstock.cli import ask_one
 
     asked = command_line.fields(inputs or (), bare=False)
@@ -84,7 +85,7 @@ def ask(
         if not (text := text.strip()):
             raise ConfigurationError("the question is empty")
         asked = {command_line.QUESTION: text, **asked}
-    code = ask_one.run(bootstrap_server, asked, program, key, timeout, as_json=json)
+    code = ask_one.run(way, asked, program, key, timeout, as_json=json)
     raise typer.Exit(code)
 
 

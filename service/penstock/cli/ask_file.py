@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from penstock.cli.ask_one import PATIENCE, WAIT, connection, nobody, say_how_to_end
+from penstock.cli.connecting import Way
 from penstock.client import Client, last
 from penstock.errors import PublishError
 from penstock.events.question import Question
@@ -41,14 +42,14 @@ class _Manner:
 
 
 def run(
-    bootstrap_server: str | None,
+    way: Way,
     lines: list[bytes],
     key: str | None,
     timeout: float | None,
     concurrency: int,
 ) -> int:
     """The exit code."""
-    client = connection(bootstrap_server)
+    client = connection(way)
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     questions = [q for number, line in numbered if (q := _question(number, line, timeout))]
     tally = _Tally()
@@ -59,7 +60,7 @@ def run(
         if tally.nobody_answers:
             print(nobody(wait), file=sys.stderr)
     finally:
-        say_how_to_end(tally.unanswered, bootstrap_server)
+        say_how_to_end(tally.unanswered, way)
     if tally.completed == len(numbered):
         return 0
     return PARTLY if tally.completed else 1

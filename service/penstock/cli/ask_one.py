@@ -11,6 +11,7 @@ from uuid import uuid4
 from rich.console import Console
 
 from penstock import settings
+from penstock.cli.connecting import Way
 from penstock.cli.transcript import Transcript, final
 from penstock.client import Client
 from penstock.errors import PublishError
@@ -26,7 +27,7 @@ PATIENCE = 5.0
 
 
 def run(
-    bootstrap_server: str | None,
+    way: Way,
     inputs: dict[str, str],
     program: str | None,
     key: str | None,
@@ -35,7 +36,7 @@ def run(
     as_json: bool,
 ) -> int:
     """The exit code."""
-    client = connection(bootstrap_server)
+    client = connection(way)
     asked = {"id": str(uuid4()), "inputs": inputs, "program": program}
     question = Question.model_validate({**asked, "timeout_ms": timeout and timeout * 1000})
     wait = timeout or WAIT
@@ -52,19 +53,18 @@ def run(
         unanswered.clear()
         raise
     finally:
-        say_how_to_end(unanswered, bootstrap_server)
+        say_how_to_end(unanswered, way)
     if completion.status == "completed":
         return 0
     print(f"penstock: {reason(completion)}", file=sys.stderr)
     return 1
 
 
-def connection(bootstrap_server: str | None) -> Client:
+def connection(way: Way) -> Client:
     """A client by the settings; a flag comes first."""
     # It reports every refused connection and reconnect; what matters of it we say ourselves.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    flags = {} if bootstrap_server is None else {"bootstrap_servers": bootstrap_server}
-    loaded = settings.load(kafka=flags)
+    loaded = settings.load(kafka=way.flags())
     topics = loaded.topics
     return Client(
         client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client),
@@ -90,11 +90,10 @@ def nobody(timeout: float) -> str:
     )
 
 
-def say_how_to_end(unanswered: Collection[str], bootstrap_server: str | None) -> None:
+def say_how_to_end(unanswered: Collection[str], way: Way) -> None:
     """Nobody here waits for these questions any more, and yet they are worked, and paid for."""
     if unanswered:
-        broker = () if bootstrap_server is None else ("-b", bootstrap_server)
-        command = shlex.join(("penstock", "cancel", *broker, *unanswered))
+        command = shlex.join(("penstock", "cancel", *way.words, *unanswered))
         print(f"penstock: still to be answered; to end that: {command}", file=sys.stderr)
 
 

@@ -1,7 +1,9 @@
 """`penstock broker`: a real Apache Kafka on this machine."""
 
 import asyncio
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +35,13 @@ def broker(
             help="Port of the first node, the others follow; 0 finds free ones.",
         ),
     ] = 9092,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            help="With TLS and a password (SASL_SSL, SCRAM-SHA-512), as a cluster has them.",
+        ),
+    ] = False,
 ) -> None:
     """Run a real Apache Kafka on this machine until Ctrl-C.
 
@@ -41,16 +50,24 @@ def broker(
     finds it.
     """
     # Kafka's client takes a while to import, and the help needs none of it.
+    from penstock.cli import broker_secure
     from penstock.local.broker import broker as start
 
     console = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        console=console,
-        transient=True,
-    ) as bar:
+    with ExitStack() as stack:
+        keys = None
+        if secure:
+            folder = data_dir or stack.enter_context(TemporaryDirectory(prefix="penstock-client-"))
+            keys = broker_secure.secure(Path(folder))
+        bar = stack.enter_context(
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                console=console,
+                transient=True,
+            )
+        )
         task = bar.add_task("Looking for Kafka", total=None)
 
         def show(what: str, done: int, total: int) -> None:
@@ -58,9 +75,17 @@ def broker(
 
         def announce(kafka: "Kafka") -> None:
             bar.stop()
-            print(f"export PENSTOCK_KAFKA__BOOTSTRAP_SERVERS={kafka.bootstrap_servers}", flush=True)
-            for node in kafka.nodes:
-                console.print(f"Node {node.number}: {node.address}, log {node.log}", soft_wrap=True)
+            if keys is None:
+                servers = kafka.bootstrap_servers
+                said = [f"export PENSTOCK_KAFKA__BOOTSTRAP_SERVERS={servers}"]
+            else:
+                servers = kafka.secured[keys.listener.name]
+                keys.write_properties(servers)
+                said = list(keys.exports(servers))
+                console.print(f"For Kafka's own tools: {keys.properties}", soft_wrap=True)
+            print("\n".join(said), flush=True)
+            for node, address in zip(kafka.nodes, servers.split(","), strict=True):
+                console.print(f"Node {node.number}: {address}, log {node.log}", soft_wrap=True)
             console.print("Kafka is running. Ctrl-C stops it.")
 
         async def failed(kafka: "Kafka") -> Exception:
@@ -73,7 +98,13 @@ def broker(
                     end.cancel()
 
         until_stopped(
-            start(nodes=nodes, data_dir=data_dir, port=port or None, progress=show),
+            start(
+                nodes=nodes,
+                data_dir=data_dir,
+                port=port or None,
+                progress=show,
+                listeners=() if keys is None else (keys.listener,),
+            ),
             announce,
             failed,
         )

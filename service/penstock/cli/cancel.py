@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+
 EXAMPLES = """Examples:
 
     penstock cancel b0a6f3c2 7d11e0f9
@@ -15,9 +17,8 @@ def cancel(
         list[str],
         typer.Argument(metavar="ID...", help="Of the questions, as in their completions."),
     ],
-    bootstrap_server: Annotated[
-        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
-    ] = None,
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
 ) -> None:
     """Cancel questions, whether they wait, run, or have not been fetched yet.
 
@@ -31,6 +32,6 @@ def cancel(
         f"{CANCEL}{name}": Cancel(question_id=name).model_dump_json().encode()
         for name in question_ids
     }
-    ask_all(bootstrap_server, said)
+    ask_all(Way(bootstrap_server, command_config), said)
     for name in question_ids:
         print(f"asked all replicas to cancel {name}")

@@ -5,6 +5,7 @@ A program of its own; in a project, whose `penstock.toml` is here, the project's
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import PydanticUserError, TypeAdapter
@@ -12,7 +13,6 @@ from pydantic import PydanticUserError, TypeAdapter
 from penstock.errors import ConfigurationError
 from penstock.local.fitting import fitting
 from penstock.settings import (
-    TOML_FILE,
     IntakeSettings,
     KafkaSettings,
     ModelSettings,
@@ -26,6 +26,7 @@ from penstock.settings import (
 if TYPE_CHECKING:
     from penstock.program.catalog import Program
 
+PROJECT = Path("penstock.toml")
 SLOTS = 3
 OWN = "qa"
 TEXT = {"type": "string"}
@@ -128,7 +129,7 @@ def plan() -> Plan:
     Raises:
         ConfigurationError: the project's settings or one of its programs cannot be used.
     """
-    if not TOML_FILE.exists():
+    if not PROJECT.exists():
         # Nothing of the environment: the demo shows the same to everyone.
         own = ProgramSettings(entry="penstock.cli.demo_program:Answer")
         settings = Settings.model_construct(programs={OWN: own})

@@ -1,14 +1,11 @@
 """`penstock resume`: an operator has seen to what made too many questions fail."""
 
-from typing import Annotated
-
-import typer
+from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
 
 
 def resume(
-    bootstrap_server: Annotated[
-        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
-    ] = None,
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
 ) -> None:
     """Let all replicas go on that have paused because too many questions failed for good.
 
@@ -17,5 +14,5 @@ def resume(
     from penstock.cli.controlling import ask_all
     from penstock.events.control import ALL, PAUSE
 
-    ask_all(bootstrap_server, {f"{PAUSE}{ALL}": None})
+    ask_all(Way(bootstrap_server, command_config), {f"{PAUSE}{ALL}": None})
     print("asked all replicas to go on")

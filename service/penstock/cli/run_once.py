@@ -56,14 +56,13 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
 
 
 def _named(name: str, usual: ModelSettings | None) -> ModelSettings:
-    """By its name alone; at the address and with the key of the usual one, if it is its sibling.
-
-    A key is shown to nobody but the provider that it was set for.
+    """As the environment knows it; at the address and with the key of the usual one, if it is its
+    sibling. A key is shown to nobody but the provider that it was set for.
     """
     provider, slash, _ = name.partition("/")
     if usual is not None and slash and usual.name.startswith(f"{provider}/"):
         return usual.model_copy(update={"name": name})
-    return ModelSettings(name=name)
+    return settings.load(models={"given": {"name": name}}).models["given"]
 
 
 async def _run(

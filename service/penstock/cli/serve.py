@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
 from penstock.errors import ConfigurationError, FencedError, KafkaError
 
 if TYPE_CHECKING:
@@ -17,9 +18,8 @@ NEEDS_OPERATOR = 4
 
 
 def serve(
-    bootstrap_server: Annotated[
-        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers")
-    ] = None,
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
     group: Annotated[str | None, typer.Option(help="consumer group of all replicas")] = None,
     slots: Annotated[int | None, typer.Option(help="questions that run at once")] = None,
 ) -> None:
@@ -35,11 +35,10 @@ def serve(
     from penstock import app, settings
     from penstock.telemetry import logs
 
-    flags: dict[str, Any] = {}
-    if bootstrap_server is not None:
-        flags.setdefault("kafka", {})["bootstrap_servers"] = bootstrap_server
+    kafka = Way(bootstrap_server, command_config).flags()
     if group is not None:
-        flags.setdefault("kafka", {})["group_id"] = group
+        kafka["group_id"] = group
+    flags: dict[str, Any] = {"kafka": kafka}
     if slots is not None:
         flags["pool"] = {"slots": slots}
     loaded = settings.load(**flags)

@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import for_code
 
 from penstock.errors import ConfigurationError
+from penstock.kafka.entry import enter
 from penstock.kafka.sink import Target
 from penstock.settings import TopicSettings
 
@@ -50,23 +51,19 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
     Raises:
         ConfigurationError: there is no Kafka at this address, or it does not let us in.
     """
-    servers = client["bootstrap_servers"]
-    try:
-        connection = AIOKafkaAdminClient(**client, client_id="penstock")
-    except ValueError as error:
-        raise ConfigurationError(f"setting KAFKA: {servers}: {error}") from error
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            await connection.start()
+            await enter(client)
+            connection = AIOKafkaAdminClient(**client, client_id="penstock")
+            try:
+                await connection.start()
+            except BaseException:
+                await connection.close()
+                raise
     except (ClientError, TimeoutError, OSError) as error:
-        await connection.close()
-        if client["security_protocol"] != "PLAINTEXT":
-            raise ConfigurationError(
-                f"no Kafka answers at {servers}, or it refuses what KAFKA__CLIENT says: {error}"
-            ) from error
+        servers = client["bootstrap_servers"]
         raise ConfigurationError(
-            f"no Kafka answers at {servers}; set PENSTOCK_KAFKA__BOOTSTRAP_SERVERS, "
-            "or start one with `penstock broker`"
+            f"Kafka at {servers} does not answer: {error or 'timeout'}"
         ) from error
     try:
         yield connection

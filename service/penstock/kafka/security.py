@@ -1,7 +1,7 @@
 """How does a client reach the brokers? librdkafka's names, turned into aiokafka's arguments."""
 
-import ssl
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka.errors import (
@@ -11,6 +11,7 @@ from aiokafka.errors import (
 )
 
 from penstock.errors import ConfigurationError
+from penstock.kafka.oauth import Tokens
 
 FORBIDDEN = (
     ClusterAuthorizationFailedError,
@@ -19,57 +20,106 @@ FORBIDDEN = (
 )
 """What a client raises that has not the right."""
 
-_SASL = {
-    "sasl.mechanism": "sasl_mechanism",
-    "sasl.mechanisms": "sasl_mechanism",
-    "sasl.username": "sasl_plain_username",
-    "sasl.password": "sasl_plain_password",
-}
-_TLS = {
-    "ssl.ca.location",
-    "ssl.certificate.location",
-    "ssl.key.location",
-    "ssl.key.password",
-}
+SECRET = frozenset({"sasl.password", "ssl.key.password", "ssl.key.pem"})
+"""Names whose values nobody is to read."""
+
+PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+OAUTHBEARER = "OAUTHBEARER"
+MECHANISMS = (*WITH_PASSWORD, OAUTHBEARER)
+
+_PROTOCOL = "security.protocol"
+_MECHANISM = "sasl.mechanism"
+_PROVIDER = "sasl.oauth.provider"
+_PASSWORD = {"sasl.username": "sasl_plain_username", "sasl.password": "sasl_plain_password"}
+NAMES = frozenset(
+    {
+        _PROTOCOL,
+        _MECHANISM,
+        "sasl.mechanisms",
+        *_PASSWORD,
+        _PROVIDER,
+        "ssl.ca.location",
+        "ssl.ca.pem",
+        "ssl.certificate.location",
+        "ssl.certificate.pem",
+        "ssl.key.location",
+        "ssl.key.pem",
+        "ssl.key.password",
+        "ssl.endpoint.identification.algorithm",
+    }
+)
 
 
 def client_arguments(bootstrap_servers: str, client: Mapping[str, str]) -> dict[str, Any]:
     """What every aiokafka client is built with.
 
+    Args:
+        bootstrap_servers: host:port, separated by commas.
+        client: by the names above.
+
     Raises:
-        ConfigurationError: an unknown name, or a certificate that cannot be read.
+        ConfigurationError: an unknown name or value, names that do not fit together, a file that
+            cannot be read or has expired, a token provider that cannot be imported. No message
+            has a password or a key in it.
     """
-    known = {"security.protocol", *_SASL, *_TLS}
-    if unknown := sorted(set(client) - known):
-        raise ConfigurationError(
-            f"setting KAFKA__CLIENT: unknown name {unknown[0]!r} "
-            f"(known: {', '.join(sorted(known))})"
-        )
-    protocol = client.get("security.protocol", "PLAINTEXT").upper()
+    try:
+        return {"bootstrap_servers": bootstrap_servers, **_arguments(client)}
+    except ConfigurationError as error:
+        raise ConfigurationError(f"setting KAFKA__CLIENT: {error}") from error
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is not known."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown name {name!r}{hint} (known: {', '.join(sorted(known))})"
+
+
+def _arguments(client: Mapping[str, str]) -> dict[str, Any]:
+    if unknown := sorted(client.keys() - NAMES):
+        raise ConfigurationError(nearest(unknown[0], NAMES))
+    protocol = _one_of(PROTOCOLS, _PROTOCOL, client.get(_PROTOCOL, "PLAINTEXT"))
     for family, fits in (("sasl.", "SASL_"), ("ssl.", "SSL")):
         given = sorted(name for name in client if name.startswith(family))
         if given and fits not in protocol:
             raise ConfigurationError(
-                f"setting KAFKA__CLIENT: {given[0]} says nothing without a security.protocol of "
-                f"{fits.strip('_')} (it is {protocol})"
+                f"{given[0]} says nothing without a {_PROTOCOL} of {fits.strip('_')} "
+                f"(it is {protocol})"
             )
-    arguments: dict[str, Any] = {
-        "bootstrap_servers": bootstrap_servers,
-        "security_protocol": protocol,
-        **{_SASL[name]: value for name, value in client.items() if name in _SASL},
-    }
+    arguments: dict[str, Any] = {"security_protocol": protocol}
+    if protocol.startswith("SASL_"):
+        arguments |= _sasl(client)
     if protocol.endswith("SSL"):
-        arguments["ssl_context"] = _ssl_context(client)
+        # What reads certificates takes a while to import, and most connections on a laptop have
+        # none.
+        from penstock.kafka import tls  # noqa: PLC0415
+
+        arguments["ssl_context"] = tls.context(client)
     return arguments
 
 
-def _ssl_context(client: Mapping[str, str]) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=client.get("ssl.ca.location"))
-        if (certificate := client.get("ssl.certificate.location")) is not None:
-            context.load_cert_chain(
-                certificate, client.get("ssl.key.location"), client.get("ssl.key.password")
-            )
-    except OSError as error:
-        raise ConfigurationError(f"setting KAFKA__CLIENT: {error}") from error
-    return context
+def _sasl(client: Mapping[str, str]) -> dict[str, Any]:
+    said = {client[name].upper() for name in (_MECHANISM, "sasl.mechanisms") if name in client}
+    if len(said) != 1:
+        what = "is set twice, and differs" if said else f"is missing: {', '.join(MECHANISMS)}"
+        raise ConfigurationError(f"{_MECHANISM} {what}")
+    mechanism = _one_of(MECHANISMS, _MECHANISM, said.pop())
+    wanted = {_PROVIDER} if mechanism == OAUTHBEARER else set(_PASSWORD)
+    if missing := sorted(name for name in wanted if not client.get(name)):
+        raise ConfigurationError(f"{mechanism} needs {missing[0]}")
+    if idle := sorted((client.keys() & {*_PASSWORD, _PROVIDER}) - wanted):
+        raise ConfigurationError(f"{idle[0]} says nothing with {mechanism}")
+    arguments: dict[str, Any] = {"sasl_mechanism": mechanism}
+    if mechanism == OAUTHBEARER:
+        return {**arguments, "sasl_oauth_token_provider": Tokens(_PROVIDER, client[_PROVIDER])}
+    return {**arguments, **{ours: client[name] for name, ours in _PASSWORD.items()}}
+
+
+def _one_of(known: tuple[str, ...], name: str, given: str) -> str:
+    value = given.upper()
+    if value not in known:
+        near = difflib.get_close_matches(value, known, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(f"{name} {given!r} is none of {', '.join(known)}{hint}")
+    return value

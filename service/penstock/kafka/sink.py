@@ -22,6 +22,7 @@ from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
 from penstock.kafka.codec import Delivery
+from penstock.kafka.entry import refused
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.token_channel import Send, TokenChannel
@@ -66,6 +67,7 @@ class KafkaSink:
         last_said: LastSaid,
         dead_letter_style: Style = "kafka",
     ) -> None:
+        self._client = client
         self.group_id = group_id
         self.tokens = tokens
         self.completions = completions
@@ -95,6 +97,10 @@ class KafkaSink:
     async def reaches_kafka(self) -> bool:
         """Whether a broker answers within a few seconds."""
         return await self._producer.reaches_kafka(ANSWER_TIMEOUT)
+
+    async def refused(self) -> str | None:
+        """Why no broker lets us in, where that is so."""
+        return await refused(self._client)
 
     def forget(self, record: RecordId) -> None:
         """Somebody else answers it: nothing of it may arrive any more."""

@@ -11,8 +11,8 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -22,8 +22,9 @@ from penstock.errors import ConfigurationError
 from penstock.local.jars import Progress, cache_dir, class_path
 from penstock.local.java import java
 from penstock.local.lifeline import Lifeline
+from penstock.local.listeners import Listener, scram_users
 from penstock.local.node import LAST_WORDS, POLL_SECONDS, START_SECONDS, Node
-from penstock.local.properties import properties_of
+from penstock.local.properties import HOST, Ports, properties_of
 
 JVM = (
     "-Xmx512m",
@@ -44,8 +45,11 @@ PORTS = range(20000, 32000)
 
 @dataclass(frozen=True)
 class Kafka:
+    """`secured`: the bootstrap servers of each listener beside PLAINTEXT, by its name."""
+
     bootstrap_servers: str
     nodes: tuple[Node, ...]
+    secured: Mapping[str, str] = field(default_factory=dict)
 
 
 @contextlib.asynccontextmanager
@@ -55,6 +59,7 @@ async def broker(
     settings: Mapping[str, str] | None = None,
     port: int | None = None,
     progress: Progress | None = None,
+    listeners: Sequence[Listener] = (),
 ) -> AsyncIterator[Kafka]:
     """Starts Kafka and stops it at the end; should this process die, Kafka dies with it.
 
@@ -63,26 +68,38 @@ async def broker(
         data_dir: kept, and found again by the next start with as many nodes. Without one the
             data is in a temporary folder and gone at the end.
         settings: lines of `server.properties` for every node; they win over the ones from here.
-        port: of the first node, the others follow; without it, free ones are found.
+        port: of the first node, the others follow; without it, free ones are found. Where there
+            are `listeners` it is the port of the first of them.
         progress: told about the download and the start.
+        listeners: for clients, beside the PLAINTEXT one over which nodes talk to each other. Who
+            comes by SCRAM is written down when `data_dir` is new.
 
     Raises:
         ConfigurationError: Kafka cannot be had or does not start. The message has the last
             lines of its log.
     """
     jars = await class_path(progress)
+    own = settings or {}
     lifeline = Lifeline()
     with contextlib.ExitStack() as undo:
         undo.callback(lifeline.close)
         home, logs = _folders(data_dir, nodes, lifeline, undo)
-        ports = _ports(nodes, port)
-        members = tuple(
-            _prepare(number, ports, home, logs, settings or {}, jars, lifeline)
+        ports = _ports(nodes, port, len(listeners))
+        lines = [
+            {**properties_of(number, ports, home / f"node-{number}" / "data", listeners), **own}
             for number in range(1, nodes + 1)
+        ]
+        members = tuple(
+            _prepare(number, ports[number - 1].plaintext, each, home, logs, jars, lifeline)
+            for number, each in enumerate(lines, 1)
         )
-        kafka = Kafka(",".join(member.address for member in members), members)
+        secured = {
+            listener.name: ",".join(f"{HOST}:{node.secured[at]}" for node in ports)
+            for at, listener in enumerate(listeners)
+        }
+        kafka = Kafka(",".join(member.address for member in members), members, secured)
         try:
-            await _format(kafka, home, jars)
+            await _format(kafka, home, jars, tuple(scram_users(listeners)))
             await _start(kafka, progress)
             yield kafka
         finally:
@@ -127,8 +144,8 @@ def _folders(
     return home, logs
 
 
-def _ports(nodes: int, first: int | None) -> list[tuple[int, int]]:
-    """For each node one for clients and one for the other controllers."""
+def _ports(nodes: int, first: int | None, secured: int) -> list[Ports]:
+    """Of every node."""
     with contextlib.ExitStack() as bound:
 
         def free(port: int) -> bool:
@@ -136,7 +153,7 @@ def _ports(nodes: int, first: int | None) -> list[tuple[int, int]]:
             # As Kafka will: connections of a former life may still be winding down.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((HOST, port))
             except OSError:
                 return False
             return True
@@ -144,38 +161,39 @@ def _ports(nodes: int, first: int | None) -> list[tuple[int, int]]:
         wanted = range(first, first + nodes) if first is not None else ()
         if taken := [port for port in wanted if not free(port)]:
             raise ConfigurationError(f"Port {taken[0]} is taken: choose another with --port.")
-        needed = nodes * (2 if first is None else 1)
-        found: list[int] = []
-        while len(found) < needed:
-            if free(port := secrets.choice(PORTS)):
-                found.append(port)
-    clients = list(wanted) or found[nodes:]
-    return list(zip(clients, found[:nodes], strict=True))
+
+        # Where nobody listens yet, the same one could be bound twice.
+        others = [port for port in PORTS if port not in wanted]
+        found = filter(free, secrets.SystemRandom().sample(others, len(others)))
+        doors = [[next(found) for _ in range(1 + secured)] for _ in range(nodes)]
+        for node, port in zip(doors, wanted, strict=bool(wanted)):
+            node[1 if secured else 0] = port
+        return [Ports(plaintext, next(found), tuple(rest)) for plaintext, *rest in doors]
 
 
 def _prepare(
     number: int,
-    ports: list[tuple[int, int]],
+    port: int,
+    lines: Mapping[str, str],
     home: Path,
     logs: Path,
-    settings: Mapping[str, str],
     jars: str,
     lifeline: Lifeline,
 ) -> Node:
     folder = home / f"node-{number}"
     (folder / "tmp").mkdir(parents=True, exist_ok=True)
     properties = folder / "server.properties"
-    lines = {**properties_of(number, ports, folder / "data"), **settings}
+    # There may be passwords in it.
+    properties.touch(mode=0o600)
     text = "".join(f"{name}={value}\n" for name, value in lines.items())
     properties.write_text(text.replace("\\", "/"), encoding="utf-8")
     # Kafka unpacks its native codecs there and, when killed, leaves them.
     aside = f"-Djava.io.tmpdir={folder / 'tmp'}"
     command = (str(java()), *JVM, aside, "-cp", jars, "kafka.Kafka", str(properties))
-    port = ports[number - 1][0]
     return Node(number, port, command, logs / f"node-{number}.log", lifeline)
 
 
-async def _format(kafka: Kafka, home: Path, jars: str) -> None:
+async def _format(kafka: Kafka, home: Path, jars: str, users: Sequence[str]) -> None:
     name = home / "cluster-id"
     if not name.exists():
         # 16 bytes; a leading dash would look like an option.
@@ -189,6 +207,7 @@ async def _format(kafka: Kafka, home: Path, jars: str) -> None:
         process = await asyncio.create_subprocess_exec(
             *(str(java()), *JVM, "-cp", jars, "kafka.tools.StorageTool", "format"),
             *("-t", cluster_id, "-c", str(folder / "server.properties")),
+            *(word for user in users for word in ("--add-scram", user)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

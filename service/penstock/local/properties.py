@@ -1,24 +1,47 @@
 """How is a Kafka node set up for one person, and for tests?"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.local.listeners import Listener
 
-def properties_of(number: int, ports: list[tuple[int, int]], data: Path) -> dict[str, str]:
-    """The lines of `server.properties`; `ports` has the client's and the controller's per node."""
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Of one node; `secured` in the order of the listeners."""
+
+    plaintext: int
+    controller: int
+    secured: tuple[int, ...] = ()
+
+
+def properties_of(
+    number: int, ports: Sequence[Ports], data: Path, listeners: Sequence[Listener] = ()
+) -> dict[str, str]:
+    """The lines of `server.properties`; `ports` per node."""
     nodes = len(ports)
-    client, controller = ports[number - 1]
+    own = ports[number - 1]
+    doors = {"PLAINTEXT": own.plaintext}
+    doors |= {each.name: port for each, port in zip(listeners, own.secured, strict=True)}
+    for_clients = ",".join(f"{name}://{HOST}:{port}" for name, port in doors.items())
+    protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"}
+    protocols |= {each.name: each.protocol for each in listeners}
     copies = str(min(nodes, 3))
     # With three copies, what is acknowledged is in two places: one node may die.
     in_sync = str(min(nodes, 2))
     return {
         "process.roles": "broker,controller",
         "node.id": str(number),
-        "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
+        "listeners": f"{for_clients},CONTROLLER://{HOST}:{own.controller}",
+        "advertised.listeners": for_clients,
+        "listener.security.protocol.map": ",".join(f"{n}:{p}" for n, p in protocols.items()),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.quorum.voters": ",".join(
-            f"{voter}@127.0.0.1:{port}" for voter, (_, port) in enumerate(ports, 1)
+            f"{voter}@{HOST}:{each.controller}" for voter, each in enumerate(ports, 1)
         ),
         "log.dirs": str(data),
         "auto.create.topics.enable": "false",
@@ -40,4 +63,5 @@ def properties_of(number: int, ports: list[tuple[int, int]], data: Path) -> dict
         "broker.session.timeout.ms": "3000",
         # 128 MiB of the heap by default.
         "log.cleaner.dedupe.buffer.size": str(4 << 20),
+        **{name: line for each in listeners for name, line in each.properties().items()},
     }
