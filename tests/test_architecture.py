@@ -15,6 +15,7 @@ PACKAGE = Path("service/penstock")
 LAW: dict[str, set[str]] = {
     "penstock.errors": set(),
     "penstock.clock": set(),
+    "penstock.finding": set(),
     "penstock.settings": {"penstock.errors", "pydantic", "pydantic_settings"},
     "penstock.events": {"penstock.events", "pydantic", "orjson"},
     "penstock.core.failure": set(),
@@ -60,6 +61,7 @@ LAW: dict[str, set[str]] = {
         "penstock.core.offset_map",
         "penstock.clock",
         "penstock.errors",
+        "penstock.finding",
         "penstock.settings",
         "aiokafka",
         "cryptography",

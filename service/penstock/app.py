@@ -5,10 +5,11 @@ import gc
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -24,7 +25,9 @@ from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Delivery
 from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
+from penstock.kafka.preflight import Needs
 from penstock.kafka.recovery import Recovery
+from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
@@ -54,6 +57,7 @@ class Service:
     source: KafkaSource
     sink: KafkaSink
     control: Control
+    rights: RightsWatch
     clock: Clock
     drain_seconds: float
     port: int = 0
@@ -83,18 +87,20 @@ class Service:
         """
         loop = asyncio.ensure_future(self.loop.run())
         watching = asyncio.ensure_future(self._watch_kafka())
-        following = self.control.following
+        needed = (self.control.following, self.rights.watching)
         try:
-            await asyncio.wait((loop, watching, following), return_when=asyncio.FIRST_COMPLETED)
-            if forbidden := following.done() and not self.draining:
+            await asyncio.wait((loop, watching, *needed), return_when=asyncio.FIRST_COMPLETED)
+            forbidden = [] if self.draining else [task for task in needed if task.done()]
+            if forbidden:
                 # What runs is paid for.
+                log.error("nothing new starts any more", reason=str(forbidden[0].exception()))
                 self.drain()
             await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
             if not loop.done():
                 await watching
             failure = await loop
             if forbidden and failure is None:
-                following.result()
+                forbidden[0].result()
             return failure
         finally:
             loop.cancel()
@@ -140,7 +146,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     """
     programs = load_programs(settings)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    topics = await prepare(client, settings.topics)
+    wanted = needs(settings, client)
+    topics = await prepare(client, wanted)
     # DSPy hops through the loop's default executor, which is as wide as the machine, not the pool.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(settings.pool.slots))
     clock = Clock()
@@ -188,7 +195,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
-    built = Service(loop, engine, source, sink, control, clock, settings.drain_ms / 1000)
+    rights = RightsWatch(client, wanted)
+    built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
         for served in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(served.aclose)
@@ -200,9 +208,11 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
             probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
         )
         stack.push_async_callback(control.stop)
+        stack.push_async_callback(rights.stop)
         stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await control.start()
+        await rights.start()
         await source.start(loop.tell, revoke, sink.settled)
         yield built
 
@@ -235,15 +245,30 @@ async def serve(settings: Settings, started: Callable[[Service], None]) -> Failu
         return await running.run()
 
 
-def _scope(settings: Settings, topics: Topics) -> Scope:
-    drain = settings.drain_ms / 1000
+def needs(settings: Settings, client: Mapping[str, Any]) -> Needs:
+    """What the service asks of its Kafka, as this client."""
+    return Needs(
+        topics=settings.topics,
+        group=settings.kafka.group_id,
+        assignor=settings.kafka.assignor,
+        metadata_bytes=settings.commit.metadata_bytes,
+        longest_ms=_longest_run(settings) * 1000,
+        user=client.get("sasl_plain_username"),
+    )
+
+
+def _longest_run(settings: Settings) -> float:
     timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
+    return (max(settings.deadline.max_ms, *timeouts) + settings.drain_ms) / 1000
+
+
+def _scope(settings: Settings, topics: Topics) -> Scope:
     return Scope(
         questions=topics.questions,
         group=settings.kafka.group_id,
         completions=topics.completions,
         tokens=topics.tokens,
         window_ms=settings.duplicates.window_ms,
-        longest_run=max(settings.deadline.max_ms, *timeouts) / 1000 + drain,
-        hold=drain,
+        longest_run=_longest_run(settings),
+        hold=settings.drain_ms / 1000,
     )

@@ -24,8 +24,9 @@ from penstock.errors import ConfigurationError, KafkaError, PublishError, TooLar
 from penstock.events import envelope
 from penstock.events.completion import Completion, Source
 from penstock.events.question import Question
-from penstock.kafka.admin import admin
+from penstock.kafka.admin import admin, require
 from penstock.kafka.answers import Answers, Event
+from penstock.kafka.rights import Operation
 
 __all__ = ["Client", "Event"]
 
@@ -65,7 +66,7 @@ class Client:
         """Connects.
 
         Raises:
-            ConfigurationError: there is no Kafka, or one of the topics is missing.
+            ConfigurationError: there is no Kafka, or one of the topics is missing, or a right.
         """
         async with AsyncExitStack() as stack:
             try:
@@ -169,8 +170,12 @@ class Client:
             raise PublishError(f"{self._questions}: {error}") from error
 
     async def _connect(self, stack: AsyncExitStack) -> None:
-        wanted = (self._questions, self._tokens, self._completions)
-        self._partitions = await _partitions(self._arguments, wanted)
+        read, write = Operation.READ, Operation.WRITE
+        wanted = {self._questions: [write], self._tokens: [read], self._completions: [read]}
+        async with admin(self._arguments) as connection:
+            user = self._arguments.get("sasl_plain_username")
+            topics = await require(connection, wanted, user)
+        self._partitions = {name: topic.partitions for name, topic in topics.items()}
         self._answers = Answers(self._arguments, self._tokens, self._completions, self._partitions)
         stack.push_async_callback(self._answers.stop)
         # Before the first question: nothing that is said about it can be missed.
@@ -194,18 +199,6 @@ async def last(events: AsyncGenerator[Event, None]) -> Completion:
             if isinstance(event, Completion):
                 return event
     raise AssertionError("the last event is the completion")
-
-
-async def _partitions(client: Mapping[str, Any], topics: tuple[str, ...]) -> dict[str, int]:
-    async with admin(client) as connection:
-        # All topics: to describe one by its name creates it, where the brokers are set so.
-        described = await connection.describe_topics()
-    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    if missing := [topic for topic in topics if topic not in found]:
-        raise ConfigurationError(
-            f"topic {missing[0]!r} is missing; start `penstock serve`, which creates it"
-        )
-    return {topic: found[topic] for topic in topics}
 
 
 def _last_sequence(completion: Completion) -> int:

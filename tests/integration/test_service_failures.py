@@ -124,7 +124,7 @@ async def test_one_that_must_not_read_what_is_cancelled_any_more_ends_what_runs_
         return await getmany(consumer, *arguments, **how)
 
     monkeypatch.setattr(AIOKafkaConsumer, "getmany", reads)
-    with pytest.raises(KafkaError, match=r"control' cannot be read"):  # noqa: PT012 - its end raises
+    with pytest.raises(KafkaError, match=r"control' lacks the right Read"):  # noqa: PT012 - its end raises
         async with stage(bootstrap_servers, topics) as on:
             on.models.script["moody"] = lambda *_: "held"
             async with on.serving("openai/moody") as (service, talk):

@@ -17,7 +17,7 @@ from penstock.kafka.security import client_arguments
 from tests.support.conversation import conversation, serving
 from tests.support.kafka import Call, Topics
 from tests.support.model_server import model_server
-from tests.support.service import running_service, settings_for
+from tests.support.service import needing, running_service, settings_for
 
 DAY_MS = 24 * 60 * 60 * 1000
 SLOW = "openai/slow?first_ms=300&token_ms=0"
@@ -201,7 +201,8 @@ async def test_a_topic_that_may_not_be_created_is_named(
 
     with pytest.raises(ConfigurationError) as caught:
         await prepare(
-            client_arguments(bootstrap_servers, {}), settings.model_copy(update={"create": False})
+            client_arguments(bootstrap_servers, {}),
+            needing(settings.model_copy(update={"create": False})),
         )
 
     message = _one_line(caught.value)
@@ -273,4 +274,4 @@ async def test_dead_letters_that_take_less_than_a_question_are_refused_at_the_st
     topics.create("dead-letters", 1, {"max.message.bytes": "1999999"})
     wanted = settings_for(bootstrap_servers, topics, model={"name": "openai/ok"}).topics
     with pytest.raises(ConfigurationError, match=r"max\.message\.bytes to 2065536"):
-        await prepare(client_arguments(bootstrap_servers, {}), wanted)
+        await prepare(client_arguments(bootstrap_servers, {}), needing(wanted))

@@ -8,12 +8,13 @@ It gets topics of its own, answers while the block runs, and is drained at its e
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from penstock import app, settings
-from penstock.settings import Settings
+from penstock.kafka.preflight import Needs
+from penstock.settings import Settings, TopicSettings
 from tests.support.kafka import Topics
 
 
@@ -49,6 +50,11 @@ def settings_for(
     return settings.load(**own)
 
 
+def needing(topics: TopicSettings) -> Needs:
+    """What a service with these topics, and nothing else set, asks of its Kafka."""
+    return Needs(topics, f"{topics.questions}-group", "roundrobin", 4096, 625_000)
+
+
 @asynccontextmanager
 async def running_service(
     bootstrap_servers: str,
@@ -70,33 +76,50 @@ async def running_service(
         **flags: see `settings_for`.
     """
     loaded = settings_for(bootstrap_servers, topics, model, api_base, **flags)
-    # DSPy may only be configured by the first task that did; here every test is another.
+    async with running(loaded, drain=drain, built=lambda: _created(topics, loaded)) as service:
+        yield service
+
+
+def _created(topics: Topics, loaded: Settings) -> None:
+    names = loaded.topics
+    topics.created += [
+        names.questions,
+        names.tokens,
+        names.completions,
+        names.dead_letters,
+        names.control,
+    ]
+
+
+def configurable() -> None:
+    """DSPy may only be configured by the first task that did; here every test is another."""
     vars(sys.modules["dspy.dsp.utils.settings"])["config_owner_async_task"] = None
+
+
+@asynccontextmanager
+async def running(
+    loaded: Settings, *, drain: bool = True, built: Callable[[], None] = lambda: None
+) -> AsyncIterator[app.Service]:
+    """As `running_service`, by these settings; `built` is called when its topics are there."""
+    configurable()
     async with app.service(loaded) as service:
-        names = loaded.topics
-        topics.created += [
-            names.questions,
-            names.tokens,
-            names.completions,
-            names.dead_letters,
-            names.control,
-        ]
-        running = asyncio.create_task(service.run())
+        built()
+        run = asyncio.create_task(service.run())
         try:
-            await _has_partitions(service, running)
+            await _has_partitions(service, run)
             yield service
             if drain:
                 if not service.draining:
                     service.drain()
-                await running
+                await run
         finally:
-            running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
 
 
-async def _has_partitions(service: app.Service, running: "asyncio.Task[Any]") -> None:
+async def _has_partitions(service: app.Service, run: "asyncio.Task[Any]") -> None:
     # Polled, as it is the group coordinator who decides when.
     while service.ready() is not None:
-        if running.done():
-            raise AssertionError(f"the service ended before it served: {running.result()}")
+        if run.done():
+            raise AssertionError(f"the service ended before it served: {run.result()}")
         await asyncio.sleep(0.01)

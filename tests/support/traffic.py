@@ -15,6 +15,7 @@ from penstock.events.control import CANCEL, Cancel
 from penstock.kafka.admin import admin, prepare
 from penstock.kafka.security import client_arguments
 from penstock.settings import TopicSettings
+from tests.support.service import needing
 
 Asked = asyncio.Future[Any]
 
@@ -55,7 +56,7 @@ async def world(servers: str, name: str, partitions: int = 6) -> AsyncIterator[W
     kinds = ("questions", "tokens", "completions", "dead_letters", "control")
     topics = {kind: f"{prefix}.{kind.replace('_', '-')}" for kind in kinds}
     arguments = client_arguments(servers, {})
-    await prepare(arguments, TopicSettings(**topics, partitions=partitions))
+    await prepare(arguments, needing(TopicSettings(**topics, partitions=partitions)))
     try:
         yield World(servers, prefix, partitions, topics)
     finally:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, cancel, demo, init, model, resume, run, serve
+from penstock.cli import ask, broker, cancel, check, demo, init, model, resume, run, serve
 from penstock.errors import ConfigurationError, KafkaError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
+app.command("check", epilog=check.EXAMPLES)(check.check)
 app.command("broker")(broker.broker)
 app.command("model")(model.model)
 

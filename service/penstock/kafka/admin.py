@@ -1,29 +1,33 @@
-"""Topics: which are there, which are missing, and how large a record may be."""
+"""Topics: which are missing, and how they are created; and may a service start on what is there?"""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import for_code
 
 from penstock.errors import ConfigurationError
+from penstock.finding import Finding, Level
+from penstock.kafka import describe
+from penstock.kafka.describe import Topic
 from penstock.kafka.entry import enter
+from penstock.kafka.preflight import Needs, Sight, judge, look, rights, unseen
+from penstock.kafka.rights import SERVICE, Operation, Role, lacking
+from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.sink import Target
-from penstock.settings import TopicSettings
+from penstock.kafka.topic_rules import DEAD_LETTER_HEADROOM, UNSEEN_LIMIT, number
 
 log = structlog.get_logger("penstock.kafka")
 
 DAY_MS = 24 * 60 * 60 * 1000
-DEAD_LETTER_HEADROOM = 64 * 1024
-"""Bytes a dead letter's headers may add to the record it holds."""
 
 _CONNECT_TIMEOUT = 15.0
+_POLL = 0.05
 _ALREADY_EXISTS = 36
 
 
@@ -36,12 +40,6 @@ class Topics:
     completions: Target
     dead_letters: Target
     control: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Topic:
-    partitions: int
-    config: Mapping[str, str]
 
 
 @asynccontextmanager
@@ -71,78 +69,110 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
         await connection.close()
 
 
-async def prepare(client: Mapping[str, Any], settings: TopicSettings) -> Topics:
-    """Creates what is missing and looks up what is there.
+async def prepare(client: Mapping[str, Any], needs: Needs) -> Topics:
+    """Creates what is missing and looks whether the service can work. What may do harm one day
+    it logs.
 
     Raises:
-        ConfigurationError: Kafka is away, or a topic is missing and may or can not be created.
+        ConfigurationError: Kafka is away, a right lacks, or a topic is missing and may or can not
+            be created, or is not set up as it has to be.
     """
-    wanted = (
-        settings.questions,
-        settings.tokens,
-        settings.completions,
-        settings.dead_letters,
-        settings.control,
-    )
     async with admin(client) as connection:
         try:
-            found = await _describe(connection, wanted)
-            missing = [topic for topic in wanted if topic not in found]
-            if missing and not settings.create:
-                raise ConfigurationError(
-                    f"topic {missing[0]!r} is missing; create it, "
-                    "or set PENSTOCK_TOPICS__CREATE=true"
-                )
-            if settings.questions in missing:
-                replicas = settings.replication_factor or await _replicas(connection)
-                log.info("creating a topic", topic=settings.questions)
-                await _create(connection, settings.questions, settings.partitions, replicas, {})
-                found |= await _appeared(connection, [settings.questions])
-                missing.remove(settings.questions)
-            if missing:
-                replicas = settings.replication_factor or await _replicas(connection)
-                questions = found[settings.questions]
-                for topic in missing:
-                    config = _config(topic, settings, questions.config)
-                    log.info("creating a topic", topic=topic)
-                    partitions = 1 if topic == settings.control else questions.partitions
-                    await _create(connection, topic, partitions, replicas, config)
-                found |= await _appeared(connection, missing)
-        except TimeoutError as error:
-            raise ConfigurationError(
-                f"topic {missing[0]!r} has a partition without a leader; are all brokers up?"
-            ) from error
-        except ClientError as error:
-            raise ConfigurationError(f"topics: {error}") from error
-    _check_dead_letters(settings, found)
-    if (partitions := found[settings.control].partitions) != 1:
-        raise ConfigurationError(
-            f"topic {settings.control!r} has {partitions} partitions; it must have 1, for what is "
-            "asked there counts in its order. Delete it, or set PENSTOCK_TOPICS__CONTROL to another"
-        )
+            sight = await look(connection, needs)
+            _refuse(rights(sight, needs))
+            if missing := absent(sight):
+                sight = await _create_all(connection, sight, needs, missing)
+            elif any(topic.leaderless for topic in sight.topics.values()):
+                sight = await _led(connection, needs)
+        except (ClientError, TimeoutError) as error:
+            raise ConfigurationError(f"topics: {error or type(error).__name__}") from error
+    found = list(judge(sight, needs))
+    _refuse(found)
+    for finding in found:
+        log.warning(str(finding))
+    topics = sight.topics
     return Topics(
-        questions=settings.questions,
-        tokens=_target(settings.tokens, found[settings.tokens]),
-        completions=_target(settings.completions, found[settings.completions]),
-        dead_letters=_target(settings.dead_letters, found[settings.dead_letters]),
-        control=settings.control,
+        questions=needs.topics.questions,
+        tokens=_target(topics["tokens"]),
+        completions=_target(topics["completions"]),
+        dead_letters=_target(topics["dead_letters"]),
+        control=needs.topics.control,
     )
 
 
-def _check_dead_letters(settings: TopicSettings, found: Mapping[str, _Topic]) -> None:
-    limits = {name: int(topic.config["max.message.bytes"]) for name, topic in found.items()}
-    questions = limits[settings.questions]
-    if limits[settings.dead_letters] < questions:
+async def require(
+    connection: AIOKafkaAdminClient, wanted: Mapping[str, Iterable[Operation]], user: str | None
+) -> Mapping[str, Topic]:
+    """The topics, with which we may do what is wanted.
+
+    Raises:
+        ConfigurationError: one is missing, or a right.
+    """
+    try:
+        cluster = await describe.cluster(connection, wanted)
+    except (ClientError, TimeoutError) as error:
+        raise ConfigurationError(f"topics: {error or type(error).__name__}") from error
+    for name, operations in wanted.items():
+        if name in cluster.absent:
+            raise ConfigurationError(
+                f"topic {name!r} is missing; start `penstock serve`, which creates it"
+            )
+        _refuse(lacking("topic", name, operations, cluster.topics[name].allowed, user))
+    return cluster.topics
+
+
+def _refuse(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        if finding.level is Level.WRONG:
+            raise ConfigurationError(str(finding))
+
+
+def absent(sight: Sight) -> list[Role]:
+    """Which topics are not there."""
+    return [role for role in SERVICE if role not in sight.topics]
+
+
+async def _create_all(
+    connection: AIOKafkaAdminClient, sight: Sight, needs: Needs, missing: list[Role]
+) -> Sight:
+    """The questions first: the others are like them."""
+    if not needs.topics.create:
         raise ConfigurationError(
-            f"topic {settings.dead_letters!r} does not take every question: set its "
-            f"max.message.bytes to {questions + DEAD_LETTER_HEADROOM}, or lower that of "
-            f"{settings.questions!r}"
+            f"topic {needs.name(missing[0])!r} is missing; create it, "
+            "or set PENSTOCK_TOPICS__CREATE=true"
         )
+    if "questions" in missing:
+        await _create(connection, [plan("questions", sight, needs)])
+        sight = await _led(connection, needs, "questions")
+    if others := [role for role in missing if role != "questions"]:
+        for finding in unseen([sight.topics["questions"]], needs.user):
+            said = f"{finding.said.partition(':')[0]}, and others are created by its settings"
+            raise ConfigurationError(f"{replace(finding, said=said)}; or create them")
+        await _create(connection, [plan(role, sight, needs) for role in others])
+        sight = await _led(connection, needs)
+    return sight
 
 
-def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -> dict[str, str]:
+def plan(role: Role, sight: Sight, needs: Needs) -> NewTopic:
+    """A topic as we create it, where the settings of the questions are known."""
+    questions = sight.topics.get("questions")
+    partitions = needs.topics.partitions if questions is None else questions.partitions
+    known = {} if questions is None or questions.config is None else questions.config
+    return NewTopic(
+        needs.name(role),
+        1 if role == "control" else partitions,
+        # The client refuses -1, Kafka's word for the broker's own default.
+        needs.topics.replication_factor or min(3, len(sight.cluster.brokers)),
+        topic_configs=_config(role, known),
+    )
+
+
+def _config(role: Role, questions: Mapping[str, str]) -> dict[str, str]:
     """None of the answers is compacted: their key is the ordering key, and every record counts."""
-    if topic == settings.control:
+    if role == "questions":
+        return {}
+    if role == "control":
         # Of a key only the last record counts, and what is paused stays so for long.
         # What was asked before a cancellation is known by its time: not by the clock of whoever
         # says so.
@@ -152,72 +182,69 @@ def _config(topic: str, settings: TopicSettings, questions: Mapping[str, str]) -
             "message.timestamp.type": "LogAppendTime",
         }
     config = {"cleanup.policy": "delete"}
-    if topic == settings.tokens:
+    if role == "tokens":
         config["retention.ms"] = str(DAY_MS)
-    elif topic == settings.completions:
-        config["retention.ms"] = questions["retention.ms"]
-    else:
+    elif role == "dead_letters":
         config["retention.ms"] = str(30 * DAY_MS)
+    if role == "completions" and "retention.ms" in questions:
+        config["retention.ms"] = questions["retention.ms"]
+    if role == "dead_letters" and "max.message.bytes" in questions:
         limit = int(questions["max.message.bytes"]) + DEAD_LETTER_HEADROOM
         config["max.message.bytes"] = str(limit)
     return config
 
 
-def _target(name: str, topic: _Topic) -> Target:
-    return Target(name, topic.partitions, int(topic.config["max.message.bytes"]))
+def _target(topic: Topic) -> Target:
+    limit = number(topic, "max.message.bytes")
+    return Target(topic.name, topic.partitions, UNSEEN_LIMIT if limit is None else int(limit))
 
 
-async def _describe(connection: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, _Topic]:
-    # All topics: to ask for one by its name creates it, where the brokers are set so.
-    described = await connection.describe_topics()
-    partitions = {
-        topic["topic"]: len(topic["partitions"])
-        for topic in described
-        if topic["topic"] in topics
-        and topic["error_code"] == 0
-        and topic["partitions"]
-        and all(partition["leader"] >= 0 for partition in topic["partitions"])
-    }
-    if not partitions:
-        return {}
-    names = {"max.message.bytes": None, "retention.ms": None, "cleanup.policy": None}
-    responses = await connection.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic, configs=names) for topic in partitions]
-    )
+async def _led(connection: AIOKafkaAdminClient, needs: Needs, role: Role | None = None) -> Sight:
+    """What is there when all topics have their leaders, or this one has: a created topic reaches
+    the brokers a little later, and nobody tells when.
+
+    Raises:
+        ConfigurationError: one has none.
+    """
+    until = asyncio.get_running_loop().time() + _CONNECT_TIMEOUT
+    while True:
+        sight = await look(connection, needs)
+        waiting = [
+            wanted
+            for wanted in (SERVICE if role is None else [role])
+            if (topic := sight.topics.get(wanted)) is None or topic.leaderless
+        ]
+        if not waiting:
+            return sight
+        if asyncio.get_running_loop().time() >= until:
+            raise ConfigurationError(
+                f"topic {needs.name(waiting[0])!r} has a partition without a leader; "
+                "are all brokers up?"
+            )
+        await asyncio.sleep(_POLL)
+
+
+async def _create(connection: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
+    for topic in topics:
+        log.info("creating a topic", topic=topic.name)
+    for name, reason in (await refusals(connection, topics, validate_only=False)).items():
+        raise ConfigurationError(f"topic {name!r} is missing and cannot be created: {reason}")
+
+
+async def refusals(
+    connection: AIOKafkaAdminClient, topics: list[NewTopic], *, validate_only: bool
+) -> dict[str, str]:
+    """Why topics cannot be created, by their names; nothing of those that can."""
+    answer = await connection.create_topics(topics, validate_only=validate_only)
     return {
-        name: _Topic(partitions[name], {entry[0]: entry[1] for entry in entries})
-        for response in responses
-        for error, _, _, name, entries in response.resources
-        if error == 0
+        name: _why_not(name, for_code(code), message)
+        for name, code, message in answer.topic_errors
+        # Another replica of ours may have been faster.
+        if code not in {0, _ALREADY_EXISTS}
     }
 
 
-async def _appeared(connection: AIOKafkaAdminClient, topics: Sequence[str]) -> dict[str, _Topic]:
-    """A created topic reaches the brokers' metadata a little later, and nobody tells when."""
-    async with asyncio.timeout(_CONNECT_TIMEOUT):
-        while len(found := await _describe(connection, topics)) < len(topics):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    return found
-
-
-async def _replicas(connection: AIOKafkaAdminClient) -> int:
-    # The client refuses -1, Kafka's word for the broker's own default.
-    cluster = await connection.describe_cluster()
-    return min(3, len(cluster["brokers"]))
-
-
-async def _create(
-    connection: AIOKafkaAdminClient,
-    topic: str,
-    partitions: int,
-    replicas: int,
-    config: dict[str, str],
-) -> None:
-    response = await connection.create_topics(
-        [NewTopic(topic, partitions, replicas, topic_configs=config)]
-    )
-    for name, code, message in response.topic_errors:
-        # Another replica of ours may have been faster.
-        if code not in {0, _ALREADY_EXISTS}:
-            reason = message or for_code(code).__name__
-            raise ConfigurationError(f"topic {name!r} cannot be created: {reason}")
+def _why_not(name: str, error: type[ClientError], message: str | None) -> str:
+    if issubclass(error, FORBIDDEN):
+        return f"the right Create lacks; grant it, or create the topic {name}"
+    return message or error.__name__

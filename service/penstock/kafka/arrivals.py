@@ -9,6 +9,7 @@ import structlog
 
 from penstock.errors import KafkaError
 from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.rights import unreadable
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled
 
@@ -117,4 +118,5 @@ class Arrivals:
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._tasks[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed(KafkaError(f"what is done cannot be read: {error}"))
+            why = unreadable(error, "?") if isinstance(error, FORBIDDEN) else str(error)
+            self._failed(KafkaError(f"what is done cannot be read: {why}"))

@@ -10,9 +10,10 @@ from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.core.facts import CancelRequested, GateOpened
-from penstock.errors import ConfigurationError, KafkaError, PublishError
+from penstock.errors import KafkaError, PublishError
 from penstock.events import control, envelope
-from penstock.kafka.admin import admin
+from penstock.kafka.admin import admin, require
+from penstock.kafka.rights import Operation, unreadable
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled, stopped
 from penstock.kafka.stretch import in_time
@@ -29,10 +30,11 @@ async def say(
     """Asks it of all members, by key; None takes it back.
 
     Raises:
-        ConfigurationError: there is no such topic, or no Kafka.
+        ConfigurationError: there is no such topic, no right to write to it, or no Kafka.
         PublishError: Kafka did not take it.
     """
-    await _exists(client, topic)
+    async with admin(client) as connection:
+        await require(connection, {topic: [Operation.WRITE]}, client.get("sasl_plain_username"))
     producer = AIOKafkaProducer(**client, client_id="penstock-client", acks="all")
     try:
         await producer.start()
@@ -43,15 +45,6 @@ async def say(
         raise PublishError(f"{topic}: {error}") from error
     finally:
         await producer.stop()
-
-
-async def _exists(client: Mapping[str, Any], topic: str) -> None:
-    async with admin(client) as connection:
-        # All topics: to ask for one by its name creates it, where the brokers are set so.
-        if topic not in await connection.list_topics():
-            raise ConfigurationError(
-                f"topic {topic!r} is missing; start `penstock serve`, which creates it"
-            )
 
 
 Tell = Callable[[CancelRequested | GateOpened], None]
@@ -112,9 +105,11 @@ class Control:
             except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
                 if cancelled():
                     raise
+                topic = self._place.topic
+                if isinstance(error, FORBIDDEN):
+                    raise KafkaError(unreadable(error, topic)) from error
                 why = str(error) or type(error).__name__
                 if self._is_hopeless(error):
-                    topic = self._place.topic
                     raise KafkaError(f"topic {topic!r} cannot be read: {why}") from error
                 if not self._fails:
                     log.warning("the control topic cannot be read; it is tried again", error=why)
@@ -123,8 +118,6 @@ class Control:
 
     def _is_hopeless(self, error: BaseException) -> bool:
         """At the start it is better to say what is wrong than to wait for what never comes."""
-        if isinstance(error, FORBIDDEN):
-            return True
         lasts = isinstance(error, ClientError) and not error.retriable
         return lasts and not self._caught_up.is_set()
 

@@ -36,6 +36,8 @@ from penstock.kafka.follower import Follower
 from penstock.kafka.membership import Membership, listen, membership
 from penstock.kafka.producer import FLIGHT
 from penstock.kafka.recovery import Arrival, Recovery
+from penstock.kafka.rights import unreadable
+from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import stopped
 from penstock.kafka.stretch import in_time
 from penstock.kafka.token_tail import Said, TokenTail
@@ -266,6 +268,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 raise KafkaError(f"{self._topic}: cannot be decoded: {error}") from error
             log.warning("a header's name is not UTF-8; reading goes on with a slower parser")
             tolerant.install()
+        elif isinstance(error, FORBIDDEN):
+            raise KafkaError(unreadable(error, self._topic)) from error
         elif error.retriable:
             log.warning("fetching failed and goes on", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)

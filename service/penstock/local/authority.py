@@ -28,6 +28,7 @@ class Authority:
         path: Path,
         *names: str,
         common_name: str | None = None,
+        not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> Path:
         """A key and a certificate for these host names and addresses, in one PEM file.
@@ -35,7 +36,9 @@ class Authority:
         The key is in PKCS#8, the only form that Kafka reads, and comes first. Nobody else may
         read the file.
         """
-        issued = self._ca.issue_cert(*names, common_name=common_name, not_after=not_after)
+        issued = self._ca.issue_cert(
+            *names, common_name=common_name, not_before=not_before, not_after=not_after
+        )
         key = load_pem_private_key(issued.private_key_pem.bytes(), None)
         path.touch(mode=0o600)
         path.write_bytes(

@@ -1,0 +1,196 @@
+"""What do the brokers say of themselves, of topics, of the group, and of our rights?"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    IncompatibleBrokerVersion,
+    NotCoordinatorForGroupError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from penstock.kafka.requests import DescribeGroups, DescribeQuorum, Metadata
+from penstock.kafka.rights import Allowed, allowed
+from penstock.kafka.stretch import in_time
+
+POLL_SECONDS = 0.1
+
+_AGAIN = (
+    CoordinatorLoadInProgressError,
+    GroupCoordinatorNotAvailableError,
+    NotCoordinatorForGroupError,
+)
+"""The coordinator is about to be there, as on a cluster that never had a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One that is there, or that we may not see.
+
+    Args:
+        name: of the topic.
+        partitions: how many; 0: we may not see it.
+        replicas: of the partition with the fewest.
+        in_sync: of the partition with the fewest.
+        leaderless: how many partitions nobody leads.
+        allowed: what we may do with it.
+        config: its settings; None: we may not see them.
+    """
+
+    name: str
+    partitions: int
+    replicas: int
+    in_sync: int
+    leaderless: int
+    allowed: Allowed
+    config: Mapping[str, str] | None = None
+
+    @property
+    def visible(self) -> bool:
+        return self.partitions > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Args:
+    brokers: their numbers.
+    cluster_id: of the cluster.
+    topics: of those asked for, the ones that are there or that we may not see.
+    absent: of those asked for, the others, and what we might do with them.
+    """
+
+    brokers: tuple[int, ...]
+    cluster_id: str | None
+    topics: Mapping[str, Topic]
+    absent: Mapping[str, Allowed]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Args:
+    state: `Stable`, `Empty`, `Dead` ...
+    assignor: by which it deals out partitions; empty without members.
+    members: how many.
+    allowed: what we may do with it.
+    """
+
+    state: str
+    assignor: str
+    members: int
+    allowed: Allowed
+
+
+async def cluster(connection: AIOKafkaAdminClient, topics: Iterable[str]) -> Cluster:
+    """Creates none of the topics, however the brokers are set.
+
+    Raises:
+        aiokafka.errors.KafkaError: no broker answers; TimeoutError: nor does it say so.
+    """
+    answer = await in_time(
+        connection._send_request(Metadata(sorted(topics)))  # noqa: SLF001 - there is no public way
+    )
+    found: dict[str, Topic] = {}
+    absent: dict[str, Allowed] = {}
+    for code, name, _, partitions, *bits in answer.topics:
+        may = allowed(bits[0]) if bits else None
+        error = for_code(code)
+        if error is UnknownTopicOrPartitionError:
+            absent[name] = may
+        elif error is TopicAuthorizationFailedError:
+            # Whether it is there, they do not tell either.
+            found[name] = Topic(name, 0, 0, 0, 0, frozenset())
+        else:
+            found[name] = _topic(name, partitions, may)
+    brokers = tuple(sorted(broker[0] for broker in answer.brokers))
+    return Cluster(brokers, answer.cluster_id, found, absent)
+
+
+def _topic(name: str, partitions: list[Any], may: Allowed) -> Topic:
+    # The last three of a partition are the same in all versions, and so is its leader's place.
+    replicas = [partition[-3] for partition in partitions]
+    in_sync = [partition[-2] for partition in partitions]
+    return Topic(
+        name,
+        len(partitions),
+        min(map(len, replicas), default=0),
+        min(map(len, in_sync), default=0),
+        sum(partition[2] < 0 for partition in partitions),
+        may,
+    )
+
+
+async def configs(
+    connection: AIOKafkaAdminClient, topics: Iterable[str], names: Iterable[str]
+) -> dict[str, dict[str, str]]:
+    """The settings of topics, without those that we may not see."""
+    wanted = dict.fromkeys(names)
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted) for topic in topics]
+    return await _configs(connection, asked) if asked else {}
+
+
+async def broker_config(connection: AIOKafkaAdminClient, broker: int, name: str) -> str | None:
+    """A setting of a broker; None: we may not see it."""
+    asked = ConfigResource(ConfigResourceType.BROKER, str(broker), configs={name: None})
+    found = await _configs(connection, [asked])
+    return found.get(str(broker), {}).get(name)
+
+
+async def _configs(
+    connection: AIOKafkaAdminClient, asked: list[ConfigResource]
+) -> dict[str, dict[str, str]]:
+    return {
+        name: {entry[0]: entry[1] for entry in entries}
+        for answer in await in_time(connection.describe_configs(asked))
+        for code, _, _, name, entries in answer.resources
+        if code == 0
+    }
+
+
+async def group(connection: AIOKafkaAdminClient, name: str, patience: float) -> Group | None:
+    """None: nobody coordinates it yet, even after so many seconds."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + patience
+    while True:
+        try:
+            coordinator = await in_time(connection.find_coordinator(name))
+            answer = await in_time(
+                connection._send_request(DescribeGroups(name), coordinator)  # noqa: SLF001
+            )
+            [(code, _, state, _, assignor, members, *bits)] = answer.groups
+            if code:
+                raise for_code(code)
+        except GroupAuthorizationFailedError:
+            return Group("", "", 0, frozenset())
+        except _AGAIN:
+            if loop.time() >= until:
+                return None
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            return Group(state, assignor, len(members), allowed(bits[0]) if bits else None)
+
+
+async def controllers_time(connection: AIOKafkaAdminClient) -> float | None:
+    """What the clock of Kafka's active controller shows, in Unix seconds; None: we may not know,
+    or it does not say.
+
+    Of itself, the leader of the quorum says that it has caught up just now (KIP-836).
+    """
+    try:
+        answer = await in_time(connection._send_request(DescribeQuorum()))  # noqa: SLF001
+    except (IncompatibleBrokerVersion, NotImplementedError):
+        return None
+    for _, partitions, _ in answer.topics:
+        for _, code, leader, _, _, voters, *_ in partitions:
+            for voter, _, _, caught_up, _ in voters:
+                if code == 0 and voter == leader and caught_up > 0:
+                    return float(caught_up) / 1000
+    return None

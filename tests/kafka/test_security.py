@@ -1,0 +1,134 @@
+"""What the settings say of the connection: what is wrong is one line, which tells no secret."""
+
+from pathlib import Path
+
+import pytest
+
+from penstock.errors import ConfigurationError
+from penstock.kafka.oauth import NoTokenError
+from penstock.kafka.security import client_arguments
+from penstock.settings import KafkaSettings
+
+SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
+USER = {"sasl.username": "ann", "sasl.password": "s3cret"}
+OAUTH = {**SASL, "sasl.mechanism": "OAUTHBEARER"}
+
+
+def refusal(client: dict[str, str]) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        client_arguments("localhost:9092", client)
+    said = str(caught.value)
+    assert said.startswith("setting KAFKA__CLIENT: ")
+    assert "\n" not in said
+    assert "s3cret" not in said
+    return said
+
+
+def test_nothing_said_is_plaintext() -> None:
+    assert client_arguments("here:1", {}) == {
+        "bootstrap_servers": "here:1",
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "scram-sha-512"])
+@pytest.mark.parametrize("name", ["sasl.mechanism", "sasl.mechanisms"])
+def test_a_user_and_a_password(mechanism: str, name: str) -> None:
+    client = {"security.protocol": "sasl_plaintext", name: mechanism, **USER}
+    assert client_arguments("here:1", client) == {
+        "bootstrap_servers": "here:1",
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": mechanism.upper(),
+        "sasl_plain_username": "ann",
+        "sasl_plain_password": "s3cret",
+    }
+
+
+@pytest.mark.parametrize(
+    ("client", "says"),
+    [
+        ({**SASL, "sasl.pasword": "s3cret"}, r"'sasl\.pasword'; did you mean 'sasl\.password'\?"),
+        ({"whatever": "x"}, r"'whatever' \(known: .*security\.protocol.*\)"),
+        ({"security.protocol": "SASL_TLS"}, "'SASL_TLS' is none of .*; did you mean SASL_SSL"),
+        ({**SASL, **USER, "sasl.mechanism": "GSSAPI"}, "'GSSAPI' is none of PLAIN, SCRAM"),
+        ({**SASL, **USER, "sasl.mechanisms": "SCRAM-SHA-256"}, "is set twice, and differs"),
+        ({"security.protocol": "SASL_PLAINTEXT", **USER}, r"sasl\.mechanism is missing: PLAIN,"),
+        ({**SASL, "sasl.username": "ann"}, r"PLAIN needs sasl\.password"),
+        ({**SASL, **USER, "sasl.username": ""}, r"PLAIN needs sasl\.username"),
+        (USER, r"sasl\.password says nothing without a security\.protocol of SASL"),
+        ({**SASL, **USER, "ssl.ca.location": "x"}, r"ssl\.ca\.location says nothing without"),
+        (OAUTH, r"OAUTHBEARER needs sasl\.oauth\.provider"),
+        (
+            {**OAUTH, "sasl.oauth.provider": "a:b", **USER},
+            r"sasl\.password says nothing with OAUTH",
+        ),
+        ({**SASL, **USER, "sasl.oauth.provider": "a:b"}, r"provider says nothing with PLAIN"),
+        ({**OAUTH, "sasl.oauth.provider": "desk"}, r"is not `package\.module:attribute`"),
+        ({**OAUTH, "sasl.oauth.provider": "no_such:x"}, "ModuleNotFoundError: .*no_such"),
+        ({**OAUTH, "sasl.oauth.provider": "string:digits"}, "is a str; it must be a function"),
+    ],
+)
+def test_what_cannot_work_is_one_line(client: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        client_arguments("localhost:9092", client)
+    refusal(client)
+
+
+PROVIDERS = """
+import asyncio
+
+def plain(): return "plain"
+async def coroutine(): return "coroutine"
+class Keeper:
+    async def token(self): return "of a class"
+keeper = Keeper()
+def broken(): raise ValueError("s3cret")
+def empty(): return None
+"""
+
+
+@pytest.fixture
+def providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module in the current folder, as a program of one's own."""
+    module = f"providers_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(PROVIDERS)
+    monkeypatch.chdir(tmp_path)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "token"),
+    [
+        ("plain", "plain"),
+        ("coroutine", "coroutine"),
+        ("Keeper", "of a class"),
+        ("keeper", "of a class"),
+    ],
+)
+async def test_a_token_comes_from_a_function_or_from_what_has_one(
+    providers: str, name: str, token: str
+) -> None:
+    client = {**OAUTH, "sasl.oauth.provider": f"{providers}:{name}"}
+    provider = client_arguments("here:1", client)["sasl_oauth_token_provider"]
+    assert await provider.token() == token
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("broken", r"raised ValueError \(\w+\.py:9\)"), ("empty", "gives nothing")]
+)
+async def test_without_a_token_the_provider_is_named_and_not_what_it_says(
+    providers: str, name: str, says: str
+) -> None:
+    client = {**OAUTH, "sasl.oauth.provider": f"{providers}:{name}"}
+    provider = client_arguments("here:1", client)["sasl_oauth_token_provider"]
+    with pytest.raises(NoTokenError, match=says) as caught:
+        await provider.token()
+    assert "s3cret" not in str(caught.value)
+
+
+def test_variables_have_underscores_for_dots_and_toml_may_have_tables() -> None:
+    read = KafkaSettings.model_validate(
+        {"client": {"sasl_password": "s3cret", "ssl": {"ca": {"location": "ca.pem"}}}}
+    )
+    assert read.client == {"sasl.password": "s3cret", "ssl.ca.location": "ca.pem"}
+    assert "s3cret" not in repr(read)
