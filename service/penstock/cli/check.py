@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+
 EXAMPLES = """Examples:
 
     penstock check
@@ -15,9 +17,8 @@ EXAMPLES = """Examples:
 
 
 def check(
-    bootstrap_server: Annotated[
-        str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
-    ] = None,
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
     model: Annotated[
         bool,
         typer.Option(
@@ -37,4 +38,4 @@ def check(
     # DSPy takes two seconds to import, and the help needs none of it.
     from penstock.cli import check_run
 
-    raise typer.Exit(check_run.run(bootstrap_server, asks=model, as_json=json))
+    raise typer.Exit(check_run.run(Way(bootstrap_server, command_config), asks=model, as_json=json))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from penstock import settings
 from penstock.cli import check_kafka, check_programs
+from penstock.cli.connecting import Way
 from penstock.clock import Clock
 from penstock.finding import Finding, Level
 from penstock.kafka.security import client_arguments
@@ -27,14 +28,13 @@ MARKS = {
 }
 
 
-def run(bootstrap_server: str | None, *, asks: bool, as_json: bool) -> int:
+def run(way: Way, *, asks: bool, as_json: bool) -> int:
     """The exit code. `asks`: the models, too.
 
     Raises:
         ConfigurationError: the settings cannot be read.
     """
-    flags = {} if bootstrap_server is None else {"bootstrap_servers": bootstrap_server}
-    loaded = settings.load(kafka=flags)
+    loaded = settings.load(kafka=way.flags())
     logs.configure("error")
     out = sys.stdout
     # What a program prints is no part of what is said of it.
