@@ -138,6 +138,9 @@ LAW: dict[str, set[str]] = {
         "trustme",
         "xllamacpp",
     },
+    # As in the folder of their users.
+    "penstock.project": {"penstock.errors", "penstock.testing", "dspy"},
+    "penstock.examples": {"dspy", "pydantic"},
 }
 EVERYTHING = {"penstock.app", "penstock.assembly", "penstock.cli", "penstock.testing"}
 

@@ -1,15 +1,21 @@
 """`penstock demo`: Kafka, a model and the service in one command."""
 
 import asyncio
+import importlib
 import re
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from penstock.cli import demo_screen
+from penstock.cli import demo_plan, demo_screen
+from penstock.cli.demo_plan import QUESTIONS, Models, StandIn
 from penstock.cli.demo_screen import Asked, State
+from penstock.errors import ConfigurationError
 from penstock.events.token import Token
+from penstock.settings import ModelSettings
 from tests.support.command import penstock, started
 
 
@@ -47,6 +53,91 @@ async def test_it_answers_stays_up_for_more_and_leaves_nothing_behind() -> None:
     assert "Traceback" not in stderr.decode()
     assert "WARNING" not in stderr.decode()
     assert not await connects(address)
+
+
+PROJECT = """
+default_program = "orders"
+
+[kafka]
+bootstrap_servers = "kafka.example.com:9093"
+group_id = "desk"
+client = { "security.protocol" = "SASL_SSL" }
+
+[topics]
+questions = "desk.questions"
+
+[programs]
+orders = { entry = "of_the_demo:Orders", model = "large" }
+talk = { entry = "question -> answer", timeout_ms = 5000 }
+
+[models.default]
+name = "openai/gpt-4o-mini"
+[models.large]
+name = "anthropic/claude-sonnet-4-5"
+"""
+
+ORDERS = """
+import dspy
+from typing import Literal
+from pydantic import BaseModel
+
+class Order(BaseModel):
+    customer: str
+    pieces: int
+
+class Orders(dspy.Signature):
+    text: str = dspy.InputField()
+    language: Literal["de", "en"] = dspy.InputField()
+    earlier: list[Order] = dspy.InputField()
+    order: Order = dspy.OutputField()
+"""
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "penstock.toml").write_text(PROJECT)
+    (tmp_path / "of_the_demo.py").write_text(ORDERS)
+    monkeypatch.delitem(sys.modules, "of_the_demo", raising=False)
+    # DSPy may only be configured by the first task that did; here every test is another.
+    configured = importlib.import_module("dspy.dsp.utils.settings")
+    monkeypatch.setattr(configured, "config_owner_async_task", None)
+
+
+async def test_in_a_project_its_programs_are_served_by_models_of_this_machine(
+    project: None,
+) -> None:
+    small = StandIn(ModelSettings(name="openai/small", adapter="plain"), "a small one")
+    typed = StandIn(ModelSettings(name="openai/typed"), "a scripted one")
+    models = Models(small, typed)
+
+    plan = demo_plan.plan()
+    served = plan.served("localhost:20000", models)
+
+    assert plan.title(models) == "a scripted one, in place of anthropic/claude-sonnet-4-5"
+    assert {
+        name: served.all_models[program.model].name for name, program in served.programs.items()
+    } == {"orders": "openai/typed", "talk": "openai/small"}
+    assert (served.kafka.bootstrap_servers, served.kafka.client) == ("localhost:20000", {})
+    assert (served.kafka.group_id, served.topics.questions) == ("desk", "desk.questions")
+    assert served.programs["talk"].timeout_ms == 5_000
+
+
+async def test_a_program_is_asked_by_its_own_fields(project: None) -> None:
+    first, second = demo_plan.plan().questions(2)
+
+    text = QUESTIONS[0]
+    earlier = [{"customer": text, "pieces": 7}]
+    assert first == {"text": text, "language": "de", "earlier": earlier}
+    assert second["text"] == QUESTIONS[1]
+
+
+def test_a_mistake_in_a_project_shows_before_anything_has_started(project: None) -> None:
+    Path("of_the_demo.py").write_text("Order = 1")
+
+    with pytest.raises(ConfigurationError, match="program 'orders': cannot import"):
+        demo_plan.plan()
 
 
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 45), (40, 12), (300, 100)])

@@ -1,10 +1,13 @@
 """The model of the demo can be followed by DSPy in both of its formats, and typed."""
 
-from typing import Any
+from datetime import date
+from typing import Any, Literal
 
 import aiohttp
 import dspy
+import orjson
 import pytest
+from pydantic import BaseModel, Field
 
 from penstock.local import scripted
 from penstock.local.prompt import ChatRequest
@@ -24,6 +27,39 @@ async def test_the_canned_answer_is_in_the_form_asked_for(adapter: Any, streamed
     assert {name: type(value) for name, value in answer.toDict().items()} == SHAPE
     assert QUESTION in answer.answer
     assert sink is None or len(sink.pieces) > 20
+
+
+class Part(BaseModel):
+    name: str = Field(description='"quoted", \\ and\nin two lines')
+    made: date
+    count: int = Field(gt=10)
+    weight: float = Field(le=0.25)
+    kind: Literal["pump", "pipe"]
+    parts: list["Part"]
+
+
+class Inventory(dspy.Signature):  # type: ignore[misc] # DSPy has no types
+    """What there is."""
+
+    text: str = dspy.InputField()
+    first: Part = dspy.OutputField()
+    others: list[Part] | None = dspy.OutputField()
+    place: tuple[int, str] = dspy.OutputField()
+    prices: dict[str, int] = dspy.OutputField()
+
+
+@pytest.mark.parametrize("adapter", [dspy.ChatAdapter(), dspy.JSONAdapter()])
+def test_types_that_have_parts_are_fitted_too(adapter: Any) -> None:
+    messages = adapter.format(Inventory, [], {"text": "?"})
+    request = ChatRequest.read(orjson.dumps({"model": "any", "messages": messages}))
+
+    said = adapter.parse(Inventory, scripted.canned(request))
+
+    part = said["first"]
+    assert (part.count, part.weight, part.kind, type(part.made)) == (11, 0.25, "pump", date)
+    assert type(said["others"][0]) is type(part.parts[0]) is Part
+    assert type(said["place"]) is tuple
+    assert said["prices"] == {}
 
 
 async def test_an_agent_does_not_call_its_tools_for_ever() -> None:

@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from penstock import __version__
-from penstock.cli import ask, broker, cancel, check, config, demo, model, resume, run, serve
+from penstock.cli import (
+    ask,
+    broker,
+    cancel,
+    check,
+    config,
+    demo,
+    init,
+    model,
+    resume,
+    run,
+    serve,
+)
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.settings import resolve
 from penstock.settings.secrets import hiding
@@ -25,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command("demo")(demo.demo)
+app.command("init")(init.init)
 app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)

@@ -8,36 +8,26 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from penstock.cli import demo_show
+from penstock.cli import demo_plan, demo_show
+from penstock.cli.demo_plan import SLOTS, Models, StandIn
 from penstock.core.failure import Failure
 from penstock.errors import PenstockError
 from penstock.local import model, scripted
 from penstock.local.broker import Kafka, broker
 from penstock.local.jars import cache_dir
-from penstock.settings import (
-    IntakeSettings,
-    KafkaSettings,
-    ModelSettings,
-    PoolSettings,
-    ProgramSettings,
-    Settings,
-    TelemetrySettings,
-    TopicSettings,
-)
+from penstock.settings import ModelSettings
 from penstock.telemetry import logs
 
 if TYPE_CHECKING:
     from penstock import app
 
-SLOTS = 3
 INTERRUPTED = 130
 
 Report = Callable[[str, int, int], None]
@@ -86,19 +76,24 @@ async def _interruptible(demo: Coroutine[None, None, int]) -> int:
 async def _demo(log: TextIO, *, keep: bool, count: int) -> int:
     async with AsyncExitStack() as stack:
         with _progress() as report:
-            kafka, small = await _start(stack, report)
+            report("Loading the program", 0, 1)
+            plan = demo_plan.plan()
+            kafka, models = await _start(stack, report)
             report("Starting the service", 0, 1)
             from penstock import app
 
             # Again: DSPy has brought a log of its own.
             logs.configure("info", log)
             service = await stack.enter_async_context(
-                app.service(_settings(kafka.bootstrap_servers, small))
+                app.service(plan.served(kafka.bootstrap_servers, models))
             )
             running = asyncio.create_task(service.run())
             stack.push_async_callback(_drained, service, running)
-        failed = await demo_show.show(service, running, kafka.bootstrap_servers, small.title, count)
-        demo_show.say_what_next(kafka.bootstrap_servers, keep=keep)
+        servers, topics = kafka.bootstrap_servers, plan.settings.topics
+        failed = await demo_show.show(
+            service, running, servers, topics, plan.title(models), plan.questions(count)
+        )
+        demo_show.say_what_next(servers, plan, keep=keep)
         if keep:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(running)
@@ -106,59 +101,39 @@ async def _demo(log: TextIO, *, keep: bool, count: int) -> int:
         return 1 if failed else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Small:
-    """The model that answers."""
-
-    settings: ModelSettings
-    title: str
-
-
-async def _start(stack: AsyncExitStack, report: Report) -> tuple[Kafka, _Small]:
-    """Kafka and the model, beside each other; DSPy is imported meanwhile."""
+async def _start(stack: AsyncExitStack, report: Report) -> tuple[Kafka, Models]:
+    """Kafka and the models, beside each other; DSPy is imported meanwhile."""
     try:
         async with asyncio.TaskGroup() as group:
             kafka = group.create_task(stack.enter_async_context(broker(progress=report)))
-            small = group.create_task(_model(stack))
+            models = group.create_task(_models(stack))
             group.create_task(asyncio.to_thread(importlib.import_module, "penstock.app"))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    return kafka.result(), small.result()
+    return kafka.result(), models.result()
 
 
-async def _model(stack: AsyncExitStack) -> _Small:
-    options = {"max_tokens": 80, "temperature": 0.7}
+async def _models(stack: AsyncExitStack) -> Models:
+    said = await stack.enter_async_context(scripted.model())
+    typed = StandIn(_settings(said, "chat"), "a scripted model")
     if model.weights() is None or find_spec("xllamacpp") is None:
         print(
             "The small model is not installed (`make demo` does it): a scripted one answers.",
             file=sys.stderr,
         )
-        scripted_one = await stack.enter_async_context(scripted.model())
-        name, api_base = scripted_one.name, scripted_one.api_base
-        title = "a scripted model"
-    else:
-        real = await stack.enter_async_context(model.model(slots=SLOTS))
-        name, api_base = real.name, real.api_base
-        title = "SmolLM2 135M, which makes things up"
+        return Models(StandIn(_settings(said, "plain"), typed.title), typed)
+    real = await stack.enter_async_context(model.model(slots=SLOTS))
     # So small a model cannot follow a format; and it rambles.
-    wanted = ModelSettings(
-        name=f"openai/{name}", api_base=api_base, api_key="none", adapter="plain", options=options
-    )
-    return _Small(wanted, title)
+    options = {"max_tokens": 80, "temperature": 0.7}
+    small = _settings(real, "plain").model_copy(update={"options": options})
+    return Models(StandIn(small, "SmolLM2 135M, which makes things up"), typed)
 
 
-def _settings(bootstrap_servers: str, small: _Small) -> Settings:
-    """Nothing of the environment: the demo shows the same to everyone."""
-    return Settings.model_construct(
-        kafka=KafkaSettings(bootstrap_servers=bootstrap_servers),
-        topics=TopicSettings(partitions=2),
-        pool=PoolSettings(slots=SLOTS),
-        # Low enough for a handful of questions to pause the intake.
-        intake=IntakeSettings(high=2, low=1),
-        programs={"qa": ProgramSettings(entry="penstock.cli.demo_program:Answer")},
-        model=small.settings,
-        telemetry=TelemetrySettings(port=0),
-        drain_ms=1_000,
+def _settings(
+    served: model.Served | scripted.Served, adapter: Literal["chat", "plain"]
+) -> ModelSettings:
+    return ModelSettings(
+        name=f"openai/{served.name}", api_base=served.api_base, api_key="none", adapter=adapter
     )
 
 

@@ -9,7 +9,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from penstock.cli.transcript import plain
+from penstock.cli.transcript import ANSWER, final, plain
 from penstock.events.completion import Completion
 from penstock.events.texts import Texts
 from penstock.events.token import Token
@@ -46,10 +46,13 @@ class Asked:
     @property
     def text(self) -> str:
         if self.completion is None:
-            return plain(self.texts["answer"])
+            said = self.texts.fields()
+            # Without an answer: what it says just now.
+            return plain(said.get(ANSWER) or next(reversed(said.values()), ""))
         if self.completion.error is not None:
             return plain(self.completion.error.message)
-        return plain(self.completion.answer or "")
+        outputs = self.completion.outputs
+        return "" if outputs is None else plain(final(self.completion.answer, outputs))
 
     @property
     def state(self) -> str:

@@ -4,39 +4,31 @@ import asyncio
 import shutil
 import sys
 from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from rich.console import Console, RenderableType
 from rich.live import Live
 
 from penstock.cli import demo_screen
+from penstock.cli.demo_plan import Plan
 from penstock.cli.demo_screen import Asked, State
+from penstock.cli.inputs import QUESTION
 from penstock.client import Client
 from penstock.core.question import Phase
 from penstock.errors import KafkaError, PenstockError
 from penstock.events.completion import Completion
 from penstock.kafka.security import client_arguments
+from penstock.settings import TopicSettings
 
 if TYPE_CHECKING:
     from penstock.app import Service
     from penstock.core.failure import Failure
 
-QUESTIONS = (
-    "Why is the sky blue?",
-    "How do bees find their way home?",
-    "Why do cats purr?",
-    "What is a black hole?",
-    "Why does bread rise?",
-    "How do whales sleep?",
-    "Why is the sea salty?",
-    "What makes a rainbow?",
-    "How do birds fly?",
-    "Why do leaves fall in autumn?",
-    "Where does the wind come from?",
-    "Why do we dream?",
-)
+Inputs = Mapping[str, Any]
 
 FRAME_SECONDS = 0.1
 RATE_SECONDS = 2.0
@@ -45,14 +37,14 @@ RATE_SECONDS = 2.0
 class _Watch:
     """What has happened to the questions so far."""
 
-    def __init__(self, service: "Service", count: int) -> None:
-        self.asked = [Asked(QUESTIONS[n % len(QUESTIONS)]) for n in range(count)]
+    def __init__(self, service: "Service", questions: Sequence[Inputs]) -> None:
+        self.asked = [Asked(_title(inputs)) for inputs in questions]
         self._service = service
         self._turns = 0
         self._tokens: deque[float] = deque()
 
-    async def ask(self, client: Client, one: Asked, *, plain: bool) -> None:
-        async for event in client.ask(one.question):
+    async def ask(self, client: Client, inputs: Inputs, one: Asked, *, plain: bool) -> None:
+        async for event in client.ask(inputs):
             if one.turn is None:
                 one.turn = self._turns
                 self._turns += 1
@@ -84,15 +76,16 @@ async def show(
     service: "Service",
     running: "asyncio.Task[Failure | None]",
     bootstrap_servers: str,
+    topics: TopicSettings,
     model: str,
-    count: int,
+    questions: Sequence[Inputs],
 ) -> bool:
-    """Whether a question was not answered.
+    """Whether a question was not answered; each is asked of the default program.
 
     Raises:
         PenstockError: the service ended before the questions did.
     """
-    watch = _Watch(service, count)
+    watch = _Watch(service, questions)
     console = Console()
     live = console.is_terminal
     title = f" Penstock │ Kafka at {bootstrap_servers} │ {model}"
@@ -101,12 +94,20 @@ async def show(
         return demo_screen.frame(console, title, watch.asked, watch.state())
 
     if not live:
-        print(
-            f"{count} questions, {service.engine.policy.slots} answered at a time, by {model}",
-            flush=True,
+        slots = service.engine.policy.slots
+        print(f"{len(questions)} questions, {slots} answered at a time, by {model}", flush=True)
+    async with Client(
+        client_arguments(bootstrap_servers, {}),
+        questions=topics.questions,
+        tokens=topics.tokens,
+        completions=topics.completions,
+    ) as client:
+        asks = asyncio.gather(
+            *(
+                watch.ask(client, inputs, one, plain=not live)
+                for inputs, one in zip(questions, watch.asked, strict=True)
+            )
         )
-    async with Client(client_arguments(bootstrap_servers, {})) as client:
-        asks = asyncio.gather(*(watch.ask(client, one, plain=not live) for one in watch.asked))
         try:
             with Live(console=console, auto_refresh=False) if live else nullcontext() as screen:
                 while not asks.done() and not running.done():
@@ -137,8 +138,9 @@ def stopped(running: "asyncio.Task[Failure | None]") -> PenstockError:
     return KafkaError(f"the service stopped: {reason}")
 
 
-def say_what_next(bootstrap_servers: str, *, keep: bool) -> None:
+def say_what_next(bootstrap_servers: str, plan: Plan, *, keep: bool) -> None:
     """What to try now, in commands that can be copied."""
+    topics = plan.settings.topics
     penstock = _command()
     console = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -146,15 +148,35 @@ def say_what_next(bootstrap_servers: str, *, keep: bool) -> None:
         console.print(f" {text}")
         console.print(f"   {command}", style="cyan")
 
-    console.print("\n Tokens came as records of penstock.tokens, ends as one record each of")
-    console.print(" penstock.completions.", "Ctrl-C ends it." if keep else "")
+    console.print(f"\n Tokens came as records of {topics.tokens}, ends as one record each of")
+    console.print(f" {topics.completions}.", "Ctrl-C ends it." if keep else "")
     if keep:
-        ask = f'{penstock} ask -b {bootstrap_servers} "Why is the moon round?"'
-        say("Ask from another terminal:", ask)
+        asked = _options(plan.question("Why is the moon round?"))
+        say("Ask from another terminal:", f"{penstock} ask -b {bootstrap_servers} {asked}")
     else:
         say("To ask it something of your own, this one stays up:", f"{penstock} demo --keep")
-    say("Your own program, at first without Kafka:", f"{penstock} run --program module:Program ...")
+    if plan.replaced is not None:
+        say("With the model and the Kafka of penstock.toml:", f"{penstock} serve")
+        return
+    say("A project of your own, with a program and its test:", f"{penstock} init my-project")
     say("All the rest: README.md; all the tests:", "make test")
+
+
+def _title(inputs: Inputs) -> str:
+    if inputs.keys() == {QUESTION}:
+        return str(inputs[QUESTION])
+    return " ".join(f"{field}={_text(value)}" for field, value in inputs.items())
+
+
+def _options(inputs: Inputs) -> str:
+    """As `penstock ask` takes them; it takes texts alone."""
+    if inputs.keys() == {QUESTION}:
+        return f'"{inputs[QUESTION]}"'
+    return " ".join(f'-i {field}="{_text(value)}"' for field, value in inputs.items())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _command() -> str:

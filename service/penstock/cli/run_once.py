@@ -20,7 +20,7 @@ from penstock.events.token import TokenEvent
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
-from penstock.settings import Settings
+from penstock.settings import ModelSettings, Settings
 from penstock.settings.secrets import hiding
 from penstock.telemetry import logs
 
@@ -39,21 +39,32 @@ def run(inputs: dict[str, str], program: str | None, model: str | None, *, as_js
 
 
 def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
-    """The settings with the one program that is to run, and its name.
+    """The settings with the one program that is to run and the one model it asks; its name.
 
     Raises:
         ConfigurationError: there is no such program.
     """
     loaded = settings.load()
-    own = model if model in loaded.all_models else None
-    if model is not None and own is None:
-        loaded = settings.load(model={"name": model})
-        own = "default"
     name, wanted = assembly.program_named(loaded, program or assembly.default_program(loaded))
-    if own is not None:
-        wanted = wanted.model_copy(update={"model": own})
-    # The others need not even be importable.
-    return loaded.model_copy(update={"programs": {name: wanted}, "default_program": name}), name
+    models = loaded.all_models
+    if model is not None and model not in models:
+        models = {model: _named(model, models.get(wanted.model)), **models}
+    wanted = wanted.model_copy(update={"model": model or wanted.model})
+    if wanted.model in models:
+        models = {wanted.model: models[wanted.model]}
+    # The others need neither be importable nor have a key.
+    only = {"programs": {name: wanted}, "default_program": name, "model": None, "models": models}
+    return loaded.model_copy(update=only), name
+
+
+def _named(name: str, usual: ModelSettings | None) -> ModelSettings:
+    """As the environment knows it; at the address and with the key of the usual one, if it is its
+    sibling. A key is shown to nobody but the provider that it was set for.
+    """
+    provider, slash, _ = name.partition("/")
+    if usual is not None and slash and usual.name.startswith(f"{provider}/"):
+        return usual.model_copy(update={"name": name})
+    return settings.load(models={"given": {"name": name}}).models["given"]
 
 
 async def _run(

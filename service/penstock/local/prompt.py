@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import orjson
 
+from penstock.local.fitting import fitting
+
 _CHAT_ASKS = "Respond with the corresponding output fields, starting with the field "
 _JSON_ASKS = "Respond with a JSON object in the following order of fields: "
 _TYPED = r"(?: \(must be formatted as a valid Python (.*?)\)(?=, |\.$))?"
@@ -21,6 +23,7 @@ _CHAT_FIELD = re.compile(r"`\[\[ ## (\w+) ## \]\]`" + _TYPED)
 _JSON_FIELD = re.compile(r"`(\w+)`" + _TYPED)
 _SECTION = re.compile(r"^\[\[ ## (\w+) ## \]\]\n?", re.MULTILINE)
 _ENUM_NOTE = "# note: the value you produce must be one of: "
+_SCHEMA_NOTE = "# note: the value you produce must adhere to the JSON schema: "
 
 
 class Style(Enum):
@@ -124,10 +127,27 @@ def sample(request: ChatRequest, field: OutputField, text: str) -> Any:
     )
     if named:
         return named[1].strip()
+    if (schema := _schema(request, field)) is not None:
+        return fitting(schema, text)
     try:
         return _sample(ast.parse(field.type, mode="eval").body, text)
     except SyntaxError:
         return text
+
+
+def _schema(request: ChatRequest, field: OutputField) -> dict[str, Any] | None:
+    """What the prompt says of a type that has parts: to the end of the line."""
+    noted = re.search(
+        rf"\{{{field.name}\}} +{re.escape(_SCHEMA_NOTE)}(.*)$", request.last("system"), re.MULTILINE
+    )
+    if not noted:
+        return None
+    said = noted[1]
+    if request.style is Style.JSON:
+        # There the whole line is a string of an object.
+        said = orjson.loads(f'"{said.rstrip(",")}')
+    schema: dict[str, Any] = orjson.loads(said)
+    return schema
 
 
 def _sample(annotation: ast.expr, text: str) -> Any:
@@ -137,18 +157,10 @@ def _sample(annotation: ast.expr, text: str) -> Any:
             choices = choices if isinstance(choices, tuple) else (choices,)
             # The first tool of an agent would be called for ever.
             return "finish" if "finish" in choices else choices[0]
-        case ast.Subscript(value=ast.Name(id="Union" | "Optional"), slice=inside):
-            return _sample(inside.elts[0] if isinstance(inside, ast.Tuple) else inside, text)
-        case ast.Subscript(value=ast.Name(id="list" | "set"), slice=inside):
-            return [_sample(inside, text)]
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=inside)):
-            # tuple[int, ...] is as well served by one member.
-            return [_sample(one, text) for one in inside if not isinstance(one, ast.Constant)]
         case ast.Name(id=name):
-            plain = {"int": 7, "float": 0.5, "bool": True, "list": [], "NoneType": None}
-            return {"str": text, "Any": text, **plain}.get(name, {})
+            return {"int": 7, "float": 0.5, "bool": True}.get(name, text)
         case _:
-            return {}
+            return text
 
 
 def _plain(value: Any) -> str:

@@ -34,7 +34,9 @@ def canned(request: ChatRequest) -> str:
         question = question[:_QUOTED_CHARS].rstrip() + "…"
 
     def value(field: OutputField) -> Any:
-        return sample(request, field, _said(field.name, question))
+        # What has parts would say the same in each of them.
+        text = _said(field.name, question) if field.type == "str" else question
+        return sample(request, field, text)
 
     return written(request, value)
 
@@ -43,7 +45,7 @@ def _said(field: str, question: str) -> str:
     if field in {"reasoning", "next_thought"}:
         return f"The question is: “{question}” Nothing has to be looked up to answer it."
     return (
-        f"You asked: “{question}” This answer is scripted, because no model is installed here. "
+        f"You asked: “{question}” This answer is scripted: no model was asked. "
         "It still travelled the whole way: out of a topic, through a DSPy program, and back as "
         "a stream of tokens closed by exactly one completion."
     )
