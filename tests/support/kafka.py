@@ -176,7 +176,7 @@ def bootstrap_servers(request: pytest.FixtureRequest, session_loop: Call) -> Ite
 
 
 @asynccontextmanager
-async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin_of(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client; waits for a container to come up."""
     async with asyncio.timeout(READY_SECONDS):
         while True:
@@ -196,7 +196,7 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
 @pytest.fixture(scope="session")
 def kafka_admin(bootstrap_servers: str, session_loop: Call) -> Iterator[AIOKafkaAdminClient]:
     """Lives on the session's loop: reach it by `session_loop(kafka_admin.list_topics())`."""
-    with entered(_admin(bootstrap_servers), session_loop) as admin:
+    with entered(admin_of(bootstrap_servers), session_loop) as admin:
         yield admin
 
 
@@ -205,8 +205,17 @@ def topics(
     request: pytest.FixtureRequest, kafka_admin: AIOKafkaAdminClient, session_loop: Call
 ) -> Iterator[Topics]:
     """Fresh topic names for one test, deleted after it."""
+    with topics_of(request, kafka_admin, session_loop) as fresh:
+        yield fresh
+
+
+@contextmanager
+def topics_of(
+    request: pytest.FixtureRequest, admin: AIOKafkaAdminClient, call: Call
+) -> Iterator[Topics]:
+    """As the fixture, of any Kafka."""
     test = re.sub(r"[^a-zA-Z0-9]+", "-", request.node.name)[:40].strip("-")
-    fresh = Topics(f"{test}-{secrets.token_hex(4)}-", kafka_admin, session_loop)
+    fresh = Topics(f"{test}-{secrets.token_hex(4)}-", admin, call)
     yield fresh
     if fresh.created:
-        session_loop(kafka_admin.delete_topics(fresh.created))
+        call(admin.delete_topics(fresh.created))

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock.local.authority import Authority
 from penstock.local.broker import Kafka, broker
 from penstock.local.listeners import Listener, Mechanism
 from penstock.local.properties import HOST
-from tests.support.kafka import Call, entered
+from tests.support.kafka import Call, Topics, admin_of, entered, topics_of
 
 USER, PASSWORD = "ann", "p@ss = 5%; no?"
 
@@ -68,6 +69,11 @@ def stale() -> str:
     return unsigned({"sub": USER, "iat": time.time() - 86_400, "exp": time.time() - 3_600})
 
 
+def nobody() -> str:
+    """As who has no token: whoever gives them is away."""
+    raise LookupError("s3cret")
+
+
 def unsigned(claims: dict[str, object]) -> str:
     parts = [{"alg": "none"}, claims]
     encoded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
@@ -113,3 +119,19 @@ async def _secured(folder: Path) -> AsyncIterator[Secured]:
 def secured(tmp_path_factory: pytest.TempPathFactory, session_loop: Call) -> Iterator[Secured]:
     with entered(_secured(tmp_path_factory.mktemp("secured")), session_loop) as kafka:
         yield kafka
+
+
+@pytest.fixture(scope="session")
+def inside(secured: Secured, session_loop: Call) -> Iterator[AIOKafkaAdminClient]:
+    """Who looks after the topics: on the session's loop, by the door that asks nothing."""
+    with entered(admin_of(secured.kafka.bootstrap_servers), session_loop) as admin:
+        yield admin
+
+
+@pytest.fixture
+def topics(
+    request: pytest.FixtureRequest, inside: AIOKafkaAdminClient, session_loop: Call
+) -> Iterator[Topics]:
+    """In place of the fixture of this name, whose topics are in another Kafka."""
+    with topics_of(request, inside, session_loop) as fresh:
+        yield fresh

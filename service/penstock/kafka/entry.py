@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka.conn import collect_hosts, create_conn
+from aiokafka.conn import collect_hosts
 from aiokafka.protocol.metadata import MetadataRequest
 
 from penstock.errors import ConfigurationError
-from penstock.kafka.listening import Address
+from penstock.kafka.listening import Address, connected
 from penstock.kafka.refusal import Refusal, refusal
 from penstock.kafka.stopping import cancelled
 
@@ -84,17 +84,9 @@ async def _elsewhere(
 async def _brokers(address: Address, client: Mapping[str, Any]) -> dict[int, Address] | Refusal:
     """Where it says that the brokers are."""
     try:
-        connection = await create_conn(
-            address.host,
-            address.port,
-            client_id="penstock",
-            request_timeout_ms=CONNECT_MS,
-            **{name: client[name] for name in _CONNECTION if name in client},
-        )
-        try:
+        arguments = {name: client[name] for name in _CONNECTION if name in client}
+        async with connected(address, request_timeout_ms=CONNECT_MS, **arguments) as connection:
             answer = await connection.send(MetadataRequest([]))
-        finally:
-            await connection.close()
     except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
         if cancelled():
             raise

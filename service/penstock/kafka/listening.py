@@ -5,15 +5,17 @@ Nothing is said here that is secret, so nobody has to prove who he is.
 
 import asyncio
 import ssl
-from contextlib import closing
-from typing import NamedTuple
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.admin import SaslHandShakeRequest
 
 from penstock.kafka.stopping import cancelled
 
 LOOK_MS = 3_000
+CLOSE_SECONDS = 1.0
 
 _NO_SASL = 34
 
@@ -24,6 +26,24 @@ class Address(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def connected(address: Address, **arguments: Any) -> AsyncIterator[AIOKafkaConnection]:
+    """A connection as clients make it. At the end nothing is left of it, also where it failed: the
+    client itself leaves that to later.
+    """
+    made = AIOKafkaConnection(*address, client_id="penstock", **arguments)
+    try:
+        await made.connect()
+        yield made
+    finally:
+        writer = made._writer  # noqa: SLF001 - there is no public way
+        closed = made.close()
+        if made._protocol is not None:  # noqa: SLF001 - as above
+            await asyncio.wait({closed}, timeout=CLOSE_SECONDS)
+            if writer is not None:
+                writer.transport.abort()
 
 
 class Spoken(NamedTuple):
@@ -47,17 +67,13 @@ async def spoken(address: Address) -> Spoken | None:
     """None where it cannot be told."""
     for tls in (False, True):
         try:
-            connection = await create_conn(
-                *address,
-                client_id="penstock",
+            async with connected(
+                address,
                 request_timeout_ms=LOOK_MS,
                 security_protocol="SSL" if tls else "PLAINTEXT",
                 ssl_context=_believing() if tls else None,
-            )
-            try:
+            ) as connection:
                 answer = await connection.send(SaslHandShakeRequest(""))
-            finally:
-                await connection.close()
         except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
             if cancelled():
                 raise
@@ -77,9 +93,9 @@ async def shown(address: Address) -> bytes | None:
             _, writer = await asyncio.open_connection(*address, ssl=_believing())
     except (OSError, TimeoutError):
         return None
-    with closing(writer):
-        certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(True)
-        return certificate
+    certificate: bytes | None = writer.get_extra_info("ssl_object").getpeercert(True)
+    writer.transport.abort()
+    return certificate
 
 
 def _believing() -> ssl.SSLContext:
