@@ -35,6 +35,7 @@ class Sink(Protocol):
     dead_letters: Target
 
     def token_sender(self, delivery: Delivery) -> TokenSender: ...
+    def fits(self, delivery: Delivery, completion: Completion) -> bool: ...
     async def completion(self, delivery: Delivery, completion: Completion) -> int | None: ...
     async def dead_letter(
         self, delivery: Delivery, failure: Failure, attempts: int
@@ -256,6 +257,17 @@ async def test_a_second_failure_replaces_the_first(worlds: Worlds) -> None:
         assert len(names) == len(set(names))
         assert dict(record.headers)["penstock-error-code"] == b"not_json"
         assert record.headers[0] == ("a", b"1")
+
+
+async def test_what_fits_is_taken(worlds: Worlds) -> None:
+    delivery = question()
+    async with worlds() as world:
+        sizes = range(LIMIT - 1_024, LIMIT)
+        fitting = [n for n in sizes if world.sink.fits(delivery, completion(delivery, "x" * n))]
+
+        assert 0 < len(fitting) < len(sizes)
+        await world.sink.completion(delivery, completion(delivery, "x" * fitting[-1]))
+        assert len(await world.read(world.sink.completions, 0, 1)) == 1
 
 
 async def test_what_is_too_large_is_refused_and_disturbs_nothing(worlds: Worlds) -> None:

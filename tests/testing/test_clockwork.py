@@ -74,7 +74,7 @@ def test_what_is_on_its_way_arrives_before_time_passes(loop: Clockwork) -> None:
     assert loop.run_until_complete(told()) == 0.0
 
 
-@pytest.mark.parametrize("takes", [0.0, 2 * MOMENT])
+@pytest.mark.parametrize("takes", [MOMENT / 10, 2 * MOMENT])
 @pytest.mark.parametrize("how", ["executor", "dspy"])
 def test_a_thread_at_work_does_not_run_out_of_time(loop: Clockwork, how: str, takes: float) -> None:
     may_end = threading.Event()
@@ -99,6 +99,26 @@ def test_a_thread_that_waits_for_the_loop_does_not_work(loop: Clockwork) -> None
 
     loop.run_until_complete(asked())
     assert loop.now == pytest.approx(A_YEAR, abs=60)
+
+
+def test_a_thread_works_although_one_that_it_has_made_waits(loop: Clockwork) -> None:
+    async def works() -> None:
+        threads, may_end = loop.threads(), threading.Event()
+
+        def program() -> None:
+            # As `dspy.Parallel` does.
+            asks = threading.Thread(target=lambda: threads.call(asyncio.sleep(1)))
+            asks.start()
+            threading.Timer(2 * MOMENT, may_end.set).start()
+            may_end.wait()
+            story.append(loop.now)
+            asks.join()
+
+        await threads.run(program)
+
+    story: list[float] = []
+    loop.run_until_complete(works())
+    assert story[0] < 1 <= loop.now
 
 
 def test_who_waits_for_the_world_waits_as_long_as_it_takes(loop: Clockwork) -> None:

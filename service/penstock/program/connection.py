@@ -29,7 +29,7 @@ class Connections:
     def __init__(self, url: str, timeouts: Timeouts, connector: Connector | None = None) -> None:
         """`connector`: another way to the endpoint than over the network."""
         self._timeouts = timeouts
-        self._proxy = _proxy_for(url) if connector is None else None
+        self._proxy = _proxy_for(url)
         self._connector = connector or _over_tcp
         self._session: aiohttp.ClientSession | None = None
         self.loop: asyncio.AbstractEventLoop | None = None

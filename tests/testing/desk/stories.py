@@ -190,6 +190,7 @@ def test_too_many_dead_letters(penstock: Stage) -> None:
     with pytest.raises(UnansweredError) as kept:
         penstock.ask("Where is the bug?")
     assert kept.value.code == "too_many_dead_letters"
+    assert penstock.elapsed_s < 60, "it is known at once"
 
 
 def test_no_tokens_are_wanted(penstock: Stage) -> None:
