@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock import app, job, loop
+from penstock import app, assembly, job, loop
 from penstock.core.facts import Head, RecordId
 from penstock.errors import CommitError
 from penstock.kafka import producer, recovery, source
@@ -197,7 +197,7 @@ async def test_a_drained_member_leaves_at_once_and_ends_what_it_runs(
 @pytest.fixture
 def short_margin(monkeypatch: pytest.MonkeyPatch) -> float:
     """Seconds; longer than it takes the next owner to have the partition."""
-    for module in (app, recovery):
+    for module in (assembly, recovery):
         monkeypatch.setattr(module, "MARGIN", 2.0)
     monkeypatch.setattr(producer, "FLIGHT", 0.2)
     return 2.0
@@ -339,7 +339,7 @@ class Cut:
 
 @pytest.fixture
 def short_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (app, source):
+    for module in (assembly, source):
         monkeypatch.setattr(module, "SESSION_TIMEOUT_MS", SHORTEST_SESSION_MS)
 
 

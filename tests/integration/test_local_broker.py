@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from penstock.errors import ConfigurationError
 from penstock.local import jars
 from penstock.local.broker import broker
-from tests.support.command import started
+from tests.support.command import penstock, started
 from tests.support.kafka import Topics
 
 
@@ -207,7 +207,7 @@ async def test_a_cached_jar_that_was_changed_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = jars.locked()[0]
-    monkeypatch.setattr(jars, "locked", lambda: [first])
+    monkeypatch.setattr(jars, "locked", lambda _: [first])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     folder = tmp_path / "penstock" / "jars"
@@ -257,3 +257,44 @@ async def test_the_command_ends_when_its_kafka_does() -> None:
         _, said = await process.communicate()
     assert process.returncode == 2
     assert b"ended with code -9" in said
+
+
+async def exports(process: asyncio.subprocess.Process) -> dict[str, str]:
+    assert process.stdout is not None
+    said = {}
+    for _ in range(6):
+        name, _, value = (await process.stdout.readline()).decode().strip().partition("=")
+        said[name.removeprefix("export ")] = value
+    return said
+
+
+@pytest.mark.time_limit(120)
+async def test_a_secure_one_says_how_to_come_in_and_keeps_it(tmp_path: Path) -> None:
+    folder = tmp_path / "kafka"
+    words = ("broker", "--secure", "--port", "0", "--data-dir", str(folder))
+    async with started(*words) as process:
+        first = await exports(process)
+        process.terminate()
+        await process.communicate()
+    async with started(*words) as process:
+        env = await exports(process)
+        servers = env["PENSTOCK_KAFKA__BOOTSTRAP_SERVERS"]
+        by_variables, by_file, in_clear = await asyncio.gather(
+            penstock("cancel", "x", env=env),
+            penstock("cancel", "x", "--command-config", str(folder / "client.properties")),
+            penstock("cancel", "x", "-b", servers),
+        )
+    for one in (by_variables, by_file):
+        assert (one.code, "'penstock.control' is missing" in one.stderr) == (2, True)
+    assert "speaks SASL_SSL (SCRAM-SHA-512), not PLAINTEXT" in in_clear.stderr
+    password = "PENSTOCK_KAFKA__CLIENT__SASL_PASSWORD"
+    assert first[password] == env[password]
+    for secret in ("client.properties", "broker.pem", "node-1/server.properties"):
+        assert (folder / secret).stat().st_mode & 0o077 == 0
+    assert env[password] not in (folder / "node-1.log").read_text()
+
+
+async def test_a_kafka_that_knows_no_user_is_not_made_secure(tmp_path: Path) -> None:
+    (tmp_path / "node-1" / "data").mkdir(parents=True)
+    ended = await penstock("broker", "--secure", "--data-dir", str(tmp_path))
+    assert (ended.code, "was made without it" in ended.stderr) == (2, True)

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from penstock import settings
 from penstock.errors import ConfigurationError
 from penstock.kafka.oauth import NoTokenError
 from penstock.kafka.security import client_arguments
 from penstock.settings import KafkaSettings
 
+README = Path(__file__).parents[2] / "README.md"
 SASL = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"}
 USER = {"sasl.username": "ann", "sasl.password": "s3cret"}
 OAUTH = {**SASL, "sasl.mechanism": "OAUTHBEARER"}
@@ -128,3 +130,18 @@ async def test_without_a_token_the_provider_is_named_and_not_what_it_says(
 
 def test_what_the_client_is_told_is_not_shown() -> None:
     assert "s3cret" not in repr(KafkaSettings(client={"sasl.password": "s3cret"}))
+
+
+def test_the_readme_example_lacks_nothing_but_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = README.read_text().partition("## Kafka with TLS and passwords")[2]
+    monkeypatch.chdir(tmp_path)
+    Path("penstock.toml").write_text(section.partition("```toml\n")[2].partition("```")[0])
+    assert "sasl.password" not in settings.load().kafka.client
+    monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT__SASL_PASSWORD", "s3cret")
+    kafka = settings.load().kafka
+    with pytest.raises(ConfigurationError, match=r"/etc/kafka/ca\.pem: No such file"):
+        client_arguments(kafka.bootstrap_servers, kafka.client)
+    without = {n: value for n, value in kafka.client.items() if n != "ssl.ca.location"}
+    assert client_arguments(kafka.bootstrap_servers, without)["sasl_plain_password"] == "s3cret"

@@ -14,6 +14,7 @@ from penstock.errors import ConfigurationError, FencedError, KafkaError
 if TYPE_CHECKING:
     from penstock.app import Service
 
+WRONG_SETTINGS = 2
 NEEDS_OPERATOR = 4
 
 
@@ -60,8 +61,10 @@ def serve(
     async def until_drained() -> None:
         try:
             failure = await app.serve(loaded, started)
-        except ConfigurationError:
-            raise
+        except ConfigurationError as error:
+            # As everywhere, but at once: a TLS connection may take its time to close.
+            print(f"penstock: {error}", file=sys.stderr)
+            code = WRONG_SETTINGS
         except KafkaError as error:
             app.log.error("stopped", reason=str(error))
             code = NEEDS_OPERATOR if isinstance(error, FencedError) else 1
