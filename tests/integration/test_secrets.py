@@ -127,9 +127,10 @@ async def test_config_says_no_secret(tmp_path: Path) -> None:
 @pytest.mark.time_limit(240)
 async def test_run_says_no_secret_whatever_fails(tmp_path: Path) -> None:
     answers = {"Behind"}
+    # Each is a process that imports DSPy; the service below runs into all of them.
     failing = [
-        *(("--model", model) for model in (*FAILING, "openai/401?text=*headers*", "address")),
-        *(("--program", f"{MODULE}:{name}") for name in (*PROGRAMS.values(), "CannotBeMade")),
+        *(("--model", model) for model in ("native", "openai/401?text=*headers*", "address")),
+        *(("--program", f"{MODULE}:{name}") for name in ("Raises", "Behind", "CannotBeMade")),
     ]
     async with model_server() as models:
         env = everywhere(models, tmp_path)
