@@ -2,17 +2,34 @@
 
 import os
 import ssl
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import NameOID, load_der_x509_certificate
+from cryptography.x509 import (
+    BasicConstraints,
+    Certificate,
+    CertificateBuilder,
+    DNSName,
+    Name,
+    NameAttribute,
+    NameOID,
+    SubjectAlternativeName,
+    load_der_x509_certificate,
+    random_serial_number,
+)
 from structlog.testing import capture_logs
 
 from penstock.errors import ConfigurationError
@@ -190,6 +207,75 @@ def test_a_bundle_may_have_a_ca_in_it_that_has_had_its_day(files: Files) -> None
     bundle.write_text(certificate_of(files.text("past")) + files.text("ca"))
     said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=str(bundle))
     assert shown(files, context_of(said)) == "ann"
+
+
+def test_a_bundle_may_name_its_cas_in_any_language(files: Files) -> None:
+    bundle = files.folder / "bundle.pem"
+    bundle.write_text("# F\u0151tan\u00fas\u00edtv\u00e1ny\n" + files.text("ca"), encoding="utf-8")
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=str(bundle))
+    assert shown(files, context_of(said)) == "ann"
+
+
+def test_an_intermediate_may_be_all_that_is_trusted(files: Files) -> None:
+    """As in Java's truststore: the root of a company signs much more than its brokers."""
+    between = trustme.CA().create_child_ca()
+    trusted = files.folder / "between.pem"
+    between.cert_pem.write_to_path(str(trusted))
+    between.issue_cert("kafka").private_key_and_cert_chain_pem.write_to_path(files["kafka"])
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=str(trusted))
+    assert shown(files, context_of(said)) == "ann"
+
+
+def test_a_ca_of_an_older_kind_is_trusted_by_every_python(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many a company's own: its certificates do not say whose key has signed them."""
+    plain = ssl.create_default_context
+
+    def strict(*arguments: Any, **named: Any) -> ssl.SSLContext:
+        """As Python has it since 3.13."""
+        context = plain(*arguments, **named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    old, pem = _old("company"), Encoding.PEM
+    kafka = _old("kafka", old)
+    (files.folder / "old.pem").write_bytes(old.certificate.public_bytes(pem))
+    private = kafka.key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption())
+    Path(files["kafka"]).write_bytes(private + kafka.certificate.public_bytes(pem))
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=files["old"])
+    context = context_of(said)
+    monkeypatch.undo()
+    assert shown(files, context) == "ann"
+
+
+class _Signed(NamedTuple):
+    key: ec.EllipticCurvePrivateKey
+    certificate: Certificate
+
+
+def _old(name: str, by: _Signed | None = None) -> _Signed:
+    key = ec.generate_private_key(ec.SECP256R1())
+    own = Name([NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer, signs = (own, key) if by is None else (by.certificate.subject, by.key)
+    certificate = (
+        CertificateBuilder(issuer, own, key.public_key(), random_serial_number())
+        .not_valid_before(YESTERDAY)
+        .not_valid_after(YESTERDAY + timedelta(days=9))
+        .add_extension(SubjectAlternativeName([DNSName(name)]), critical=False)
+        .add_extension(BasicConstraints(ca=by is None, path_length=None), critical=by is None)
+        .sign(signs, SHA256())
+    )
+    return _Signed(key, certificate)
+
+
+def test_text_without_a_place_for_files_is_one_line(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(files.folder / "nowhere"))
+    with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.pem: no file can be made"):
+        context_of(files.client(ssl_certificate_pem=files.text("ann")))
 
 
 def test_a_new_certificate_is_shown_at_the_next_connection(files: Files) -> None:
