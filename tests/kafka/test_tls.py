@@ -5,36 +5,23 @@ import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
-    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509 import (
-    BasicConstraints,
-    Certificate,
-    CertificateBuilder,
-    DNSName,
-    Name,
-    NameAttribute,
-    NameOID,
-    SubjectAlternativeName,
-    load_der_x509_certificate,
-    random_serial_number,
-)
+from cryptography.x509 import NameOID, load_der_x509_certificate
 from structlog.testing import capture_logs
 
 from penstock.errors import ConfigurationError
 from penstock.kafka.security import client_arguments
 from penstock.local.authority import Authority
+from tests.support.plain_certificates import authority, issued
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -238,36 +225,14 @@ def test_a_ca_of_an_older_kind_is_trusted_by_every_python(
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
 
-    old, pem = _old("company"), Encoding.PEM
-    kafka = _old("kafka", old)
-    (files.folder / "old.pem").write_bytes(old.certificate.public_bytes(pem))
-    private = kafka.key.private_bytes(pem, PrivateFormat.PKCS8, NoEncryption())
-    Path(files["kafka"]).write_bytes(private + kafka.certificate.public_bytes(pem))
+    old = authority("company")
+    old.write(files.folder / "old.pem")
+    issued(old, "broker", "kafka").write(files.folder / "kafka.pem")
     monkeypatch.setattr(ssl, "create_default_context", strict)
     said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=files["old"])
     context = context_of(said)
     monkeypatch.undo()
     assert shown(files, context) == "ann"
-
-
-class _Signed(NamedTuple):
-    key: ec.EllipticCurvePrivateKey
-    certificate: Certificate
-
-
-def _old(name: str, by: _Signed | None = None) -> _Signed:
-    key = ec.generate_private_key(ec.SECP256R1())
-    own = Name([NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer, signs = (own, key) if by is None else (by.certificate.subject, by.key)
-    certificate = (
-        CertificateBuilder(issuer, own, key.public_key(), random_serial_number())
-        .not_valid_before(YESTERDAY)
-        .not_valid_after(YESTERDAY + timedelta(days=9))
-        .add_extension(SubjectAlternativeName([DNSName(name)]), critical=False)
-        .add_extension(BasicConstraints(ca=by is None, path_length=None), critical=by is None)
-        .sign(signs, SHA256())
-    )
-    return _Signed(key, certificate)
 
 
 def test_text_without_a_place_for_files_is_one_line(

@@ -1,7 +1,7 @@
 """Why has a connection to a broker failed? On one line, with what to do."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from socket import gaierror
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -142,11 +142,12 @@ def _whose(certificate: "x509.Certificate") -> str:
     """Its names; one without any is of whoever its subject says."""
     from cryptography import x509  # noqa: PLC0415
 
+    names: Iterable[x509.GeneralName]
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):
-        return certificate.subject.rfc4514_string()
-    return ", ".join(str(name.value) for name in names)
+        names = ()
+    return ", ".join(str(name.value) for name in names) or certificate.subject.rfc4514_string()
 
 
 def _said(client: Mapping[str, Any], name: str) -> str | None:
