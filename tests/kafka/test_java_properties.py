@@ -39,6 +39,12 @@ def test_the_syntax_is_that_of_java(text: str, says: dict[str, str]) -> None:
     assert parse(text) == says
 
 
+def test_blanks_at_the_end_of_a_line_are_nothing(file: Path) -> None:
+    """For Java's clients, though not for `java.util.Properties`."""
+    file.write_text("security.protocol=SSL \t\r\nssl.truststore.type = PEM \n")
+    assert read(file).client == {"security.protocol": "SSL"}
+
+
 def test_a_cluster_with_a_password(file: Path) -> None:
     file.write_text(
         f"""# from the platform team
