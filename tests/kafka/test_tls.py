@@ -5,6 +5,7 @@ import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from cryptography.x509 import NameOID, load_der_x509_certificate
 from structlog.testing import capture_logs
 
 from penstock.errors import ConfigurationError
+from penstock.kafka import tls
 from penstock.kafka.security import client_arguments
 from penstock.local.authority import Authority
 from tests.support.plain_certificates import authority, issued
@@ -273,6 +275,22 @@ def test_what_cannot_be_used_yet_changes_nothing_and_is_told_once(files: Files) 
     me.unlink()
     assert shown(files, context) == "ann"
     me.write_text(files.text("bob"))
+    assert shown(files, context) == "bob"
+
+
+def test_what_is_not_valid_yet_is_used_when_it_is(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of who issues it may be ahead of ours."""
+    me = files.folder / "me.pem"
+    me.write_text(files.text("ann"))
+    context = context_of(files.client(ssl_certificate_location=str(me)))
+    me.write_text(files.text("bob"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tls, "Clock", lambda: SimpleNamespace(wall=lambda: 0.0))
+        with capture_logs() as logs:
+            assert shown(files, context) == "ann"
+    assert "is not valid before" in logs[0]["reason"]
     assert shown(files, context) == "bob"
 
 

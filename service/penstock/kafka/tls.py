@@ -54,19 +54,23 @@ class _Following(ssl.SSLContext):
         # Before reading: what is written meanwhile is noticed next time.
         self._stamp = self._look()
         self._context = _built(client)
+        self._unusable: Stamp | None = None
 
     def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
         if (stamp := self._look()) != self._stamp:
-            self._stamp = stamp
             files = [str(file) for file in self._files]
             try:
                 self._context = _built(self.said)
             except ConfigurationError as error:
-                log.warning(
-                    "certificates have changed and cannot be used; the last ones are kept",
-                    reason=str(error),
-                )
+                # Tried again next time, told once: in a moment it may be valid.
+                if stamp != self._unusable:
+                    self._unusable = stamp
+                    log.warning(
+                        "certificates have changed and cannot be used; the last ones are kept",
+                        reason=str(error),
+                    )
             else:
+                self._stamp = stamp
                 log.info("certificates have changed; new connections use them", files=files)
         return self._context.wrap_bio(*arguments, **named)
 
