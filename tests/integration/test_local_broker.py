@@ -207,7 +207,7 @@ async def test_a_cached_jar_that_was_changed_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = jars.locked()[0]
-    monkeypatch.setattr(jars, "locked", lambda: [first])
+    monkeypatch.setattr(jars, "locked", lambda _: [first])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     folder = tmp_path / "penstock" / "jars"
