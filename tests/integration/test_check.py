@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from penstock.cli import check_kafka, check_programs
@@ -182,6 +182,33 @@ async def test_what_may_do_harm_is_told_and_logged_once_at_the_start(
     await prepare(client_arguments(bootstrap_servers, {}), needing(settings.topics))
     lines = [line["event"] for line in heard.lines if line["level"] == "warning"]
     assert lines == [str(warning)]
+
+
+async def test_more_in_sync_than_there_are_replicas_is_no_reason_not_to_start(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    """A default of the brokers that a topic with one replica has; they take what there is."""
+    topics.create("completions", 2, {"min.insync.replicas": "2"})
+    settings = settings_for(bootstrap_servers, topics, "openai/ok")
+    found = [f for f in await _of_kafka(settings) if "min.insync.replicas 2" in str(f)]
+    assert [finding.level for finding in found] == [Level.WARNING]
+    _all_created(topics, settings)
+    client = client_arguments(bootstrap_servers, {})
+    await prepare(client, needing(settings.topics))
+    async with AIOKafkaProducer(**client, acks="all") as producer:
+        await producer.send_and_wait(settings.topics.completions, b"{}")
+
+
+async def test_a_name_that_no_topic_can_have_is_wrong(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    alone = settings_for(bootstrap_servers, topics, "openai/ok")
+    settings = _with_topics(alone, tokens="the tokens")
+    [wrong] = [f for f in await _of_kafka(settings) if f.level is Level.WRONG]
+    assert "'the tokens' is missing and cannot be created: Topic name is invalid" in str(wrong)
+    _all_created(topics, alone)
+    with pytest.raises(ConfigurationError, match="'the tokens' is missing and cannot be created"):
+        await prepare(client_arguments(bootstrap_servers, {}), needing(settings.topics))
 
 
 async def test_topics_that_are_missing_and_are_not_to_be_created_are_wrong(

@@ -8,6 +8,7 @@ from penstock import settings
 from penstock.cli.connecting import Way
 from penstock.errors import ConfigurationError
 from penstock.kafka.java_properties import Connection, parse, read
+from penstock.local.properties import as_text
 
 SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
@@ -37,6 +38,22 @@ def file(tmp_path: Path) -> Path:
 )
 def test_the_syntax_is_that_of_java(text: str, says: dict[str, str]) -> None:
     assert parse(text) == says
+
+
+def test_what_we_write_ourselves_is_read_by_java_as_it_was_meant() -> None:
+    """Java reads Latin-1: a user's home may have other letters in its name."""
+    text = as_text({"log.dirs": "/home/müller/Źródła", "ssl.truststore.location": "C:\\ca.pem"})
+    assert text.isascii()
+    assert parse(text) == {
+        "log.dirs": "/home/müller/Źródła",
+        "ssl.truststore.location": "C:/ca.pem",
+    }
+
+
+def test_blanks_at_the_end_of_a_line_are_nothing(file: Path) -> None:
+    """For Java's clients, though not for `java.util.Properties`."""
+    file.write_text("security.protocol=SSL \t\r\nssl.truststore.type = PEM \n")
+    assert read(file).client == {"security.protocol": "SSL"}
 
 
 def test_a_cluster_with_a_password(file: Path) -> None:

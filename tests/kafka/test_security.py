@@ -1,11 +1,15 @@
 """What the settings say of the connection: what is wrong is one line, which tells no secret."""
 
+import asyncio
+import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from penstock import settings
 from penstock.errors import ConfigurationError
+from penstock.kafka import oauth
 from penstock.kafka.oauth import NoTokenError
 from penstock.kafka.security import client_arguments
 from penstock.settings import KafkaSettings
@@ -77,13 +81,23 @@ def test_what_cannot_work_is_one_line(client: dict[str, str], says: str) -> None
 
 
 PROVIDERS = """
-import asyncio
+import threading
 
+hanging = threading.Event()
 def plain(): return "plain"
 async def coroutine(): return "coroutine"
 class Keeper:
     async def token(self): return "of a class"
 keeper = Keeper()
+class Called:
+    async def __call__(self): return "of a call"
+called = Called()
+calls = 0
+def hangs():
+    global calls
+    calls += 1
+    hanging.wait()
+    return f"token {calls}"
 def broken(): raise ValueError("s3cret")
 def empty(): return None
 """
@@ -105,6 +119,7 @@ def providers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("coroutine", "coroutine"),
         ("Keeper", "of a class"),
         ("keeper", "of a class"),
+        ("called", "of a call"),
     ],
 )
 async def test_a_token_comes_from_a_function_or_from_what_has_one(
@@ -116,7 +131,7 @@ async def test_a_token_comes_from_a_function_or_from_what_has_one(
 
 
 @pytest.mark.parametrize(
-    ("name", "says"), [("broken", r"raised ValueError \(\w+\.py:9\)"), ("empty", "gives nothing")]
+    ("name", "says"), [("broken", r"raised ValueError \(\w+\.py:\d+\)"), ("empty", "gives nothing")]
 )
 async def test_without_a_token_the_provider_is_named_and_not_what_it_says(
     providers: str, name: str, says: str
@@ -126,6 +141,27 @@ async def test_without_a_token_the_provider_is_named_and_not_what_it_says(
     with pytest.raises(NoTokenError, match=says) as caught:
         await provider.token()
     assert "s3cret" not in str(caught.value)
+
+
+async def test_a_provider_that_never_comes_back_has_one_thread_which_nobody_waits_for(
+    providers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = {**OAUTH, "sasl.oauth.provider": f"{providers}:hangs"}
+    provider = client_arguments("here:1", client)["sasl_oauth_token_provider"]
+    before = set(threading.enumerate())
+    with monkeypatch.context() as patch:
+        patch.setattr(oauth, "TOKEN_SECONDS", 0.01)
+        for _ in range(3):
+            with pytest.raises(NoTokenError, match=r"gives none within 0\.01 s"):
+                await provider.token()
+    [thread] = set(threading.enumerate()) - before
+    assert thread.daemon
+    asked = [asyncio.ensure_future(provider.token()) for _ in range(2)]
+    await asyncio.sleep(0)
+    sys.modules[providers].hanging.set()
+    assert await asyncio.gather(*asked) == ["token 1", "token 1"]
+    await asyncio.to_thread(thread.join)
+    assert await provider.token() == "token 2"
 
 
 def test_what_the_client_is_told_is_not_shown() -> None:

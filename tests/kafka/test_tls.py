@@ -2,10 +2,14 @@
 
 import os
 import ssl
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import trustme
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -16,8 +20,10 @@ from cryptography.x509 import NameOID, load_der_x509_certificate
 from structlog.testing import capture_logs
 
 from penstock.errors import ConfigurationError
+from penstock.kafka import tls
 from penstock.kafka.security import client_arguments
 from penstock.local.authority import Authority
+from tests.support.plain_certificates import authority, issued
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
@@ -192,6 +198,53 @@ def test_a_bundle_may_have_a_ca_in_it_that_has_had_its_day(files: Files) -> None
     assert shown(files, context_of(said)) == "ann"
 
 
+def test_a_bundle_may_name_its_cas_in_any_language(files: Files) -> None:
+    bundle = files.folder / "bundle.pem"
+    bundle.write_text("# F\u0151tan\u00fas\u00edtv\u00e1ny\n" + files.text("ca"), encoding="utf-8")
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=str(bundle))
+    assert shown(files, context_of(said)) == "ann"
+
+
+def test_an_intermediate_may_be_all_that_is_trusted(files: Files) -> None:
+    """As in Java's truststore: the root of a company signs much more than its brokers."""
+    between = trustme.CA().create_child_ca()
+    trusted = files.folder / "between.pem"
+    between.cert_pem.write_to_path(str(trusted))
+    between.issue_cert("kafka").private_key_and_cert_chain_pem.write_to_path(files["kafka"])
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=str(trusted))
+    assert shown(files, context_of(said)) == "ann"
+
+
+def test_a_ca_of_an_older_kind_is_trusted_by_every_python(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many a company's own: its certificates do not say whose key has signed them."""
+    plain = ssl.create_default_context
+
+    def strict(*arguments: Any, **named: Any) -> ssl.SSLContext:
+        """As Python has it since 3.13."""
+        context = plain(*arguments, **named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    old = authority("company")
+    old.write(files.folder / "old.pem")
+    issued(old, "broker", "kafka").write(files.folder / "kafka.pem")
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    said = files.client(ssl_certificate_location=files["ann"], ssl_ca_location=files["old"])
+    context = context_of(said)
+    monkeypatch.undo()
+    assert shown(files, context) == "ann"
+
+
+def test_text_without_a_place_for_files_is_one_line(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(files.folder / "nowhere"))
+    with pytest.raises(ConfigurationError, match=r"ssl\.certificate\.pem: no file can be made"):
+        context_of(files.client(ssl_certificate_pem=files.text("ann")))
+
+
 def test_a_new_certificate_is_shown_at_the_next_connection(files: Files) -> None:
     me = files.folder / "me.pem"
     me.write_text(files.text("ann"))
@@ -222,6 +275,22 @@ def test_what_cannot_be_used_yet_changes_nothing_and_is_told_once(files: Files) 
     me.unlink()
     assert shown(files, context) == "ann"
     me.write_text(files.text("bob"))
+    assert shown(files, context) == "bob"
+
+
+def test_what_is_not_valid_yet_is_used_when_it_is(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of who issues it may be ahead of ours."""
+    me = files.folder / "me.pem"
+    me.write_text(files.text("ann"))
+    context = context_of(files.client(ssl_certificate_location=str(me)))
+    me.write_text(files.text("bob"))
+    with monkeypatch.context() as patch:
+        patch.setattr(tls, "Clock", lambda: SimpleNamespace(wall=lambda: 0.0))
+        with capture_logs() as logs:
+            assert shown(files, context) == "ann"
+    assert "is not valid before" in logs[0]["reason"]
     assert shown(files, context) == "bob"
 
 

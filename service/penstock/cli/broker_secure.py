@@ -15,6 +15,7 @@ from penstock.errors import ConfigurationError
 from penstock.kafka import java_properties
 from penstock.local.authority import Authority
 from penstock.local.listeners import Listener, Mechanism
+from penstock.local.properties import as_text
 
 USER = "penstock"
 NAME = "SASL_SSL"
@@ -63,10 +64,10 @@ class Secure:
             "sasl.mechanism": MECHANISM,
             "sasl.jaas.config": f'{module} required username="{USER}" password="{self.password}";',
             "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self.ca).replace("\\", "/"),
+            "ssl.truststore.location": str(self.ca),
         }
         self.properties.touch(mode=0o600)
-        self.properties.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+        self.properties.write_text(as_text(lines), encoding="ascii")
 
 
 def secure(folder: Path) -> Secure:

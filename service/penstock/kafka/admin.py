@@ -49,19 +49,19 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
     Raises:
         ConfigurationError: there is no Kafka at this address, or it does not let us in.
     """
+    # The client takes them in any order, and waits long for one that says nothing.
+    there = {**client, "bootstrap_servers": str(await enter(client))}
     try:
         async with asyncio.timeout(_CONNECT_TIMEOUT):
-            await enter(client)
-            connection = AIOKafkaAdminClient(**client, client_id="penstock")
+            connection = AIOKafkaAdminClient(**there, client_id="penstock")
             try:
                 await connection.start()
             except BaseException:
                 await connection.close()
                 raise
     except (ClientError, TimeoutError, OSError) as error:
-        servers = client["bootstrap_servers"]
         raise ConfigurationError(
-            f"Kafka at {servers} does not answer: {error or 'timeout'}"
+            f"Kafka at {there['bootstrap_servers']} does not answer: {_short(error)}"
         ) from error
     try:
         yield connection
@@ -86,7 +86,7 @@ async def prepare(client: Mapping[str, Any], needs: Needs) -> Topics:
             elif any(topic.leaderless for topic in sight.topics.values()):
                 sight = await _led(connection, needs)
         except (ClientError, TimeoutError) as error:
-            raise ConfigurationError(f"topics: {error or type(error).__name__}") from error
+            raise ConfigurationError(f"topics: {_short(error)}") from error
     found = list(judge(sight, needs))
     _refuse(found)
     for finding in found:
@@ -112,7 +112,7 @@ async def require(
     try:
         cluster = await describe.cluster(connection, wanted)
     except (ClientError, TimeoutError) as error:
-        raise ConfigurationError(f"topics: {error or type(error).__name__}") from error
+        raise ConfigurationError(f"topics: {_short(error)}") from error
     for name, operations in wanted.items():
         if name in cluster.absent:
             raise ConfigurationError(
@@ -120,6 +120,10 @@ async def require(
             )
         _refuse(lacking("topic", name, operations, cluster.topics[name].allowed, user))
     return cluster.topics
+
+
+def _short(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def _refuse(findings: Iterable[Finding]) -> None:

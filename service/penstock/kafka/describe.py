@@ -12,6 +12,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     IncompatibleBrokerVersion,
+    InvalidTopicError,
     NotCoordinatorForGroupError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -103,7 +104,7 @@ async def cluster(connection: AIOKafkaAdminClient, topics: Iterable[str]) -> Clu
     for code, name, _, partitions, *bits in answer.topics:
         may = allowed(bits[0]) if bits else None
         error = for_code(code)
-        if error is UnknownTopicOrPartitionError:
+        if error in {UnknownTopicOrPartitionError, InvalidTopicError}:
             absent[name] = may
         elif error is TopicAuthorizationFailedError:
             # Whether it is there, they do not tell either.
@@ -148,7 +149,7 @@ async def _configs(
     connection: AIOKafkaAdminClient, asked: list[ConfigResource]
 ) -> dict[str, dict[str, str]]:
     return {
-        name: {entry[0]: entry[1] for entry in entries}
+        name: {entry[0]: entry[1] for entry in entries if entry[1] is not None}
         for answer in await in_time(connection.describe_configs(asked))
         for code, _, _, name, entries in answer.resources
         if code == 0

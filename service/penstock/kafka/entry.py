@@ -29,18 +29,24 @@ _CONNECTION = (
 )
 
 
-async def enter(client: Mapping[str, Any]) -> None:
-    """Returns when a broker has let us in.
+async def enter(client: Mapping[str, Any]) -> Address:
+    """Returns who has let us in, the first of the bootstrap servers that does.
 
     Raises:
         ConfigurationError: none does. It says why, and what to do, on one line.
     """
-    if (reason := await refused(client)) is not None:
-        raise ConfigurationError(reason)
+    if isinstance(found := await _entered(client), str):
+        raise ConfigurationError(found)
+    return found
 
 
 async def refused(client: Mapping[str, Any]) -> str | None:
     """Why no broker lets us in; None: one does."""
+    found = await _entered(client)
+    return found if isinstance(found, str) else None
+
+
+async def _entered(client: Mapping[str, Any]) -> Address | str:
     servers = client["bootstrap_servers"]
     try:
         hosts = collect_hosts(servers, randomize=False)
@@ -51,7 +57,7 @@ async def refused(client: Mapping[str, Any]) -> str | None:
         address = Address(host, port)
         answer = await _brokers(address, client)
         if not isinstance(answer, Refusal):
-            return await _elsewhere(address, answer, client)
+            return await _elsewhere(address, answer, client) or address
         refusals.append(answer)
     # Who is there and refuses us tells more than who is not there.
     told = next((one for one in refusals if one.is_there), None)

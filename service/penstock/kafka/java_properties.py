@@ -63,7 +63,8 @@ def read(path: Path) -> Connection:
     except OSError as error:
         raise ConfigurationError(f"--command-config {path}: {error.strerror}") from error
     try:
-        return _translated(parse(text))
+        # Java's clients take no notice of blanks at the end of a line either.
+        return _translated({name: value.strip() for name, value in parse(text).items()})
     except ConfigurationError as error:
         raise ConfigurationError(f"--command-config {path}: {error}") from error
 

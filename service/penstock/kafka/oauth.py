@@ -9,8 +9,10 @@ good.
 
 import asyncio
 import inspect
+import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,8 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # untyped base
     Args:
         name: of the setting, for messages.
         entry: `module:attribute`: a function, or an object or class with a method `token`; it may
-            be a coroutine function, else it runs in a thread. The current folder is importable.
+            be a coroutine function, else it runs in a thread, one at a time. The current folder
+            is importable.
 
     Raises:
         ConfigurationError: it cannot be imported, or gives no tokens.
@@ -46,6 +49,7 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # untyped base
     def __init__(self, name: str, entry: str) -> None:
         self._entry = entry
         self._provide = _provider(name, entry)
+        self._asked: Future[Any] | None = None
         _install()
 
     def __str__(self) -> str:
@@ -55,12 +59,10 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # untyped base
         """Raises NoTokenError; what the provider itself says may have a secret in it."""
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
-                if inspect.iscoroutinefunction(self._provide):
+                if _is_awaited(self._provide):
                     found = await self._provide()
                 else:
-                    found = await asyncio.to_thread(self._provide)
-                    if inspect.isawaitable(found):
-                        found = await found
+                    found = await asyncio.wrap_future(self._in_thread())
         except TimeoutError as error:
             raise NoTokenError(f"{self._entry} gives none within {TOKEN_SECONDS:g} s") from error
         except Exception as error:
@@ -71,6 +73,30 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc] # untyped base
             what = "nothing" if not found else f"a {type(found).__name__}"
             raise NoTokenError(f"{self._entry} gives {what}, not a text")
         return found
+
+    def _in_thread(self) -> "Future[Any]":
+        """One that never comes back keeps one thread, which nobody waits for, not even the end of
+        the process; whoever asks meanwhile waits for what it gives.
+        """
+        if self._asked is None or self._asked.done():
+            self._asked = Future()
+            # Who gives up waiting leaves it to the others.
+            self._asked.set_running_or_notify_cancel()
+            settling = (self._asked, self._provide)
+            threading.Thread(target=_settle, args=settling, name="token", daemon=True).start()
+        return self._asked
+
+
+def _is_awaited(provide: Callable[[], Any]) -> bool:
+    called = getattr(type(provide), "__call__", None)  # noqa: B004 - it is the one that runs
+    return inspect.iscoroutinefunction(provide) or inspect.iscoroutinefunction(called)
+
+
+def _settle(asked: "Future[Any]", provide: Callable[[], Any]) -> None:
+    try:
+        asked.set_result(provide())
+    except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
+        asked.set_exception(error)
 
 
 def _provider(name: str, entry: str) -> Callable[[], Any]:

@@ -1,9 +1,9 @@
 """Why has a connection to a broker failed? On one line, with what to do."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from socket import gaierror
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.errors import (
     IllegalSaslStateError,
@@ -14,6 +14,9 @@ from aiokafka.errors import (
 
 from penstock.kafka.listening import Address, shown, spoken
 from penstock.kafka.oauth import NoTokenError
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _TOO_EARLY, _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 9, 10, 62, 64
 """OpenSSL's numbers for what is wrong with a certificate."""
@@ -113,7 +116,10 @@ async def _their_certificate(
     # As `penstock.kafka.tls`, which is not imported without need.
     from cryptography import x509  # noqa: PLC0415
 
-    theirs = x509.load_der_x509_certificate(der)
+    try:
+        theirs = x509.load_der_x509_certificate(der)
+    except ValueError:
+        return f"{begin} that cannot be trusted: {error.verify_message}"
     match error.verify_code:
         case code if code == _EXPIRED:
             return f"{begin} that expired at {theirs.not_valid_after_utc:%F %T} UTC; renew it there"
@@ -121,10 +127,8 @@ async def _their_certificate(
             since = f"{theirs.not_valid_before_utc:%F %T} UTC"
             return f"{begin} that is not valid before {since}; whose clock is wrong?"
         case code if code in {_OTHER_NAME, _OTHER_ADDRESS}:
-            names = theirs.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            theirs_are = ", ".join(str(name.value) for name in names)
             return (
-                f"{begin} for {theirs_are}, not for {address.host}; "
+                f"{begin} for {_whose(theirs)}, not for {address.host}; "
                 "name it so in KAFKA__BOOTSTRAP_SERVERS, or in its advertised.listeners"
             )
     trusted = _said(client, "ssl.ca") or "the system"
@@ -132,6 +136,18 @@ async def _their_certificate(
         f"{begin} that {trusted} does not vouch for ({error.verify_message}); set ssl.ca.location "
         f"to the certificate of {theirs.issuer.rfc4514_string()}"
     )
+
+
+def _whose(certificate: "x509.Certificate") -> str:
+    """Its names; one without any is of whoever its subject says."""
+    from cryptography import x509  # noqa: PLC0415
+
+    names: Iterable[x509.GeneralName]
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        names = ()
+    return ", ".join(str(name.value) for name in names) or certificate.subject.rfc4514_string()
 
 
 def _said(client: Mapping[str, Any], name: str) -> str | None:

@@ -34,7 +34,9 @@ class Operation(IntEnum):
 Allowed = frozenset[Operation] | None
 """None: the broker does not say, as those before 2.3 do not."""
 
-_NOT_TOLD = -(2**31)
+# Whoever lets us see a topic or a group lets us do that much with it: who says that we may do
+# nothing is no broker of Apache's, and means that he does not know.
+_NOT_TOLD = {-(2**31), 0}
 
 READ, WRITE = Operation.READ, Operation.WRITE
 
@@ -54,7 +56,7 @@ MEMBER = (READ,)
 
 def allowed(bits: int) -> Allowed:
     """`bits`: one for each operation, at its number."""
-    if bits == _NOT_TOLD:
+    if bits in _NOT_TOLD:
         return None
     return frozenset(operation for operation in Operation if bits >> operation & 1)
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
 
@@ -20,6 +21,8 @@ EVERY = 5.0
 
 AGAIN = 1.0
 """Seconds after which it has to lack still: one broker may hear of it later than another."""
+
+log = structlog.get_logger("penstock.kafka")
 
 
 class RightsWatch:
@@ -61,9 +64,11 @@ class RightsWatch:
     async def _lacks(self) -> str | None:
         try:
             sight = await glance(self._admin, self._needs)
-        except (ClientError, TimeoutError, asyncio.CancelledError):  # the client lets its own out
+        except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
             if cancelled():
                 raise
-            # Whether Kafka answers is looked at elsewhere.
+            # Whether Kafka answers is looked at elsewhere. Nothing but an answer may end a service.
+            if not isinstance(error, ClientError | TimeoutError | asyncio.CancelledError):
+                log.warning("rights cannot be looked at; it is tried again", error=repr(error))
             return None
         return next(map(str, rights(sight, self._needs)), None)

@@ -20,9 +20,6 @@ FORBIDDEN = (
 )
 """What a client raises that has not the right."""
 
-SECRET = frozenset({"sasl.password", "ssl.key.password", "ssl.key.pem"})
-"""Names whose values nobody is to read."""
-
 PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 OAUTHBEARER = "OAUTHBEARER"

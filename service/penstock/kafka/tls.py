@@ -54,19 +54,23 @@ class _Following(ssl.SSLContext):
         # Before reading: what is written meanwhile is noticed next time.
         self._stamp = self._look()
         self._context = _built(client)
+        self._unusable: Stamp | None = None
 
     def wrap_bio(self, *arguments: Any, **named: Any) -> ssl.SSLObject:
         if (stamp := self._look()) != self._stamp:
-            self._stamp = stamp
             files = [str(file) for file in self._files]
             try:
                 self._context = _built(self.said)
             except ConfigurationError as error:
-                log.warning(
-                    "certificates have changed and cannot be used; the last ones are kept",
-                    reason=str(error),
-                )
+                # Tried again next time, told once: in a moment it may be valid.
+                if stamp != self._unusable:
+                    self._unusable = stamp
+                    log.warning(
+                        "certificates have changed and cannot be used; the last ones are kept",
+                        reason=str(error),
+                    )
             else:
+                self._stamp = stamp
                 log.info("certificates have changed; new connections use them", files=files)
         return self._context.wrap_bio(*arguments, **named)
 
@@ -98,6 +102,10 @@ def _built(client: Mapping[str, str]) -> ssl.SSLContext:
     now = datetime.fromtimestamp(Clock().wall(), UTC)
     built = _trusting(client, now)
     built.check_hostname = checks == "https"
+    # The same in every Python, and as Kafka's own clients: whatever is in `ssl.ca` is trusted, an
+    # intermediate too, and the CA that a company made itself need not have all of RFC 5280.
+    built.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    built.verify_flags &= ~ssl.VERIFY_X509_STRICT
     certificate, key = _pem(client, "ssl.certificate"), _pem(client, "ssl.key")
     if certificate is not None:
         _check_dates(certificate, _certificates(certificate)[:1], now)
@@ -118,7 +126,8 @@ def _trusting(client: Mapping[str, str], now: datetime) -> ssl.SSLContext:
     # In a bundle one may well have had its day.
     if all(one.not_valid_after_utc < now for one in found):
         _check_dates(ca, found[:1], now)
-    return ssl.create_default_context(cadata=ca.text.decode(errors="replace"))
+    # What is not ASCII is a comment, such as the name of a CA, of which Python takes none.
+    return ssl.create_default_context(cadata=ca.text.decode("ascii", errors="ignore"))
 
 
 def _pem(client: Mapping[str, str], name: str) -> _Pem | None:
@@ -192,6 +201,9 @@ def _show(built: ssl.SSLContext, certificate: _Pem, key: _Pem | None, password: 
                 if key is None:
                     what += ", and ssl.key.location is not set"
             raise ConfigurationError(f"{keys.place}: {what}") from error
+        except OSError as error:
+            # Text, where there is no folder for temporary files.
+            raise ConfigurationError(f"{keys.place}: no file can be made of it: {error}") from error
 
 
 @contextlib.contextmanager

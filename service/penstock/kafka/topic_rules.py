@@ -173,13 +173,13 @@ def _takes_answers(here: Here) -> Trouble | None:
     )
 
 
-def _can_be_written(here: Here) -> Trouble | None:
+def _can_be_written_everywhere(here: Here) -> Trouble | None:
     least = number(here.topic, "min.insync.replicas")
     if least is None or here.topic.replicas >= least:
         return None
     return Trouble(
-        f"has {here.topic.replicas} replicas and min.insync.replicas {least:.0f}: nothing can be "
-        "written to it",
+        f"has {_replicas(here.topic)} and min.insync.replicas {least:.0f}: brokers before 3.7 "
+        "take nothing for it",
         _set(here.topic, "min.insync.replicas", f"{max(1, here.topic.replicas - 1)}"),
     )
 
@@ -234,6 +234,10 @@ def _stamped_by_the_broker(here: Here) -> Trouble | None:
     )
 
 
+def _replicas(topic: Topic) -> str:
+    return f"{topic.replicas} replica{'s' * (topic.replicas != 1)}"
+
+
 def _text(topic: Topic, name: str) -> str:
     return "" if topic.config is None else topic.config.get(name, "")
 
@@ -250,11 +254,14 @@ _WRITTEN: tuple[Role, ...] = ("tokens", "completions", "dead_letters")
 
 RULES = (
     Rule(Level.WRONG, ("control",), _one_partition),
-    Rule(Level.WRONG, ("questions", *_WRITTEN), _not_compacted),
+    Rule(Level.WRONG, _WRITTEN, _not_compacted),
     Rule(Level.WRONG, ("tokens",), _outlives_a_question),
-    Rule(Level.WRONG, ("completions",), _outlives_its_questions),
     Rule(Level.WRONG, ("dead_letters",), _takes_every_question),
-    Rule(Level.WRONG, _WRITTEN, _can_be_written),
+    # Whose newest question alone counts may want it so.
+    Rule(Level.WARNING, ("questions",), _not_compacted),
+    # Whoever keeps questions for longer than at first need not be stopped by his next restart.
+    Rule(Level.WARNING, ("completions",), _outlives_its_questions),
+    Rule(Level.WARNING, _WRITTEN, _can_be_written_everywhere),
     Rule(Level.WARNING, ("dead_letters",), _takes_its_headers),
     Rule(Level.WARNING, ("tokens", "completions"), _takes_answers),
     Rule(Level.WARNING, _ALL, _survives_a_broker),

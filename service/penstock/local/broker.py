@@ -24,7 +24,7 @@ from penstock.local.java import java
 from penstock.local.lifeline import Lifeline
 from penstock.local.listeners import Listener, scram_users
 from penstock.local.node import LAST_WORDS, POLL_SECONDS, START_SECONDS, Node
-from penstock.local.properties import HOST, Ports, properties_of
+from penstock.local.properties import HOST, Ports, as_text, properties_of
 
 JVM = (
     "-Xmx512m",
@@ -185,8 +185,7 @@ def _prepare(
     properties = folder / "server.properties"
     # There may be passwords in it.
     properties.touch(mode=0o600)
-    text = "".join(f"{name}={value}\n" for name, value in lines.items())
-    properties.write_text(text.replace("\\", "/"), encoding="utf-8")
+    properties.write_text(as_text(lines), encoding="ascii")
     # Kafka unpacks its native codecs there and, when killed, leaves them.
     aside = f"-Djava.io.tmpdir={folder / 'tmp'}"
     command = (str(java()), *JVM, aside, "-cp", jars, "kafka.Kafka", str(properties))

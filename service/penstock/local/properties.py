@@ -1,6 +1,7 @@
 """How is a Kafka node set up for one person, and for tests?"""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,3 +66,14 @@ def properties_of(
         "log.cleaner.dedupe.buffer.size": str(4 << 20),
         **{name: line for each in listeners for name, line in each.properties().items()},
     }
+
+
+def as_text(lines: Mapping[str, str]) -> str:
+    """A file of such lines. Java takes a backslash for an escape, and reads no UTF-8."""
+    text = "".join(f"{name}={value}\n" for name, value in lines.items()).replace("\\", "/")
+    return re.sub(r"[^\x00-\x7f]", _escaped, text)
+
+
+def _escaped(letter: re.Match[str]) -> str:
+    units = re.findall("....", letter[0].encode("utf-16-be").hex())
+    return "".join(f"\\u{unit}" for unit in units)
