@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -17,7 +18,7 @@ from penstock import assembly, settings
 from penstock.core import facts
 from penstock.core.engine import Engine
 from penstock.core.failure import Failure
-from penstock.errors import UnansweredError
+from penstock.errors import ConfigurationError, UnansweredError
 from penstock.events.question import Question
 from penstock.job import Job
 from penstock.kafka.codec import Delivery, Raw
@@ -26,6 +27,7 @@ from penstock.kafka.source import Leaving
 from penstock.loop import Loop
 from penstock.program.runner import Runner
 from penstock.settings import ModelSettings, Settings
+from penstock.settings.sources import TOML
 from penstock.telemetry.journal import Journal
 from penstock.testing.asked import Asked
 from penstock.testing.clockwork import Clockwork
@@ -309,6 +311,12 @@ def _in_a_coroutine() -> bool:
 
 def _with_one_program(loaded: Settings, wanted: str | None) -> Settings:
     if wanted is None:
+        if "programs" not in loaded.model_fields_set and not Path(TOML).exists():
+            # The default one would be tested in place of the project's, and may well pass.
+            raise ConfigurationError(
+                f"no program is named, and there is no {TOML} in {Path.cwd()}: begin the tests in "
+                'the folder of the project, or name one, such as program="desk:SupportDesk"'
+            )
         return loaded
     name, program = assembly.program_named(loaded, wanted)
     return loaded.model_copy(update={"programs": {name: program}, "default_program": name})
