@@ -55,7 +55,8 @@ _A_LOOP_OF_ITS_OWN = "a stage has a loop of its own: use it in a plain `def test
 class Stage:
     """One service with its programs. Time passes in it while a method of it runs, and only then.
 
-    Nothing leaves it: its topics and its models are in memory.
+    Its topics and its models are in memory, and so are models that a program has set for a step of
+    its own. What else it reaches by itself, it reaches.
     """
 
     def __init__(self, loaded: Settings, loop: Clockwork) -> None:
@@ -69,6 +70,12 @@ class Stage:
         self._shut: facts.GateShut | None = None
         self._provider = Provider(loop, self.model)
         self._programs = assembly.load_programs(loaded, self._provider.build)
+        self._own_models = [
+            (step, step.lm)
+            for program in self._programs.values()
+            for step in program.module.predictors()
+            if step.lm is not None
+        ]
         self._stack = AsyncExitStack()
         self._service: Loop[Delivery, Job]
         self._serving: asyncio.Task[Failure | None]
@@ -141,11 +148,16 @@ class Stage:
         self._service.tell(facts.CancelRequested(asked.question_id, at, until))
 
     def start(self) -> None:
+        for step, _ in self._own_models:
+            # So it asks that of the program.
+            step.lm = None
         self._run(self._start())
 
     def close(self) -> None:
         """Ends what still runs."""
         self._run(self._stop())
+        for step, own in self._own_models:
+            step.lm = own
 
     def _put(self, question_id: str | None, value: bytes, key: bytes | None) -> Asked:
         topics = self._settings.topics
