@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "penstock(program=None, **settings): of the fixture `penstock`; see penstock.testing.stage",
+        "penstock(*, program=None, **settings): of the fixture `penstock`; takes what "
+        "penstock.testing.stage takes",
     )
 
 
@@ -24,6 +25,11 @@ def penstock(request: pytest.FixtureRequest) -> "Iterator[Stage]":
 
     given: dict[str, Any] = {}
     for marker in reversed(list(request.node.iter_markers("penstock"))):
+        if marker.args:
+            raise pytest.UsageError(
+                "@pytest.mark.penstock takes what it is given by name, such as "
+                f"program={marker.args[0]!r}"
+            )
         given |= marker.kwargs
     with stage(**given) as staged:
         yield staged

@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from penstock.cli import demo_plan, demo_screen
+from penstock.cli import demo_plan, demo_screen, demo_show
 from penstock.cli.demo_plan import QUESTIONS, Models, StandIn
 from penstock.cli.demo_screen import Asked, State
 from penstock.errors import ConfigurationError
@@ -131,6 +132,17 @@ async def test_a_program_is_asked_by_its_own_fields(project: None) -> None:
     earlier = [{"customer": text, "pieces": 7}]
     assert first == {"text": text, "language": "de", "earlier": earlier}
     assert second["text"] == QUESTIONS[1]
+
+
+async def test_what_to_type_is_taken_by_a_shell_as_it_is_meant(
+    project: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo_show.say_what_next("localhost:20000", demo_plan.plan(), keep=True)
+
+    [line] = (one for one in capsys.readouterr().out.splitlines() if " ask -b " in one)
+    typed = shlex.split(line)
+    assert 'earlier=[{"customer":"Why is the moon round?","pieces":7}]' in typed
+    assert "text=Why is the moon round?" in typed
 
 
 def test_a_mistake_in_a_project_shows_before_anything_has_started(project: None) -> None:

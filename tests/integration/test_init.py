@@ -44,6 +44,7 @@ async def test_it_writes_a_project_and_overwrites_nothing(tmp_path: Path) -> Non
     assert written.keys() == set(FILES.values())
     for name in FILES.values():
         assert f"wrote Help desk/{name}\n" in made.stdout
+    assert "\n    cd 'Help desk'\n" in made.stdout
     assert "my-project" not in "".join(written.values())
     assert 'group_id = "help-desk"' in written["penstock.toml"]
     assert again.code == amid.code == 2

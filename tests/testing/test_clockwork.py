@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dspy
@@ -90,6 +91,25 @@ def test_a_thread_at_work_does_not_run_out_of_time(loop: Clockwork, how: str, ta
     assert loop.run_until_complete(works())
     assert loop.now < 60
     assert (loop.now > 0) == (takes > MOMENT)
+
+
+@pytest.mark.parametrize("takes", [0.0, 2 * MOMENT])
+def test_nor_does_one_that_nobody_has_told_of(loop: Clockwork, takes: float) -> None:
+    may_end = threading.Lock()
+    may_end.acquire()
+    pool = ThreadPoolExecutor(1)
+
+    async def works() -> bool:
+        threading.Timer(takes, may_end.release).start()
+        async with asyncio.timeout(60):
+            return await asyncio.wrap_future(pool.submit(may_end.acquire))
+
+    with pool:
+        assert loop.run_until_complete(works())
+        assert loop.now < 60
+        # It waits for more to do.
+        loop.run_until_complete(asyncio.sleep(600))
+    assert loop.now >= 600
 
 
 def test_a_thread_that_waits_for_the_loop_does_not_work(loop: Clockwork) -> None:

@@ -74,3 +74,25 @@ def test_what_a_program_raises_is_shown_and_how_the_model_fails_is_not(tmp_path:
 def test_the_closest_marker_counts(tmp_path: Path) -> None:
     (tmp_path / "test_marked.py").write_text(_MARKED)
     assert passed(run_pytest(tmp_path, "--strict-markers")) == 2
+
+
+_OF_A_PROJECT = """
+import pytest
+
+
+def test_the_projects_program(penstock):
+    assert penstock.ask("?").status == "completed"
+
+
+@pytest.mark.penstock("question -> answer")
+def test_the_program_of_a_marker(penstock):
+    assert penstock.ask("?").status == "completed"
+"""
+
+
+def test_no_other_program_is_tested_than_the_one_that_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "test_project.py").write_text(_OF_A_PROJECT)
+    said = run_pytest(tmp_path, "--tb=line", passes=False)
+    assert "2 errors" in said
+    assert f"no program is named, and there is no penstock.toml in {tmp_path}" in said
+    assert "takes what it is given by name, such as program='question -> answer'" in said

@@ -230,6 +230,18 @@ def test_dspy_is_as_it_was() -> None:
     assert dspy.settings.config == before
 
 
+nobody = dspy.LM("openai/nobody", api_base="http://127.0.0.1:9", api_key="-")
+with_its_own_model = dspy.Predict("question -> answer")
+with_its_own_model.lm = nobody
+
+
+def test_a_step_with_a_model_of_its_own_asks_that_of_the_test() -> None:
+    with staged(f"{HERE}:with_its_own_model") as penstock:
+        penstock.model.says(answer="Blue.")
+        assert penstock.ask("?").answer == "Blue."
+    assert with_its_own_model.lm is nobody
+
+
 class InAThread(dspy.Module):  # type: ignore[misc] # as above
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,7 @@
 """The demo's questions: asked all at once, watched until the last is answered."""
 
 import asyncio
+import shlex
 import shutil
 import sys
 from collections import deque
@@ -172,7 +173,7 @@ def _options(inputs: Inputs) -> str:
     """As `penstock ask` takes them; it takes texts alone."""
     if inputs.keys() == {QUESTION}:
         return f'"{inputs[QUESTION]}"'
-    return " ".join(f'-i {field}="{_text(value)}"' for field, value in inputs.items())
+    return " ".join(f"-i {field}={shlex.quote(_text(value))}" for field, value in inputs.items())
 
 
 def _text(value: Any) -> str:

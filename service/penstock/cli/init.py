@@ -1,6 +1,7 @@
 """`penstock init`: a project of one's own, from the files in `penstock/project/`."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -63,7 +64,7 @@ def init(
         "\nWatch it on a Kafka and a small model of this machine, then give it a model of yours:\n"
     )
     if folder.resolve() != Path.cwd():
-        print(f"    cd {folder}")
+        print(f"    cd {shlex.quote(str(folder))}")
     print("    penstock demo")
     print("    export OPENAI_API_KEY=...      # or name another model in penstock.toml")
     print(f"    penstock run {QUESTION}")

@@ -9,6 +9,7 @@ import asyncio
 import math
 import selectors
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -18,9 +19,13 @@ from dspy.utils.asyncify import get_limiter
 
 from penstock.clock import Clock
 from penstock.program.threads import Threads
+from penstock.testing.strangers import Strangers
 
 MOMENT = 0.2
 """Real seconds."""
+
+_WAKING = 0.001
+"""Real seconds in which a thread that was given work begins with it, where a core is free."""
 
 _NANOSECOND = 1e-9
 
@@ -41,6 +46,7 @@ class Clockwork(asyncio.SelectorEventLoop):
         self._pairs: WeakSet[socket.socket] = WeakSet()
         self._threads: WeakSet[Threads] = WeakSet()
         self._jobs: set[asyncio.Future[Any]] = set()
+        self.strangers = Strangers()
         self._watched = _Selector(self)
         super().__init__(self._watched)
         self._own = frozenset(self._watched.get_map())
@@ -82,7 +88,7 @@ class Clockwork(asyncio.SelectorEventLoop):
         if self._jobs or get_limiter().borrowed_tokens > waiting:
             return False
         ours = self._own.union(end.fileno() for end in self._pairs)
-        return ours.issuperset(self._watched.get_map())
+        return ours.issuperset(self._watched.get_map()) and not self.strangers.work()
 
 
 class _Selector(selectors.DefaultSelector):
@@ -94,12 +100,20 @@ class _Selector(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if not ready and (timeout is None or timeout > 0):
-            if timeout is not None and self._loop.knows_all():
-                self._loop.jump(timeout)
-            else:
-                ready = self._wait(timeout)
+            ready = self._jump(timeout) if timeout is not None else self._wait(None)
         if ready:
             self._stood_still = 0.0
+        return ready
+
+    def _jump(self, timeout: float) -> list[tuple[selectors.SelectorKey, int]]:
+        if self._loop.strangers:
+            time.sleep(_WAKING)
+        if not self._loop.knows_all():
+            return self._wait(timeout)
+        # Again: a thread that has just ended its work has told us before.
+        ready = super().select(0)
+        if not ready:
+            self._loop.jump(timeout)
         return ready
 
     def _wait(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:

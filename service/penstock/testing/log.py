@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
+from typing import Any
 
 from penstock.clock import Clock
 from penstock.kafka.codec import Raw
@@ -39,5 +40,6 @@ class SimulatedLog:
         self._grown.set()
         self._grown = asyncio.Event()
 
-    async def stirred(self) -> None:
-        await self._grown.wait()
+    def stirred(self) -> Coroutine[Any, Any, object]:
+        """The next `stir` after this call: a task that has not begun yet would miss one."""
+        return self._grown.wait()

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import dspy
@@ -17,7 +18,7 @@ from penstock import assembly, settings
 from penstock.core import facts
 from penstock.core.engine import Engine
 from penstock.core.failure import Failure
-from penstock.errors import UnansweredError
+from penstock.errors import ConfigurationError, UnansweredError
 from penstock.events.question import Question
 from penstock.job import Job
 from penstock.kafka.codec import Delivery, Raw
@@ -26,6 +27,7 @@ from penstock.kafka.source import Leaving
 from penstock.loop import Loop
 from penstock.program.runner import Runner
 from penstock.settings import ModelSettings, Settings
+from penstock.settings.sources import TOML
 from penstock.telemetry.journal import Journal
 from penstock.testing.asked import Asked
 from penstock.testing.clockwork import Clockwork
@@ -53,7 +55,8 @@ _A_LOOP_OF_ITS_OWN = "a stage has a loop of its own: use it in a plain `def test
 class Stage:
     """One service with its programs. Time passes in it while a method of it runs, and only then.
 
-    Nothing leaves it: its topics and its models are in memory.
+    Its topics and its models are in memory, and so are models that a program has set for a step of
+    its own. What else it reaches by itself, it reaches.
     """
 
     def __init__(self, loaded: Settings, loop: Clockwork) -> None:
@@ -67,6 +70,12 @@ class Stage:
         self._shut: facts.GateShut | None = None
         self._provider = Provider(loop, self.model)
         self._programs = assembly.load_programs(loaded, self._provider.build)
+        self._own_models = [
+            (step, step.lm)
+            for program in self._programs.values()
+            for step in program.module.predictors()
+            if step.lm is not None
+        ]
         self._stack = AsyncExitStack()
         self._service: Loop[Delivery, Job]
         self._serving: asyncio.Task[Failure | None]
@@ -139,11 +148,16 @@ class Stage:
         self._service.tell(facts.CancelRequested(asked.question_id, at, until))
 
     def start(self) -> None:
+        for step, _ in self._own_models:
+            # So it asks that of the program.
+            step.lm = None
         self._run(self._start())
 
     def close(self) -> None:
         """Ends what still runs."""
         self._run(self._stop())
+        for step, own in self._own_models:
+            step.lm = own
 
     def _put(self, question_id: str | None, value: bytes, key: bytes | None) -> Asked:
         topics = self._settings.topics
@@ -309,6 +323,12 @@ def _in_a_coroutine() -> bool:
 
 def _with_one_program(loaded: Settings, wanted: str | None) -> Settings:
     if wanted is None:
+        if "programs" not in loaded.model_fields_set and not Path(TOML).exists():
+            # The default one would be tested in place of the project's, and may well pass.
+            raise ConfigurationError(
+                f"no program is named, and there is no {TOML} in {Path.cwd()}: begin the tests in "
+                'the folder of the project, or name one, such as program="desk:SupportDesk"'
+            )
         return loaded
     name, program = assembly.program_named(loaded, wanted)
     return loaded.model_copy(update={"programs": {name: program}, "default_program": name})
