@@ -82,7 +82,15 @@ ssl.endpoint.identification.algorithm=
             "ssl.ca.location": "/etc/kafka/ca.pem",
             "ssl.endpoint.identification.algorithm": "none",
         },
+        [],
     )
+
+
+def test_what_is_not_about_the_connection_is_left_out_and_told(file: Path) -> None:
+    file.write_text("acks=all\nsecurity.protocol=SSL\nsession.timeout.ms=45000\n")
+    connection = read(file)
+    assert connection.client == {"security.protocol": "SSL"}
+    assert connection.left_out == ["acks", "session.timeout.ms"]
 
 
 def test_a_certificate_of_ones_own_in_a_file_and_as_text(file: Path) -> None:
@@ -107,7 +115,7 @@ def test_a_certificate_of_ones_own_in_a_file_and_as_text(file: Path) -> None:
     ("text", "says"),
     [
         ("security.protocl=SSL", r"'security\.protocl'; did you mean 'security\.protocol'\?"),
-        ("acks=all", r"'acks' .*only what is needed to connect is read"),
+        ("asks=all", r"'asks' .*only what is needed to connect is read"),
         ("sasl.jaas.config=s3cret", r"sasl\.jaas\.config is not a login module"),
         (f'sasl.jaas.config={PLAIN} required username="a" password="s3cret"', "a semicolon"),
         ("sasl.jaas.config=com.example.Login required;", r"com\.example\.Login is none of"),

@@ -80,7 +80,10 @@ def test_an_empty_answer_is_none() -> None:
 @pytest.mark.parametrize(
     ("signature", "reason"),
     [
-        (dspy.ChainOfThought(ASK).predict.signature, "has 2: use the chat or the json adapter"),
+        (
+            dspy.ChainOfThought(ASK).predict.signature,
+            "has 2: set ADAPTER of its model to chat or json",
+        ),
         (dspy.Signature("question -> answer: int"), "'answer' .* not a str: use the chat or"),
         (dspy.Signature("question -> answer: list[str]"), "'answer' .* not a str: use the chat or"),
     ],

@@ -223,12 +223,10 @@ def test_what_is_misspelt_is_an_error_even_if_it_is_empty(monkeypatch: pytest.Mo
         settings.load()
 
 
-def test_names_of_one_s_own_and_those_of_the_client_are_free(
+def test_names_of_one_s_own_are_free(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in (
-        "KAFKA__CLIENT__SASL_MECHANISM",
-        "KAFKA__CLIENT__SSL.CA.LOCATION",
         "MODELS__ANY_NAME__NAME",
         "MODELS__ANY_NAME__OPTIONS__TEMPERATURE",
         "MODELS__ANY_NAME__OPTIONS__EXTRA__DEEP",
@@ -309,3 +307,17 @@ def test_the_client_s_names_are_librdkafka_s_however_they_are_written(
         "sasl.username": "me",
         "ssl.ca.location": "d",
     }
+
+
+def test_a_misspelt_name_of_the_client_is_an_error_and_its_value_is_told_to_nobody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PENSTOCK_KAFKA__CLIENT__SASL_PASWORD", "hunter2")
+    found = settings.resolve()
+    (said,) = found.wrong
+    assert said.startswith(
+        "the environment variable PENSTOCK_KAFKA__CLIENT__SASL_PASWORD is no setting; "
+        "did you mean sasl.password? (known: "
+    )
+    assert "hunter2" not in said
+    assert ("kafka", "client", "sasl.pasword") not in found.said

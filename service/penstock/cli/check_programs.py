@@ -51,11 +51,11 @@ def _load(loaded: Settings, name: str) -> Program:
         update |= {"model": None, "models": {wanted.model: model}}
     try:
         return assembly.load_programs(loaded.model_copy(update=update))[name]
-    except (ConfigurationError, SystemExit) as error:
-        ended = isinstance(error, SystemExit)
-        said = f"it ends Python: sys.exit({error})" if ended else str(error)
-        place = raised.place(error.__cause__ or error)
-        raise ConfigurationError(f"{said} ({place})" if place else said) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(raised.told(error)) from error
+    except SystemExit as error:
+        said = f"it ends Python: sys.exit({error})"
+        raise ConfigurationError(raised.told(error, said)) from error
 
 
 def _of_program(program: Program, model: str) -> Finding:

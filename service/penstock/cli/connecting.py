@@ -1,5 +1,6 @@
 """How does a command reach Kafka? The flags that all such commands have."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -43,7 +44,13 @@ class Way(NamedTuple):
             # Kafka's client takes a while to import, and the help needs none of it.
             from penstock.kafka import java_properties
 
-            servers, group, client = java_properties.read(self.command_config)
+            servers, group, client, left_out = java_properties.read(self.command_config)
+            if left_out:
+                names = ", ".join(left_out)
+                print(
+                    f"penstock: {self.command_config}: not about the connection, left out: {names}",
+                    file=sys.stderr,
+                )
             kafka = {"bootstrap_servers": servers, "group_id": group, "client": client}
         if self.bootstrap_server is not None:
             kafka["bootstrap_servers"] = self.bootstrap_server

@@ -150,7 +150,7 @@ def say_what_next(bootstrap_servers: str, plan: Plan, *, keep: bool) -> None:
         console.print(f"   {command}", style="cyan")
 
     console.print(f"\n Tokens came as records of {topics.tokens}, ends as one record each of")
-    console.print(f" {topics.completions}.", "Ctrl-C ends it." if keep else "")
+    console.print(f" {topics.completions}.{' Ctrl-C ends it.' if keep else ''}")
     if keep:
         asked = _options(plan.question("Why is the moon round?"))
         say("Ask from another terminal:", f"{penstock} ask -b {bootstrap_servers} {asked}")

@@ -28,6 +28,13 @@ def place(error: BaseException) -> str | None:
     return f"{Path(own[-1].filename).name}:{own[-1].lineno}" if own else None
 
 
+def told(error: BaseException, said: str | None = None) -> str:
+    """What it says, and where in one's own it was raised."""
+    where = place(error.__cause__ or error)
+    text = said or str(error)
+    return f"{text} ({where})" if where else text
+
+
 def _own(file: str) -> bool:
     """What is installed is not, nor what Python names `<frozen ...>`."""
     return not file.startswith("<") and not any(map(Path(file).is_relative_to, _OTHERS))

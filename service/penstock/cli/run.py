@@ -37,7 +37,8 @@ def run(
     """Run a DSPy program once, without Kafka, and print the answer as it is written.
 
     The first thing to try with a program of your own: it takes the same settings as `serve`, and
-    what streams here streams there. Exit code: 0 answered, 1 not, 2 usage or configuration.
+    what streams here streams there. Away from a terminal the answer alone is printed; `--json` has
+    every field. Exit code: 0 answered, 1 not, 2 usage or configuration.
     """
     asked = command_line.fields(inputs or (), bare=True)
     # DSPy takes two seconds to import, and the help needs none of it.

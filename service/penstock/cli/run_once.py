@@ -111,11 +111,11 @@ def _load(loaded: Settings, name: str) -> dict[str, Program]:
     """As the service does; what a program of one's own raises meanwhile has its place."""
     try:
         return assembly.load_programs(loaded)
-    except (ConfigurationError, SystemExit) as error:
-        ended = f"program {name!r}: it ends Python: sys.exit({error})"
-        said = ended if isinstance(error, SystemExit) else str(error)
-        place = raised.place(error.__cause__ or error)
-        raise ConfigurationError(f"{said} ({place})" if place else said) from error
+    except ConfigurationError as error:
+        raise ConfigurationError(raised.told(error)) from error
+    except SystemExit as error:
+        said = f"program {name!r}: it ends Python: sys.exit({error})"
+        raise ConfigurationError(raised.told(error, said)) from error
 
 
 async def _ask(

@@ -34,6 +34,7 @@ def serve(
     import uvloop
 
     from penstock import app, settings
+    from penstock.cli import raised
     from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
 
@@ -63,7 +64,7 @@ def serve(
             failure = await app.serve(loaded, started)
         except ConfigurationError as error:
             # As everywhere, but at once: a TLS connection may take its time to close.
-            print(f"penstock: {error}", file=sys.stderr)
+            print(f"penstock: {raised.told(error)}", file=sys.stderr)
             code = WRONG_SETTINGS
         except KafkaError as error:
             app.log.error("stopped", reason=str(error))

@@ -127,9 +127,11 @@ def _short(error: Exception) -> str:
 
 
 def _refuse(findings: Iterable[Finding]) -> None:
-    for finding in findings:
-        if finding.level is Level.WRONG:
-            raise ConfigurationError(str(finding))
+    wrong = [str(finding) for finding in findings if finding.level is Level.WRONG]
+    if wrong:
+        others = len(wrong) - 1
+        more = f" (and {others} more; `penstock check` shows all)" if others else ""
+        raise ConfigurationError(f"{wrong[0]}{more}")
 
 
 def absent(sight: Sight) -> list[Role]:

@@ -45,14 +45,96 @@ _OTHERS = (
     "ssl.keystore.password",
 )
 _NAMES = frozenset({*_DIRECT, *_OTHERS})
+_OF_OTHER_THINGS = frozenset(
+    [
+        "acks",
+        "allow.auto.create.topics",
+        "auto.commit.interval.ms",
+        "auto.offset.reset",
+        "batch.size",
+        "bootstrap.controllers",
+        "bootstrap.resolve.timeout.ms",
+        "buffer.memory",
+        "buffer.memory.allocation.strategy",
+        "check.crcs",
+        "client.dns.lookup",
+        "client.id",
+        "client.rack",
+        "compression.gzip.level",
+        "compression.lz4.level",
+        "compression.type",
+        "compression.zstd.level",
+        "config.providers",
+        "connections.max.idle.ms",
+        "default.api.timeout.ms",
+        "delivery.timeout.ms",
+        "enable.auto.commit",
+        "enable.idempotence",
+        "enable.metrics.push",
+        "exclude.internal.topics",
+        "fetch.max.bytes",
+        "fetch.max.wait.ms",
+        "fetch.min.bytes",
+        "group.instance.id",
+        "group.protocol",
+        "group.remote.assignor",
+        "heartbeat.interval.ms",
+        "interceptor.classes",
+        "isolation.level",
+        "key.deserializer",
+        "key.serializer",
+        "linger.ms",
+        "max.block.ms",
+        "max.in.flight.requests.per.connection",
+        "max.partition.fetch.bytes",
+        "max.poll.interval.ms",
+        "max.poll.records",
+        "max.request.size",
+        "metadata.cluster.check.enable",
+        "metadata.max.age.ms",
+        "metadata.max.idle.ms",
+        "metadata.recovery.rebootstrap.trigger.ms",
+        "metadata.recovery.strategy",
+        "metric.reporters",
+        "metrics.num.samples",
+        "metrics.recording.level",
+        "metrics.sample.window.ms",
+        "partition.assignment.strategy",
+        "partitioner.adaptive.partitioning.enable",
+        "partitioner.availability.timeout.ms",
+        "partitioner.class",
+        "partitioner.ignore.keys",
+        "partitioner.rack.aware",
+        "receive.buffer.bytes",
+        "reconnect.backoff.max.ms",
+        "reconnect.backoff.ms",
+        "request.timeout.ms",
+        "retries",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
+        "send.buffer.bytes",
+        "session.timeout.ms",
+        "share.acknowledgement.mode",
+        "share.acquire.mode",
+        "socket.connection.setup.timeout.max.ms",
+        "socket.connection.setup.timeout.ms",
+        "transaction.timeout.ms",
+        "transaction.two.phase.commit.enable",
+        "transactional.id",
+        "value.deserializer",
+        "value.serializer",
+    ]
+)
+"""What else the clients of Kafka 4.4 know: one file may be that of a whole application."""
 
 
 class Connection(NamedTuple):
-    """What such a file says. `client`: by librdkafka's names."""
+    """What such a file says. `client`: by librdkafka's names; `left_out`: what is not about it."""
 
     bootstrap_servers: str | None
     group_id: str | None
     client: dict[str, str]
+    left_out: list[str]
 
 
 def read(path: Path) -> Connection:
@@ -105,7 +187,8 @@ def _unescaped(text: str) -> str:
 
 
 def _translated(java: Mapping[str, str]) -> Connection:
-    if unknown := sorted(java.keys() - _NAMES):
+    left_out = sorted(java.keys() & _OF_OTHER_THINGS)
+    if unknown := sorted(java.keys() - _NAMES - _OF_OTHER_THINGS):
         raise ConfigurationError(
             f"{nearest(unknown[0], _NAMES)}; only what is needed to connect is read"
         )
@@ -118,7 +201,7 @@ def _translated(java: Mapping[str, str]) -> Connection:
         client["ssl.ca.location"] = location
     if location := _store(java, "ssl.keystore", _keystore_as_pem):
         client |= {"ssl.certificate.location": location, "ssl.key.location": location}
-    return Connection(java.get("bootstrap.servers"), java.get("group.id"), client)
+    return Connection(java.get("bootstrap.servers"), java.get("group.id"), client, left_out)
 
 
 def _login(jaas: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from aiokafka.errors import (
 
 from penstock.errors import ConfigurationError
 from penstock.kafka.oauth import Tokens
+from penstock.settings.client import NAMES
 
 FORBIDDEN = (
     ClusterAuthorizationFailedError,
@@ -29,23 +30,6 @@ _PROTOCOL = "security.protocol"
 _MECHANISM = "sasl.mechanism"
 _PROVIDER = "sasl.oauth.provider"
 _PASSWORD = {"sasl.username": "sasl_plain_username", "sasl.password": "sasl_plain_password"}
-NAMES = frozenset(
-    {
-        _PROTOCOL,
-        _MECHANISM,
-        "sasl.mechanisms",
-        *_PASSWORD,
-        _PROVIDER,
-        "ssl.ca.location",
-        "ssl.ca.pem",
-        "ssl.certificate.location",
-        "ssl.certificate.pem",
-        "ssl.key.location",
-        "ssl.key.pem",
-        "ssl.key.password",
-        "ssl.endpoint.identification.algorithm",
-    }
-)
 
 
 def client_arguments(bootstrap_servers: str, client: Mapping[str, str]) -> dict[str, Any]:
@@ -53,7 +37,7 @@ def client_arguments(bootstrap_servers: str, client: Mapping[str, str]) -> dict[
 
     Args:
         bootstrap_servers: host:port, separated by commas.
-        client: by the names above.
+        client: by the names of `penstock.settings.client`.
 
     Raises:
         ConfigurationError: an unknown name or value, names that do not fit together, a file that

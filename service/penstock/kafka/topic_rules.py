@@ -153,6 +153,9 @@ def _takes_its_headers(here: Here) -> Trouble | None:
 
 
 def _takes(here: Here, more: int, said: str) -> Trouble | None:
+    if here.topic is here.questions:
+        # Those are not there yet: there is nothing to compare with.
+        return None
     limit, largest = (number(topic, "max.message.bytes") for topic in (here.topic, here.questions))
     if limit is None or largest is None or limit >= largest + more:
         return None

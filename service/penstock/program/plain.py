@@ -9,7 +9,7 @@ from dspy.utils.exceptions import AdapterParseError
 
 from penstock.errors import ConfigurationError
 
-_REMEDY = "use the chat or the json adapter for it"
+_REMEDY = "set ADAPTER of its model to chat or json"
 
 
 def only_text_output(signature: Any) -> str:

@@ -1,5 +1,6 @@
 """What do all sources say together, and what is wrong with it?"""
 
+import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -10,10 +11,11 @@ from pydantic_core import ErrorDetails
 
 from penstock.errors import ConfigurationError
 from penstock.settings import sources
+from penstock.settings.client import NAMES
 from penstock.settings.names import Path, example, is_table, known, nearest, spelt
 from penstock.settings.rules import broken
 from penstock.settings.secrets import shown
-from penstock.settings.sources import UNSET, Said, Variables
+from penstock.settings.sources import CLIENT, UNSET, Said, Variables
 from penstock.settings.tree import Settings
 
 T = TypeVar("T")
@@ -109,6 +111,10 @@ def _mistake(said: Said) -> str | None:
     """What is wrong with it before it is looked at as a value."""
     if isinstance(said.value, ConfigurationError):
         return str(said.value)
+    if said.path[: len(CLIENT)] == CLIENT and said.path != CLIENT and said.path[-1] not in NAMES:
+        near = difflib.get_close_matches(said.path[-1], NAMES, 1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"{said.place} is no setting{hint} (known: {', '.join(sorted(NAMES))})"
     if not known(said.path):
         meant = nearest(said.path)
         hint = "" if meant is None else f"; did you mean {said.name(meant)}?"
