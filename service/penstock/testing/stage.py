@@ -24,6 +24,7 @@ from penstock.job import Job
 from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.sink import Target
 from penstock.kafka.source import Leaving
+from penstock.kafka.topic_rules import DEAD_LETTER_HEADROOM, UNSEEN_LIMIT
 from penstock.loop import Loop
 from penstock.program.runner import Runner
 from penstock.settings import ModelSettings, Settings
@@ -43,9 +44,6 @@ PATIENCE = 3_600.0
 
 LAST_SECONDS = 1.0
 """In which what still runs at the end may end."""
-
-_RECORD_LIMIT = 1_048_588
-"""Kafka's default `max.message.bytes`."""
 
 _WRITER = "test"
 
@@ -221,10 +219,13 @@ class Stage:
         source = SimulatedSource(
             log, topics.questions, SimulatedGroup(topics.partitions), codec, clock
         )
-        tokens, completions, dead_letters = (
-            Target(topic, topics.partitions, _RECORD_LIMIT)
-            for topic in (topics.tokens, topics.completions, topics.dead_letters)
+        tokens, completions = (
+            Target(topic, topics.partitions, UNSEEN_LIMIT)
+            for topic in (topics.tokens, topics.completions)
         )
+        # As the service creates it.
+        room = UNSEEN_LIMIT + DEAD_LETTER_HEADROOM
+        dead_letters = Target(topics.dead_letters, topics.partitions, room)
         style = loaded.dead_letters.headers
         sink = SimulatedSink(log, group, tokens, completions, dead_letters, clock, style)
         journal = Journal(_WRITER, clock, loaded.gate.action)

@@ -79,6 +79,12 @@ def test_reject(penstock: Stage) -> None:
     assert not penstock.model.requests
 
 
+def test_a_record_as_large_as_may_be_is_kept_too(penstock: Stage) -> None:
+    asked = penstock.ask("Where is customer 7?" + "!" * 1_048_000)
+    assert asked.dead_letter is not None
+    assert asked.dead_letter.code == "rejected"
+
+
 def test_retry_later(penstock: Stage) -> None:
     asked = penstock.ask("Look it up in the index")
     assert (asked.status, asked.attempts) == ("completed", 2)
