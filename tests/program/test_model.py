@@ -58,7 +58,7 @@ def test_auto_is_ours_where_the_wire_is_chat_completions(name: str, engine: type
 
 def test_a_server_of_ones_own_needs_no_key() -> None:
     assert type(build("openai/any", api_key=None, api_base="http://me/v1")) is OpenAIEngine
-    with pytest.raises(ConfigurationError, match="API key; set PENSTOCK_MODEL__API_KEY"):
+    with pytest.raises(ConfigurationError, match="API key; set OPENAI_API_KEY, or its own API_KEY"):
         build("openai/any", api_key=None)
 
 

@@ -134,7 +134,7 @@ def _router(asked: _Asked, provider: str) -> RouterConfig:
     api_key = asked.api_key
     if api_key is None and _lacks_a_key(provider):
         if asked.api_base is None:
-            variable = f"{provider.upper().replace('-', '_')}_API_KEY"
+            variable = f"{asked.name.partition('/')[0].upper().replace('-', '_')}_API_KEY"
             raise ConfigurationError(f"it needs an API key; set {variable}, or its own API_KEY")
         # Servers of one's own rarely ask for a key, and the client insists on one.
         api_key = "none"
