@@ -197,6 +197,8 @@ def test_a_provider_s_own_names_are_taken_where_ours_are_not_set(
         ("PROGRAMS__QA__ENTRIE", "did you mean PENSTOCK_PROGRAMS__QA__ENTRY"),
         ("PROGRAM__QA", "did you mean PENSTOCK_PROGRAMS"),
         ("TELEMETRY_PORT", "did you mean PENSTOCK_TELEMETRY__PORT"),
+        ("KAFKA__SASL_PASSWORD", r"did you mean PENSTOCK_KAFKA__CLIENT__SASL_PASSWORD\?"),
+        ("KAFKA__SECURITY__PROTOCOL", r"did you mean PENSTOCK_KAFKA__CLIENT__SECURITY_PROTOCOL\?"),
         ("POOL__SLOTS__MORE", "is no setting"),
         ("SOMETHING_ELSE_ALTOGETHER", "is no setting"),
         ("__", "is no setting"),

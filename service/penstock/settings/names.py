@@ -17,6 +17,9 @@ from penstock.settings.tree import Settings
 
 Path = tuple[str, ...]
 
+_CLIENT = re.compile(r"kafka_((?:security|sasl|ssl)_.+)")
+"""The client's own names, where its table was forgotten."""
+
 FREE = "<name>"
 """In a path: a name of the user's own, that of a program or a model."""
 
@@ -93,6 +96,8 @@ def nearest(path: Path) -> Path | None:
     One underscore for two is what most often goes wrong, and says exactly which one was meant.
     """
     said = "__".join(path).lower()
+    if found := _CLIENT.fullmatch(re.sub(r"[._]+", "_", said)):
+        return "kafka", "client", found[1]
     for name in names():
         pattern = "__".join(map(re.escape, name.path)).replace("__", "_+")
         if found := re.fullmatch(pattern.replace(FREE, "(.+?)"), said):
