@@ -84,8 +84,14 @@ def test_an_empty_answer_is_none() -> None:
             dspy.ChainOfThought(ASK).predict.signature,
             "has 2: set ADAPTER of its model to chat or json",
         ),
-        (dspy.Signature("question -> answer: int"), "'answer' .* not a str: set ADAPTER of its model"),
-        (dspy.Signature("question -> answer: list[str]"), "'answer' .* not a str: set ADAPTER of its model"),
+        (
+            dspy.Signature("question -> answer: int"),
+            "'answer' .* not a str: set ADAPTER of its model",
+        ),
+        (
+            dspy.Signature("question -> answer: list[str]"),
+            "'answer' .* not a str: set ADAPTER of its model",
+        ),
     ],
 )
 def test_other_signatures_need_a_format(signature: Any, reason: str) -> None:
