@@ -152,6 +152,19 @@ def test_a_mistake_in_a_project_shows_before_anything_has_started(project: None)
         demo_plan.plan()
 
 
+def test_a_step_with_a_model_of_its_own_is_not_served_which_would_be_paid_for(
+    project: None,
+) -> None:
+    Path("penstock.toml").write_text('[programs]\npaid = "paid_for:program"\n')
+    Path("paid_for.py").write_text(
+        "import dspy\nprogram = dspy.Predict('question -> answer')\n"
+        "program.lm = dspy.LM('openai/dear', api_key='k')\n"
+    )
+
+    with pytest.raises(ConfigurationError, match=r"step 'self' .* \(openai/dear\)"):
+        demo_plan.plan()
+
+
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (160, 45), (40, 12), (300, 100)])
 @pytest.mark.parametrize("count", [1, 6, 14, 200])
 def test_a_frame_fits_the_terminal(width: int, height: int, count: int) -> None:

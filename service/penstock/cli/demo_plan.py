@@ -138,6 +138,8 @@ def plan() -> Plan:
 
     settings = load()
     programs = assembly.load_programs(_with_a_model(settings))
+    for name, program in programs.items():
+        _pays_nobody(name, program)
     default = assembly.default_program(settings)
     model = settings.all_models.get(settings.programs[default].model)
     return Plan(
@@ -154,6 +156,16 @@ def _with_a_model(settings: Settings) -> Settings:
     any_model = ModelSettings(name="openai/any", api_base="http://localhost", api_key="none")
     models = {program.model: any_model for program in settings.programs.values()}
     return settings.model_copy(update={"model": None, "models": models})
+
+
+def _pays_nobody(name: str, program: "Program") -> None:
+    """Raises ConfigurationError: no model of this machine can take the place of a step's own."""
+    for step, predictor in program.module.named_predictors():
+        if predictor.lm is not None:
+            raise ConfigurationError(
+                f"program {name!r}: its step {step!r} has a model of its own ({predictor.lm.model})"
+                ", which the demo would ask and you would pay; see it with `penstock serve`"
+            )
 
 
 def _is_plain(program: "Program") -> bool:
