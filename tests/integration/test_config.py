@@ -46,8 +46,8 @@ api_base = "https://me:secret-user@gateway/v1?api_key=secret-query&version=2"
 """
 
 
-async def config(folder: Path, *words: str, **variables: str) -> Ended:
-    (folder / "penstock.toml").write_text(TOML)
+async def config(folder: Path, *words: str, toml: str = TOML, **variables: str) -> Ended:
+    (folder / "penstock.toml").write_text(toml)
     (folder / ".env").write_text("PENSTOCK_INTAKE__HIGH=300\nANTHROPIC_API_KEY=secret-dotenv\n")
     env = {"OPENAI_API_KEY": "secret-key", "PENSTOCK_POOL__ORDERING": "none", **variables}
     return await penstock("config", *words, env=env, cwd=folder)
@@ -62,11 +62,11 @@ async def test_every_value_is_shown_with_its_source_and_no_secret(tmp_path: Path
         "KAFKA__BOOTSTRAP_SERVERS": ("kafka:9092", "KAFKA_BOOTSTRAP_SERVERS"),
         "KAFKA__GROUP_ID": ("penstock", "default"),
         "KAFKA__GROUP_INSTANCE_ID": (None, "default"),
-        "KAFKA__CLIENT__SECURITY.PROTOCOL": ("SASL_SSL", toml),
-        "KAFKA__CLIENT__SASL.USERNAME": ("me", toml),
-        "KAFKA__CLIENT__SASL.PASSWORD": (hidden, toml),
-        "KAFKA__CLIENT__SSL.KEY.LOCATION": ("client.key", toml),
-        "KAFKA__CLIENT__SSL.KEY.PASSWORD": (hidden, toml),
+        "KAFKA__CLIENT__SECURITY_PROTOCOL": ("SASL_SSL", toml),
+        "KAFKA__CLIENT__SASL_USERNAME": ("me", toml),
+        "KAFKA__CLIENT__SASL_PASSWORD": (hidden, toml),
+        "KAFKA__CLIENT__SSL_KEY_LOCATION": ("client.key", toml),
+        "KAFKA__CLIENT__SSL_KEY_PASSWORD": (hidden, toml),
         "POOL__SLOTS": (8, toml),
         "POOL__ORDERING": ("none", "PENSTOCK_POOL__ORDERING"),
         "INTAKE__HIGH": (300, ".env"),
@@ -130,13 +130,22 @@ def _to_its_end(terminal: int) -> bytes:
 
 
 async def test_what_is_right_is_ok(tmp_path: Path) -> None:
-    ended = await config(tmp_path, "validate")
+    client = TOML.replace('"ssl.key.', '# "').replace(
+        '"SASL_SSL"', '"SASL_SSL"\nsasl.mechanism="PLAIN"'
+    )
+    ended = await config(tmp_path, "validate", toml=client)
     assert (ended.code, ended.stderr) == (0, "")
     assert ended.stdout == (
-        "ok: 23 settings from penstock.toml, .env, PENSTOCK_POOL__ORDERING, OPENAI_API_KEY\n"
+        "ok: 22 settings from penstock.toml, .env, PENSTOCK_POOL__ORDERING, OPENAI_API_KEY\n"
         "    programs: qa, support\n"
         "    models: default (openai/small), large (anthropic/large)\n"
     )
+
+
+async def test_a_connection_that_cannot_be_made_is_wrong(tmp_path: Path) -> None:
+    ended = await config(tmp_path, "validate")
+    assert ended.code == 2
+    assert ended.stderr.startswith("penstock: setting KAFKA__CLIENT: sasl.mechanism is missing")
 
 
 async def test_everything_that_is_wrong_is_told_a_line_each(tmp_path: Path) -> None:

@@ -111,7 +111,8 @@ async def test_config_says_no_secret(tmp_path: Path) -> None:
         env = everywhere(models, tmp_path)
         for words in (("show",), ("show", "--json"), ("validate",), ("schema",)):
             ended = await penstock("config", *words, env=env, cwd=tmp_path)
-            assert ended.code == 0
+            # There is no listener behind so many secrets, and `validate` says so.
+            assert ended.code == (2 if words == ("validate",) else 0)
             refuse(ended.stdout, ended.stderr)
         wrong = {
             **env,

@@ -288,7 +288,7 @@ def test_an_error_says_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_POOL__SLOTS", "https://me:password@host")
     wrong = "\n".join(settings.resolve().wrong)
     assert "MODEL__API_KEY" in wrong
-    assert "KAFKA__CLIENT__SASL.PASSWORD" in wrong
+    assert "KAFKA__CLIENT__SASL_PASSWORD" in wrong
     assert "not 55" in wrong
     assert "not 'https://**********@host'" in wrong
     assert not any(secret in wrong for secret in ("12345678", "87654321", "password@"))
@@ -319,7 +319,37 @@ def test_a_misspelt_name_of_the_client_is_an_error_and_its_value_is_told_to_nobo
     (said,) = found.wrong
     assert said.startswith(
         "the environment variable PENSTOCK_KAFKA__CLIENT__SASL_PASWORD is no setting; "
-        "did you mean sasl.password? (known: "
+        "did you mean PENSTOCK_KAFKA__CLIENT__SASL_PASSWORD?"
     )
     assert "hunter2" not in said
     assert ("kafka", "client", "sasl.pasword") not in found.said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("KAFKA__BOOTSTRAP_SERVERS", "me:s3cret@kafka:9092", "BOOTSTRAP_SERVERS is not host:port"),
+        ("KAFKA__BOOTSTRAP_SERVERS", "http://kafka:9092", "BOOTSTRAP_SERVERS is not host:port"),
+        ("MODEL__API_BASE", "me:s3cret@here/v1", "API_BASE of model 'default' does not begin with"),
+    ],
+)
+def test_an_address_that_is_none_is_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    monkeypatch.setenv("PENSTOCK_MODEL__NAME", "openai/any")
+    monkeypatch.setenv(f"PENSTOCK_{name}", value)
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        settings.load()
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("servers", ["a:1", "a:1,b:2", "[::1]:9092, kafka-1.example:9093", "a"])
+def test_addresses_of_brokers(monkeypatch: pytest.MonkeyPatch, servers: str) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", servers)
+    assert settings.load().kafka.bootstrap_servers == servers
+
+
+def test_a_line_of_dotenv_that_is_none_is_an_error() -> None:
+    Path(".env").write_text("A=1\nPENSTOCK_POOL__SLOTS: 3\n")
+    with pytest.raises(ConfigurationError, match=r"^\.env, line 2: not NAME=value"):
+        settings.load()

@@ -60,10 +60,14 @@ def show(
 def validate() -> None:
     """Check the settings of all sources, and say everything that is wrong with them.
 
-    No program is loaded and nobody is contacted. Exit code: 0, or 2 where something is wrong.
+    No program is loaded and nobody is contacted; certificates and keys are read. Exit code: 0, or 2 where something is wrong.
     """
     found = resolve()
     settings = _usable(found)
+    # Kafka's client takes a moment to import, and `show` needs none of it.
+    from penstock.kafka.security import client_arguments
+
+    client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
     models = [f"{name} ({model.name})" for name, model in settings.all_models.items()]
     sources = dict.fromkeys(one.source for one in found.said.values())
     print(f"ok: {len(found.said)} settings from {', '.join(sources) or 'no source'}")

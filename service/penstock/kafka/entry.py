@@ -64,8 +64,8 @@ async def _entered(client: Mapping[str, Any]) -> Address | str:
     if told is not None:
         return told.reason
     return (
-        f"no Kafka answers at {servers} ({refusals[0].reason}); set "
-        "PENSTOCK_KAFKA__BOOTSTRAP_SERVERS, or start one with `penstock broker`"
+        f"no Kafka answers at {servers} ({refusals[0].reason}); name another by "
+        "--bootstrap-server or KAFKA__BOOTSTRAP_SERVERS, or start one with `penstock broker`"
     )
 
 

@@ -126,6 +126,7 @@ _OF_OTHER_THINGS = frozenset(
     ]
 )
 """What else the clients of Kafka 4.4 know: one file may be that of a whole application."""
+_OF_THE_REGISTRY = ("schema.registry.", "basic.auth.", "bearer.auth.")
 
 
 class Connection(NamedTuple):
@@ -187,8 +188,8 @@ def _unescaped(text: str) -> str:
 
 
 def _translated(java: Mapping[str, str]) -> Connection:
-    left_out = sorted(java.keys() & _OF_OTHER_THINGS)
-    if unknown := sorted(java.keys() - _NAMES - _OF_OTHER_THINGS):
+    left_out = sorted(n for n in java if n in _OF_OTHER_THINGS or n.startswith(_OF_THE_REGISTRY))
+    if unknown := sorted(java.keys() - _NAMES - set(left_out)):
         raise ConfigurationError(
             f"{nearest(unknown[0], _NAMES)}; only what is needed to connect is read"
         )

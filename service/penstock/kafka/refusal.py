@@ -134,6 +134,7 @@ async def _their_certificate(
     trusted = _said(client, "ssl.ca") or "the system"
     return (
         f"{begin} that {trusted} does not vouch for ({error.verify_message}); set ssl.ca.location "
+        "(of Java's file: ssl.truststore.location) "
         f"to the certificate of {theirs.issuer.rfc4514_string()}"
     )
 

@@ -53,8 +53,8 @@ def client_arguments(bootstrap_servers: str, client: Mapping[str, str]) -> dict[
 def nearest(name: str, known: Iterable[str]) -> str:
     """What to say of a name that is not known."""
     near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown name {name!r}{hint} (known: {', '.join(sorted(known))})"
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"unknown name {name!r}; {hint}"
 
 
 def _arguments(client: Mapping[str, str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from penstock.settings.tree import Settings
 
 Path = tuple[str, ...]
 
-_CLIENT = re.compile(r"kafka_((?:security|sasl|ssl)_.+)")
+_CLIENT = re.compile(r"kafka_(?:client_)?((?:security|sasl|ssl)_.+)")
 """The client's own names, where its table was forgotten."""
 
 FREE = "<name>"
@@ -59,7 +59,7 @@ def _table(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 def spelt(path: Path) -> str:
     """As in messages and in the reference: `POOL__SLOTS`."""
-    return "__".join(path).upper()
+    return "__".join(path).upper().replace(".", "_")
 
 
 def known(path: Path) -> bool:

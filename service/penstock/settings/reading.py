@@ -113,8 +113,12 @@ def _mistake(said: Said) -> str | None:
         return str(said.value)
     if said.path[: len(CLIENT)] == CLIENT and said.path != CLIENT and said.path[-1] not in NAMES:
         near = difflib.get_close_matches(said.path[-1], NAMES, 1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"{said.place} is no setting{hint} (known: {', '.join(sorted(NAMES))})"
+        hint = (
+            f"did you mean {said.name((*CLIENT, near[0]))}?"
+            if near
+            else f"known: {', '.join(sorted(NAMES))}"
+        )
+        return f"{said.place} is no setting; {hint}"
     if not known(said.path):
         meant = nearest(said.path)
         hint = "" if meant is None else f"; did you mean {said.name(meant)}?"

@@ -1,9 +1,13 @@
 """What does no setting know alone?"""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from penstock.settings.tree import Settings
+
+_HOST = r"(\[[0-9a-fA-F:.%]+\]|[^\s@/:,]+)(:[0-9]+)?"
+_HOSTS = re.compile(rf"\s*{_HOST}\s*(,\s*{_HOST}\s*)*,?\s*")
 
 
 def broken(settings: Settings) -> Iterator[str]:
@@ -34,8 +38,18 @@ def broken(settings: Settings) -> Iterator[str]:
             f"setting DEFAULT_PROGRAM: {default!r} is none of PROGRAMS "
             f"({', '.join(settings.programs)})"
         )
+    yield from _addresses(settings)
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
+    if not _HOSTS.fullmatch(settings.kafka.bootstrap_servers):
+        # Not quoted: whoever writes it as a URL may have put a password into it.
+        yield "setting KAFKA__BOOTSTRAP_SERVERS is not host:port[,host:port]"
     for name, model in settings.all_models.items():
         address = urlsplit(model.api_base or "")
+        if model.api_base and address.scheme not in {"http", "https"}:
+            yield f"setting API_BASE of model {name!r} does not begin with http:// or https://"
+            continue
         if model.engine != "litellm" and (address.username or address.query):
             # Each request has its own path to add, and its key in the header they would need.
             yield (

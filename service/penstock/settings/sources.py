@@ -10,6 +10,7 @@ from pathlib import Path as File
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from penstock.errors import ConfigurationError
 from penstock.settings.names import Path, is_table, known, spelt
@@ -77,7 +78,16 @@ def environment() -> Variables:
 
 def dotenv() -> Variables:
     """Raises ConfigurationError."""
+    file = File(DOTENV)
     try:
+        if file.exists():
+            with file.open(encoding="utf-8") as stream:
+                # The library itself says of such a line that it is left out, and goes on.
+                for binding in parse_stream(stream):
+                    if binding.error:
+                        raise ConfigurationError(
+                            f"{DOTENV}, line {binding.original.line}: not NAME=value"
+                        )
         return dotenv_values(DOTENV, encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{DOTENV}: {error}") from error
