@@ -60,7 +60,8 @@ def show(
 def validate() -> None:
     """Check the settings of all sources, and say everything that is wrong with them.
 
-    No program is loaded and nobody is contacted; certificates and keys are read. Exit code: 0, or 2 where something is wrong.
+    No program is loaded and nobody is contacted; certificates and keys are read. Exit code: 0, or 2
+    where something is wrong.
     """
     found = resolve()
     settings = _usable(found)
