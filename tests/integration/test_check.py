@@ -24,6 +24,9 @@ from tests.support.service import configurable, needing, settings_for
 
 HERE = "tests.support.programs"
 
+NOBODY = "localhost:1"
+"""Is not asked."""
+
 
 async def test_all_is_well(bootstrap_servers: str, topics: Topics) -> None:
     async with (
@@ -110,7 +113,9 @@ PROGRAMS: list[tuple[str, Level, str]] = [
 
 @pytest.mark.parametrize(("entry", "level", "words"), PROGRAMS)
 async def test_a_program(topics: Topics, entry: str, level: Level, words: str) -> None:
-    settings = settings_for("", topics, "openai/ok", "http://localhost:1", programs={"mine": entry})
+    settings = settings_for(
+        NOBODY, topics, "openai/ok", "http://localhost:1", programs={"mine": entry}
+    )
     [program, *_] = await _of_programs(settings)
     assert program.level is level
     assert str(program).startswith(f"program 'mine' {words}" if level is not Level.OK else "")
@@ -119,7 +124,7 @@ async def test_a_program(topics: Topics, entry: str, level: Level, words: str) -
 
 async def test_one_that_cannot_be_served_hides_no_other(topics: Topics) -> None:
     programs = {"bad": {"entry": "question -> answer", "model": "large"}, "good": "text -> summary"}
-    settings = settings_for("", topics, "openai/ok", "http://localhost:1", programs=programs)
+    settings = settings_for(NOBODY, topics, "openai/ok", "http://localhost:1", programs=programs)
     [bad, good, model] = await _of_programs(settings)
     assert (bad.level, good.level, model.level) == (Level.WRONG, Level.OK, Level.SKIPPED)
     assert "none of MODELS" in str(bad)
@@ -141,7 +146,7 @@ async def test_a_model(
     if model == "hang-before":
         monkeypatch.setattr(check_programs, "ANSWER_SECONDS", 0.2)
     async with model_server() as models:
-        settings = settings_for("", topics, f"openai/{model}", models.api_base)
+        settings = settings_for(NOBODY, topics, f"openai/{model}", models.api_base)
         [_, found] = await _of_programs(settings, asks=True)
     assert found.level is level
     assert words in str(found)
@@ -150,7 +155,7 @@ async def test_a_model(
 async def test_a_model_that_takes_no_limit_of_one_token_is_asked_without(topics: Topics) -> None:
     async with model_server() as models:
         models.script["picky"] = lambda count, _: "400" if count == 1 else "ok"
-        settings = settings_for("", topics, "openai/picky", models.api_base)
+        settings = settings_for(NOBODY, topics, "openai/picky", models.api_base)
         [_, found] = await _of_programs(settings, asks=True)
         limits = [json.loads(body).get("max_completion_tokens") for body in models.bodies]
     assert limits == [1, None]
