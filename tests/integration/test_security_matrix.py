@@ -275,6 +275,9 @@ async def test_a_new_certificate_is_taken_up_by_the_running_service(
             cut_connections()
             await until(service, reachable=False)
             assert service.ready() == "Kafka does not answer"
+            # Polled, as why it is so is asked of the broker first.
+            while not any(line["event"] == "Kafka does not answer" for line in logs):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             become("client.pem")
             await until(service, reachable=True)
             assert (await client.answer("after")).answer == "after"
