@@ -65,6 +65,7 @@ class Service:
     draining: bool = field(default=False)
     _drain: asyncio.Future[None] | None = field(default=None)
     reachable: bool = field(default=True)
+    _why: asyncio.Task[None] | None = field(default=None)
 
     def drain(self) -> None:
         """Running questions finish: here, and beside the group where others go on in it."""
@@ -104,9 +105,10 @@ class Service:
                 forbidden[0].result()
             return failure
         finally:
-            loop.cancel()
-            watching.cancel()
-            await asyncio.gather(loop, watching, return_exceptions=True)
+            ending = [task for task in (loop, watching, self._why) if task is not None]
+            for task in ending:
+                task.cancel()
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def _watch_kafka(self) -> None:
         """The client tells nobody when it is cut off."""
@@ -114,12 +116,20 @@ class Service:
             reachable = await self.sink.reaches_kafka()
             if reachable != self.reachable:
                 self.reachable = reachable
-                if reachable:
-                    log.warning("Kafka answers again")
-                else:
-                    log.warning("Kafka does not answer", reason=await self.sink.refused())
+                log.warning("Kafka answers again" if reachable else "Kafka does not answer")
+                if not reachable and (self._why is None or self._why.done()):
+                    # Beside this: every broker that says nothing is waited for.
+                    self._why = asyncio.create_task(self._say_why())
             await asyncio.sleep(WATCH)
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
+
+    async def _say_why(self) -> None:
+        try:
+            reason = await self.sink.refused()
+        except Exception as error:  # noqa: BLE001 - for want of a reason no service ends
+            reason = repr(error)
+        if reason is not None:
+            log.warning("why Kafka does not answer", reason=reason)
 
     def live(self) -> str | None:
         if self.loop.turned_at is not None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ async def test_whoever_is_let_in_is_answered(name: str, secured: Secured, topics
 
 
 WRONG_PASSWORD = {"sasl.password": "wr0ng"}
+WHY = "why Kafka does not answer"
 REFUSED: list[tuple[str, str, dict[str, str], str]] = [
     # At the door of this name; as for that one; but for this; it says
     *(
@@ -247,39 +249,75 @@ async def until(service: app.Service, *, reachable: bool) -> None:
         await asyncio.sleep(0.02)
 
 
-async def test_a_new_certificate_is_taken_up_by_the_running_service(
-    secured: Secured, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(app, "WATCH", 0.1)
-    mine = tmp_path / "mine.pem"
+@asynccontextmanager
+async def with_a_certificate(
+    secured: Secured, topics: Topics, folder: Path
+) -> AsyncIterator[tuple[app.Service, Client, Callable[[str], None]]]:
+    """A service, who asks it, and what puts another certificate in the place of its own."""
+    mine = folder / "mine.pem"
 
     def become(name: str) -> None:
         """As cert-manager does: another file by this name."""
-        new = tmp_path / "new.pem"
+        new = folder / "new.pem"
         new.write_bytes((secured.folder / name).read_bytes())
         new.replace(mine)
 
     become("client.pem")
     way = {**secured.client("MTLS"), "ssl.certificate.location": str(mine)}
     servers = secured.servers("MTLS")
+    async with (
+        model_server() as models,
+        running_service(
+            servers, topics, "openai/echo", models.api_base, kafka={"client": way}
+        ) as service,
+        asking(secured, "MTLS", topics) as client,
+    ):
+        yield service, client, become
+
+
+async def test_a_new_certificate_is_taken_up_by_the_running_service(
+    secured: Secured, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "WATCH", 0.1)
     with capture_logs() as logs:
-        async with (
-            model_server() as models,
-            running_service(
-                servers, topics, "openai/echo", models.api_base, kafka={"client": way}
-            ) as service,
-            asking(secured, "MTLS", topics) as client,
-        ):
+        async with with_a_certificate(secured, topics, tmp_path) as (service, client, become):
             assert (await client.answer("before")).answer == "before"
             become("stranger.pem")
             cut_connections()
             await until(service, reachable=False)
             assert service.ready() == "Kafka does not answer"
             # Polled, as why it is so is asked of the broker first.
-            while not any(line["event"] == "Kafka does not answer" for line in logs):  # noqa: ASYNC110
+            while not any(line["event"] == WHY for line in logs):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             become("client.pem")
             await until(service, reachable=True)
             assert (await client.answer("after")).answer == "after"
-    [away] = [line for line in logs if line["event"] == "Kafka does not answer"]
+    [away] = [line for line in logs if line["event"] == WHY]
     assert "does not accept our certificate" in away["reason"]
+
+
+async def says_nothing() -> None:
+    await asyncio.Event().wait()
+
+
+async def fails() -> None:
+    raise LookupError("nobody foresaw it")
+
+
+@pytest.mark.parametrize("why", [says_nothing, fails])
+async def test_why_kafka_is_away_holds_up_nothing(
+    secured: Secured,
+    topics: Topics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    why: Callable[[], Awaitable[None]],
+) -> None:
+    monkeypatch.setattr(app, "WATCH", 0.1)
+    async with with_a_certificate(secured, topics, tmp_path) as (service, client, become):
+        monkeypatch.setattr(service.sink, "refused", why)
+        become("stranger.pem")
+        cut_connections()
+        await until(service, reachable=False)
+        become("client.pem")
+        await until(service, reachable=True)
+        assert (await client.answer("after")).answer == "after"

@@ -23,6 +23,7 @@ from penstock.local import model, scripted
 from penstock.local.broker import Kafka, broker
 from penstock.local.jars import cache_dir
 from penstock.settings import ModelSettings
+from penstock.settings.secrets import hiding
 from penstock.telemetry import logs
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ async def _demo(log: TextIO, *, keep: bool, count: int) -> int:
             from penstock import app
 
             # Again: DSPy has brought a log of its own.
-            logs.configure("info", log)
+            logs.configure("info", log, hiding(plan.settings))
             service = await stack.enter_async_context(
                 app.service(plan.served(kafka.bootstrap_servers, models))
             )

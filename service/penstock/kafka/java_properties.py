@@ -191,7 +191,7 @@ def _translated(java: Mapping[str, str]) -> Connection:
     left_out = sorted(n for n in java if n in _OF_OTHER_THINGS or n.startswith(_OF_THE_REGISTRY))
     if unknown := sorted(java.keys() - _NAMES - set(left_out)):
         raise ConfigurationError(
-            f"{nearest(unknown[0], _NAMES)}; only what is needed to connect is read"
+            f"{nearest(unknown[0], _NAMES)} (only what is needed to connect is read)"
         )
     client = {ours: java[name] for name, ours in _DIRECT.items() if name in java}
     if (jaas := java.get("sasl.jaas.config")) is not None:

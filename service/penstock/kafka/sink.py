@@ -21,7 +21,7 @@ from penstock.errors import PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
-from penstock.kafka.codec import Delivery
+from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.entry import refused
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
 from penstock.kafka.security import FORBIDDEN
@@ -167,21 +167,8 @@ class KafkaSink:
         """The original record with its key and value untouched. Gives and raises what `completion`
         does.
         """
-        raw = delivery.raw
-        cause = Cause(
-            topic=raw.topic,
-            partition=raw.partition,
-            offset=raw.offset,
-            timestamp=raw.timestamp_ms,
-            group=self.group_id,
-            attempts=attempts,
-            kind=failure.kind,
-            code=failure.code,
-            stage=failure.stage,
-            message=failure.message,
-            at=envelope.rfc3339(self._clock.wall()),
-            tried=tried,
-        )
+        raw, at = delivery.raw, self._clock.wall()
+        cause = cause_of(raw, self.group_id, failure, attempts, tried, at)
         headers = dead_letter_headers(raw.headers, cause, self._dead_letter_style)
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
@@ -207,6 +194,26 @@ def _translated(target: Target, error: BaseException) -> PublishError:
     if isinstance(error, MessageSizeTooLargeError | RecordListTooLargeError):
         return TooLargeError(message)
     return (PublishError if isinstance(error, FORBIDDEN) else UnknownOutcomeError)(message)
+
+
+def cause_of(
+    raw: Raw, group_id: str, failure: Failure, attempts: int, tried: Sequence[Tried], at: float
+) -> Cause:
+    """Why the record is a dead letter. `at`: when, in Unix seconds."""
+    return Cause(
+        topic=raw.topic,
+        partition=raw.partition,
+        offset=raw.offset,
+        timestamp=raw.timestamp_ms,
+        group=group_id,
+        attempts=attempts,
+        kind=failure.kind,
+        code=failure.code,
+        stage=failure.stage,
+        message=failure.message,
+        at=envelope.rfc3339(at),
+        tried=tried,
+    )
 
 
 def key_of(delivery: Delivery) -> bytes:

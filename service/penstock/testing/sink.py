@@ -13,9 +13,9 @@ from penstock.core.failure import Failure
 from penstock.errors import TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
-from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
+from penstock.events.dead_letter import Style, Tried, dead_letter_headers
 from penstock.kafka.codec import Delivery, Raw
-from penstock.kafka.sink import SEQUENCE_DIGITS, Target, TokenSender, key_of, size_of
+from penstock.kafka.sink import SEQUENCE_DIGITS, Target, TokenSender, cause_of, key_of, size_of
 from penstock.testing.log import SimulatedLog
 
 
@@ -51,21 +51,8 @@ class SimulatedSink:
     async def dead_letter(
         self, delivery: Delivery, failure: Failure, attempts: int, tried: Sequence[Tried] = ()
     ) -> int | None:
-        raw = delivery.raw
-        cause = Cause(
-            topic=raw.topic,
-            partition=raw.partition,
-            offset=raw.offset,
-            timestamp=raw.timestamp_ms,
-            group=self.group_id,
-            attempts=attempts,
-            kind=failure.kind,
-            code=failure.code,
-            stage=failure.stage,
-            message=failure.message,
-            at=envelope.rfc3339(self.clock.wall()),
-            tried=tried,
-        )
+        raw, at = delivery.raw, self.clock.wall()
+        cause = cause_of(raw, self.group_id, failure, attempts, tried, at)
         headers = dead_letter_headers(raw.headers, cause, self.style)
         return self._put(self.dead_letters, delivery, raw.key, raw.value, headers).offset
 
