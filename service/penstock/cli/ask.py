@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli import inputs as command_line
-from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
@@ -59,6 +59,7 @@ def ask(
     json: Annotated[bool, typer.Option("--json", help="Print the events as JSON lines.")] = False,
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
+    options: ClientOptions = None,
 ) -> None:
     """Ask over Kafka and print the answer as it is written.
 
@@ -68,7 +69,7 @@ def ask(
     """
     if sum((question is not None, bool(inputs), file is not None)) != 1:
         raise ConfigurationError("give one of: a question, --input, --file (see --help)")
-    way = Way(bootstrap_server, command_config)
+    way = Way(bootstrap_server, command_config, options)
     # Kafka's client takes a while to import, and the help needs none of it.
     if file is not None:
         from penstock.cli import ask_file

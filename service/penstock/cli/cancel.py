@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 
 EXAMPLES = """Examples:
 
@@ -19,6 +19,7 @@ def cancel(
     ],
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
+    options: ClientOptions = None,
 ) -> None:
     """Cancel questions, whether they wait, run, or have not been fetched yet.
 
@@ -32,6 +33,6 @@ def cancel(
         f"{CANCEL}{name}": Cancel(question_id=name).model_dump_json().encode()
         for name in question_ids
     }
-    ask_all(Way(bootstrap_server, command_config), said)
+    ask_all(Way(bootstrap_server, command_config, options), said)
     for name in question_ids:
         print(f"asked all replicas to cancel {name}")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 
 EXAMPLES = """Examples:
 
@@ -19,6 +19,7 @@ EXAMPLES = """Examples:
 def check(
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
+    options: ClientOptions = None,
     model: Annotated[
         bool,
         typer.Option(
@@ -38,5 +39,5 @@ def check(
     # DSPy takes two seconds to import, and the help needs none of it.
     from penstock.cli import check_run
 
-    way = Way(bootstrap_server, command_config)
+    way = Way(bootstrap_server, command_config, options)
     raise typer.Exit(check_run.run(way, asks=model, as_json=json))

@@ -1,43 +1,68 @@
 """How does a command reach Kafka? The flags that all such commands have."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from penstock.errors import ConfigurationError
+
 BootstrapServer = Annotated[
-    str | None, typer.Option("--bootstrap-server", "-b", help="host:port of the brokers.")
+    str | None,
+    typer.Option(
+        "--bootstrap-server", "--brokers", "-b", metavar="HOST:PORT", help="Of the brokers."
+    ),
 ]
 CommandConfig = Annotated[
     Path | None,
     typer.Option(
+        "--command-config",
+        "-F",
         metavar="FILE",
         dir_okay=False,
         help="How to connect: a client.properties, as Kafka's own tools take it.",
     ),
 ]
+ClientOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-X",
+        metavar="NAME=VALUE",
+        help="How to connect, by librdkafka's names, such as security.protocol=SASL_SSL; "
+        "repeatable.",
+    ),
+]
+Output = Annotated[
+    Literal["text", "json"], typer.Option(help="How data is printed; JSON is one object a line.")
+]
 
 
 class Way(NamedTuple):
-    """To Kafka, as far as flags say it; the settings say the rest."""
+    """To Kafka, as far as flags say it; the settings say the rest. `options`: as with `-X`."""
 
     bootstrap_server: str | None = None
     command_config: Path | None = None
+    options: Sequence[str] | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
         """The flags again, for another command."""
-        servers, file = self
-        said = () if servers is None else ("-b", servers)
-        return said if file is None else (*said, "--command-config", str(file))
+        servers, file, options = self
+        said: list[str] = [] if servers is None else ["-b", servers]
+        if file is not None:
+            said += ["--command-config", str(file)]
+        for option in options or ():
+            said += ["-X", option]
+        return tuple(said)
 
     def flags(self) -> dict[str, Any]:
         """For `settings.load(kafka=...)`: they come before every other source, and
-        `--bootstrap-server` before what the file says.
+        `--bootstrap-server` and `-X` before what the file says.
 
         Raises:
-            ConfigurationError: see `penstock.kafka.java_properties.read`.
+            ConfigurationError: an option is none; or see `penstock.kafka.java_properties.read`.
         """
         kafka: dict[str, Any] = {}
         if self.command_config is not None:
@@ -54,4 +79,15 @@ class Way(NamedTuple):
             kafka = {"bootstrap_servers": servers, "group_id": group, "client": client}
         if self.bootstrap_server is not None:
             kafka["bootstrap_servers"] = self.bootstrap_server
+        if options := dict(_named(option) for option in self.options or ()):
+            kafka["client"] = {**kafka.get("client", {}), **options}
         return {name: value for name, value in kafka.items() if value is not None}
+
+
+def _named(option: str) -> tuple[str, str]:
+    name, equals, value = option.partition("=")
+    if not equals or not name:
+        raise ConfigurationError(
+            f"-X {option}: is no option; write name=value, as in -X security.protocol=SSL"
+        )
+    return name.strip(), value

@@ -1,11 +1,12 @@
 """`penstock resume`: an operator has seen to what made too many questions fail."""
 
-from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 
 
 def resume(
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
+    options: ClientOptions = None,
 ) -> None:
     """Let all replicas go on that have paused because too many questions failed for good.
 
@@ -14,5 +15,5 @@ def resume(
     from penstock.cli.controlling import ask_all
     from penstock.events.control import ALL, PAUSE
 
-    ask_all(Way(bootstrap_server, command_config), {f"{PAUSE}{ALL}": None})
+    ask_all(Way(bootstrap_server, command_config, options), {f"{PAUSE}{ALL}": None})
     print("asked all replicas to go on")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from penstock.cli.connecting import BootstrapServer, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 from penstock.errors import ConfigurationError, FencedError, KafkaError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ NEEDS_OPERATOR = 4
 def serve(
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
+    options: ClientOptions = None,
     group: Annotated[str | None, typer.Option(help="consumer group of all replicas")] = None,
     slots: Annotated[int | None, typer.Option(help="questions that run at once")] = None,
 ) -> None:
@@ -38,7 +39,7 @@ def serve(
     from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
 
-    kafka = Way(bootstrap_server, command_config).flags()
+    kafka = Way(bootstrap_server, command_config, options).flags()
     if group is not None:
         kafka["group_id"] = group
     flags: dict[str, Any] = {"kafka": kafka}
