@@ -118,6 +118,17 @@ LAW: dict[str, set[str]] = {
         "prometheus_client",
         "structlog",
     },
+    "penstock.replay": {
+        "penstock.replay",
+        "penstock.clock",
+        "penstock.core.failure",
+        "penstock.errors",
+        "penstock.events",
+        "penstock.kafka",
+        "aiokafka",
+        "orjson",
+        "pydantic",
+    },
     "penstock.client": {
         "penstock.clock",
         "penstock.errors",

@@ -311,13 +311,14 @@ class Job:
             duplicate_of=first
             and source.model_copy(update={"offset": first.offset, "timestamp": first.timestamp}),
             dead_letter=DeadLetterRef(topic=self._sink.dead_letters.topic) if dead_letter else None,
+            replay=self.delivery.replay,
+            redrive=self.delivery.redrive,
             metadata=question and question.metadata,
         )
 
     def _waited(self) -> float:
-        """Seconds since the record's timestamp, which a producer may leave out or set ahead."""
-        asked_at = self.delivery.raw.timestamp_ms / 1000
-        return max(0.0, self._clock.wall() - asked_at) if asked_at >= 0 else 0.0
+        """Seconds since it was asked."""
+        return max(0.0, self._clock.wall() - self.delivery.asked_at / 1000)
 
     def _timing(self) -> Timing:
         if self.started_at is None:

@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.events.again import Redrive, Replay
+
 CompletionStatus = Literal["completed", "failed", "expired", "cancelled", "duplicate"]
 
 
@@ -91,6 +93,10 @@ class Completion(_Part):
         None, description="Of a `duplicate`: the question that was asked first under this id."
     )
     dead_letter: DeadLetterRef | None = None
-    replay: dict[str, Any] | None = None
-    redrive: dict[str, Any] | None = None
+    replay: Replay | None = Field(
+        None, description="Where a replay has asked it again: which one, and which question."
+    )
+    redrive: Redrive | None = Field(
+        None, description="Where it was a dead letter: by what it was redriven, and from where."
+    )
     metadata: dict[str, Any] | None = None

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from penstock.core.facts import RecordId
 from penstock.core.failure import Failure, Kind
 from penstock.errors import RecordError
+from penstock.events.again import Redrive, Replay, redrive
 from penstock.events.envelope import Headers, text_header
 from penstock.events.question import Question
 
@@ -55,6 +56,14 @@ class Delivery:
     forwarded: Headers = ()
     model: str = ""
     """That its program asks, by its name in the settings."""
+    redrive: Redrive | None = None
+    """What has made it a question again, where it was a dead letter."""
+    replay: Replay | None = None
+    """What asks it again, where it was asked before."""
+    again_at: int | None = None
+    """When the replay began, in Unix milliseconds."""
+    wanted: bool = True
+    """Whether it is to be answered at all."""
 
     @property
     def timestamp(self) -> int:
@@ -63,12 +72,17 @@ class Delivery:
 
     @property
     def own_id(self) -> bool:
-        """Whether we gave it its id, which nobody else has; or it cannot be asked at all."""
-        return self.question is None or self.question.id is None
+        """Whether its id says nothing of whether it was asked before: we gave it, or it cannot be
+        asked at all, or it is asked again on purpose.
+        """
+        again = self.redrive is not None or self.replay is not None
+        return again or self.question is None or self.question.id is None
 
     @property
     def asked_at(self) -> int:
-        """The timestamp, but never in the future; Unix milliseconds."""
+        """The timestamp, but never in the future, or when it was asked again; Unix milliseconds."""
+        if self.again_at is not None:
+            return self.again_at
         now = int(self.received_at * 1000)
         return min(self.raw.timestamp_ms, now) if self.raw.timestamp_ms >= 0 else now
 
@@ -88,7 +102,11 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Decodes records by an operator's bounds. Times in seconds."""
+    """Decodes records by an operator's bounds. Times in seconds.
+
+    `program` answers whatever a question asks for; without `deadlines` no question has one of its
+    own.
+    """
 
     programs: Mapping[str, Expectation]
     default_program: str
@@ -98,6 +116,8 @@ class Codec:
     metadata_bytes: int
     value_bytes: int
     forward: frozenset[str]
+    program: str | None = None
+    deadlines: bool = True
 
     def decode(self, record: RecordId, raw: Raw, monotonic: float, wall: float) -> Delivery:
         """Never raises: what is wrong with the record is the delivery's `failure`."""
@@ -110,10 +130,11 @@ class Codec:
             "lane": self._lane(raw),
             "received_at": wall,
             "forwarded": self._forwarded(raw),
+            "redrive": (redriven := redrive(raw.headers)),
         }
         try:
-            question = self._question(raw)
-            program = question.program or self.default_program
+            question = self.question(raw)
+            program = self.program or question.program or self.default_program
             expectation = self._expectation(question, program)
         except RecordError as error:
             failure = Failure(Kind.RECORD, error.code, error.message, "decode")
@@ -125,7 +146,10 @@ class Codec:
                 budget=0.0,
                 failure=failure,
             )
-        expires_at = self._expires_at(question, raw.timestamp_ms / 1000, wall)
+        # The time of who asked first is over.
+        expires_at = None
+        if redriven is None and self.deadlines:
+            expires_at = self._expires_at(question, raw.timestamp_ms / 1000, wall)
         return Delivery(
             **known,
             question=question,
@@ -147,7 +171,8 @@ class Codec:
             return "partition"
         return raw.key if self.ordering == "key" else None
 
-    def _question(self, raw: Raw) -> Question:
+    def question(self, raw: Raw) -> Question:
+        """Raises RecordError. Whether there is such a program is not looked at."""
         value = raw.value
         if value is None:
             raise RecordError("tombstone", "the record has no value; a question is JSON or text")

@@ -178,16 +178,26 @@ class Completions:
         return TopicPartition(self._scope.completions.topic, partition)
 
     def answers(self, said: dict[str, Any]) -> Ended | None:
-        """Which question of ours a completion ends; not that of a replay, which asks again."""
-        try:
-            source = said["source"]
-            ours = source["topic"] == self._scope.questions and source["group"] == self._scope.group
-            if said["type"] != "completion" or not ours or said.get("replay"):
-                return None
-            found = Ended(int(source["partition"]), int(source["offset"]), int(source["timestamp"]))
-        except (KeyError, TypeError, ValueError):
+        """Which question of ours a completion ends."""
+        scope = self._scope
+        return ends(said, scope.questions, scope.group, scope.replay)
+
+
+def ends(said: dict[str, Any], questions: str, group: str, replay: str | None) -> Ended | None:
+    """Which question of this topic a completion of this group ends, asked again by this replay, or
+    by none.
+    """
+    try:
+        source = said["source"]
+        ours = source["topic"] == questions and source["group"] == group
+        if said["type"] != "completion" or not ours:
             return None
-        return found if all(-1 <= number <= _LARGEST for number in found) else None
+        if ((again := said.get("replay")) and again["id"]) != replay:
+            return None
+        found = Ended(int(source["partition"]), int(source["offset"]), int(source["timestamp"]))
+    except (KeyError, TypeError, ValueError):
+        return None
+    return found if all(-1 <= number <= _LARGEST for number in found) else None
 
 
 def _asks(said: Mapping[str, Any]) -> bool:

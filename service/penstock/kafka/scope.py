@@ -1,6 +1,7 @@
 """Where is what was done before looked for, and how far back?"""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from penstock.kafka.sink import Target
 
@@ -20,6 +21,8 @@ class Scope:
         window_ms: how long an id is not asked again.
         longest_run: seconds a run takes at most.
         hold: seconds after which runs that we cannot know of have ended.
+        replay: the id of the replay that asks them again, if one does.
+        begins: by partition, where it begins that has no commit; else with the log.
     """
 
     questions: str
@@ -29,3 +32,5 @@ class Scope:
     window_ms: int
     longest_run: float
     hold: float
+    replay: str | None = None
+    begins: Mapping[int, int] = field(default_factory=dict)

@@ -43,6 +43,14 @@ class Reader:
         self._consumer = consumer
         self._clock = clock
 
+    async def partitions(self, topic: str) -> int:
+        """Raises KafkaError where there is no such topic."""
+        await in_time(self._consumer.topics())
+        found = self._consumer.partitions_for_topic(topic)
+        if not found:
+            raise KafkaError(f"there is no topic {topic!r}")
+        return len(found)
+
     async def whole(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Stretch]:
         """From the first record that the retention has left to the last one."""
         wanted = list(places)

@@ -1,0 +1,103 @@
+"""Each question of some stretches, with how it ended."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from penstock.clock import Clock
+from penstock.kafka.completed import ends, json_object
+from penstock.kafka.scope import CLOCK_SKEW
+from penstock.kafka.stretch import Reader, Stretch, reader
+from penstock.replay.join import joined
+
+Key = tuple[int, int]
+"""Partition and offset of a question."""
+Said = dict[str, Any]
+"""A completion, as it stands in its topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Where questions end.
+
+    Args:
+        topic: of the completions.
+        questions: the topic whose questions end there.
+        group: of who has answered them.
+        replay: the id of the replay that asked them again, if one did.
+    """
+
+    topic: str
+    questions: str
+    group: str
+    replay: str | None = None
+
+
+class Pair(NamedTuple):
+    """`completion` is None where nobody has answered."""
+
+    question: ConsumerRecord
+    completion: Said | None
+
+
+async def pairs(
+    client: Mapping[str, Any],
+    clock: Clock,
+    answers: Answers,
+    stretches: Mapping[TopicPartition, Stretch],
+) -> AsyncIterator[Pair]:
+    """In about the order of the questions, each once; the first completion is the answer.
+
+    Raises:
+        KafkaError, aiokafka.errors.KafkaError, TimeoutError: reading failed.
+    """
+    async with AsyncExitStack() as stack:
+        asked, said = [await stack.enter_async_context(reader(client, clock)) for _ in range(2)]
+        since = await first_moment(asked, stretches)
+        questions = _keyed(asked, stretches)
+        completions = completions_of(said, answers, stretches, since)
+        async for _, question, completion in joined(questions, completions):
+            yield Pair(question, completion)
+
+
+async def first_moment(topics: Reader, stretches: Mapping[TopicPartition, Stretch]) -> float:
+    """No question of these was asked before, in Unix seconds; 0 where that is not known."""
+    firsts = {
+        place: Stretch(stretch.start, stretch.start + 1)
+        for place, stretch in stretches.items()
+        if stretch.start < stretch.end
+    }
+    moments = [record.timestamp / 1000 async for record in topics.read("questions", firsts)]
+    return min(moments) if len(moments) == len(firsts) and moments else 0.0
+
+
+async def completions_of(
+    topics: Reader,
+    answers: Answers,
+    stretches: Mapping[TopicPartition, Stretch],
+    since: float,
+) -> AsyncIterator[tuple[Key, Said]]:
+    """Of the questions of these stretches, those written since then, in Unix seconds, up to now."""
+    count = await topics.partitions(answers.topic)
+    numbers = {place.partition % count for place in stretches}
+    whole = await topics.whole([TopicPartition(answers.topic, n) for n in sorted(numbers)])
+    starts = await topics.since(whole, since - CLOCK_SKEW)
+    wanted = {place.partition: stretch for place, stretch in stretches.items()}
+    reading = {place: Stretch(starts[place], log.end) for place, log in whole.items()}
+    async for record in topics.read("completions", reading):
+        said = json_object(record.value)
+        ended = ends(said, answers.questions, answers.group, answers.replay)
+        if ended is None or (stretch := wanted.get(ended.partition)) is None:
+            continue
+        if stretch.start <= ended.offset < stretch.end:
+            yield (ended.partition, ended.offset), said
+
+
+async def _keyed(
+    topics: Reader, stretches: Mapping[TopicPartition, Stretch]
+) -> AsyncIterator[tuple[Key, ConsumerRecord]]:
+    async for record in topics.read("questions", stretches):
+        yield (record.partition, record.offset), record
