@@ -125,6 +125,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",
+        "penstock.settings",
         "aiokafka",
         "orjson",
         "pydantic",

@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -32,8 +32,10 @@ from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource, Leaving
-from penstock.loop import Loop
+from penstock.loop import Loop, Observer
 from penstock.program.runner import Runner
+from penstock.replay.again import Again
+from penstock.replay.plan import Plan
 from penstock.settings import Settings
 from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
@@ -149,8 +151,15 @@ class Service:
 
 
 @asynccontextmanager
-async def service(settings: Settings) -> AsyncIterator[Service]:
+async def service(
+    settings: Settings, plan: Plan | None = None, watch: Observer[Job] | None = None
+) -> AsyncIterator[Service]:
     """Builds and connects everything; a member of the group until the context ends.
+
+    Args:
+        settings: of a replay, those by `penstock.replay.settings`.
+        plan: of a replay, whose questions it answers again, and no others.
+        watch: is told of all that happens, too.
 
     Raises:
         ConfigurationError: a setting, topic, program or model is wrong.
@@ -164,20 +173,26 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     clock = Clock()
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
-    engine = Engine(policy(settings), writer, random.random)
-    scope = _scope(settings, topics)
+    rules = policy(settings)
+    if plan is not None and plan.rate is not None:
+        # Until it is known how many of its partitions are ours.
+        rules = replace(rules, pace=plan.rate / max(1, len(plan.parts)))
+    engine = Engine(rules, writer, random.random)
+    scope = _scope(settings, topics, plan)
+    reads = codec(settings, programs)
     recovery = Recovery(client, scope, clock, writer)
     lookup = Lookup(client, clock, scope, recovery.completions, topics.dead_letters)
     source = KafkaSource(
         client,
         topics.questions,
         group,
-        codec(settings, programs),
+        reads if plan is None else Again(reads, plan),
         clock,
         recovery,
         writer,
         settings.kafka.assignor,
         settings.kafka.group_instance_id,
+        None if plan is None else plan.ends,
     )
     sink = KafkaSink(
         client,
@@ -197,6 +212,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
         journal.observe(fact, job)
+        if watch is not None:
+            watch(fact, job)
 
     runner = Runner(programs, clock, hiding(settings))
 
@@ -228,9 +245,14 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         yield built
 
 
-async def serve(settings: Settings, started: Callable[[Service], None]) -> Failure | None:
+async def serve(
+    settings: Settings,
+    started: Callable[[Service], None],
+    plan: Plan | None = None,
+    watch: Observer[Job] | None = None,
+) -> Failure | None:
     """Runs until SIGTERM or SIGINT has drained it; a second signal ends it at once."""
-    async with service(settings) as running:
+    async with service(settings, plan, watch) as running:
         loop = asyncio.get_running_loop()
 
         asked = False
@@ -273,7 +295,8 @@ def _longest_run(settings: Settings) -> float:
     return (max(settings.deadline.max_ms, *timeouts) + settings.drain_ms) / 1000
 
 
-def _scope(settings: Settings, topics: Topics) -> Scope:
+def _scope(settings: Settings, topics: Topics, plan: Plan | None) -> Scope:
+    begins = {} if plan is None else {part.partition: part.start for part in plan.parts}
     return Scope(
         questions=topics.questions,
         group=settings.kafka.group_id,
@@ -282,4 +305,7 @@ def _scope(settings: Settings, topics: Topics) -> Scope:
         window_ms=settings.duplicates.window_ms,
         longest_run=_longest_run(settings),
         hold=settings.drain_ms / 1000,
+        replay=None if plan is None else plan.id,
+        begins=begins,
+        since=0.0 if plan is None else plan.created_at / 1000,
     )

@@ -20,6 +20,7 @@ from penstock.cli import (
     demo,
     init,
     model,
+    replay,
     resume,
     run,
     serve,
@@ -42,6 +43,7 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 app.command("resume")(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(config.config, name="config")

@@ -11,6 +11,7 @@ from penstock.core.handover import Run
 from penstock.core.intake import Intake
 from penstock.core.lease import Lease
 from penstock.core.models import Models
+from penstock.core.pace import Pace
 from penstock.core.partition import Partition
 from penstock.core.policy import Policy
 from penstock.core.question import Question
@@ -29,6 +30,7 @@ class Board:
         self.intake = Intake(policy.high, policy.low)
         self.lease = Lease(policy.lease)
         self.models = Models(policy.models)
+        self.pace = Pace(policy.pace)
         self.deadlines = Deadlines()
         """When questions that wait or run are out of time; of what is cancelled, when it has to
         have ended."""

@@ -58,6 +58,7 @@ class Engine:
             facts.Followed: self._followed,
             facts.CancelRequested: work.cancel_requested,
             facts.GateOpened: lambda _, now: failing.open_the_gate(now),
+            facts.Paced: lambda event, now: board.pace.change(event.per_second, now),
             facts.Heard: self._heard,
             facts.Revoking: release.revoke,
             facts.Released: release.ended,

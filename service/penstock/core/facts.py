@@ -234,6 +234,13 @@ class GateOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class Paced:
+    """From now on so many questions may start in a second; None: as many as there is room for."""
+
+    per_second: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """The group has answered what was sent then, without an error; see `Lease.renewed`."""
 
@@ -286,6 +293,7 @@ Event = (
     | Followed
     | CancelRequested
     | GateOpened
+    | Paced
     | Heard
     | Revoking
     | Released

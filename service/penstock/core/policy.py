@@ -32,5 +32,7 @@ class Policy:
     lease: LeasePolicy = field(default_factory=LeasePolicy)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     gate: GatePolicy = field(default_factory=GatePolicy)
+    pace: float | None = None
+    """Questions that may start in a second; None: as many as there is room for."""
     models: Mapping[str, ModelPolicy] = field(default_factory=lambda: {"": ModelPolicy()})
     """By the names that questions know them by."""

@@ -36,6 +36,7 @@ class Starting:
         it is worth fetching a question for.
         """
         times = [model.allows_at(now) for model in self._board.models.values()]
+        times.append(self._board.pace.allows_at(now))
         return earliest([at for at in times if at is not None and at > now])
 
     def _next(self, models: dict[str, bool], now: float) -> RecordId | None:
@@ -65,6 +66,8 @@ class Starting:
         if now + board.policy.flight > board.lease.until:
             # Others may have our partitions, and start it too.
             return None
+        if board.pace.allows_at(now) > now:
+            return None
         return board.admission.take(models, lambda number: board.partitions[number].ceiling)
 
     def _run(self, record: RecordId, question: Question, now: float) -> None:
@@ -72,6 +75,8 @@ class Starting:
         question.phase = Phase.RUNNING
         question.attempt += 1
         question.answered = False
+        if question.attempt == 1:
+            board.pace.started(now)
         if question.expires_at is None:
             question.expires_at = now + question.asked.budget
             board.deadlines.arm(record, question.expires_at)

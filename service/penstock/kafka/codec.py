@@ -62,8 +62,8 @@ class Delivery:
     """What asks it again, where it was asked before."""
     again_at: int | None = None
     """When the replay began, in Unix milliseconds."""
-    wanted: bool = True
-    """Whether it is to be answered at all."""
+    marks: Headers = ()
+    """On all that is said of it, and on its dead letter."""
 
     @property
     def timestamp(self) -> int:

@@ -16,7 +16,7 @@ from penstock.core.duplicates import Asked
 from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
-from penstock.kafka.scope import Scope
+from penstock.kafka.scope import CLOCK_SKEW, Scope
 from penstock.kafka.stretch import Reader, Stretch, in_time
 
 ASKED = 100_000
@@ -88,6 +88,9 @@ class Completions:
         ours = self._scope.completions.partitions
         places = await self._places(searches)
         whole = await topics.whole(sorted(set().union(*places.values())))
+        if self._scope.since:
+            firsts = await topics.since(whole, self._scope.since - CLOCK_SKEW)
+            whole = {place: Stretch(firsts[place], log_.end) for place, log_ in whole.items()}
         # Only now: no completion up to these ends is about a record behind the log's.
         questions = {TopicPartition(self._scope.questions, p): s for p, s in searches.items()}
         for place, log_ in (await topics.whole(questions)).items():

@@ -188,7 +188,8 @@ class Recovery:
         offset, text = commit.offset, commit.metadata or ""
         if offset < 0:
             # Before the first commit nothing is started.
-            return Search(DoneBeyond(-1), clean=True)
+            begin = self._scope.begins.get(place.partition, -1)
+            return Search(DoneBeyond(begin), clean=True)
         try:
             last = metadata.read(offset, text, read_at)
         except metadata.ForeignError as error:

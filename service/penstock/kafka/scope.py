@@ -23,6 +23,7 @@ class Scope:
         hold: seconds after which runs that we cannot know of have ended.
         replay: the id of the replay that asks them again, if one does.
         begins: by partition, where it begins that has no commit; else with the log.
+        since: Unix seconds; nothing of the group was completed before.
     """
 
     questions: str
@@ -34,3 +35,4 @@ class Scope:
     hold: float
     replay: str | None = None
     begins: Mapping[int, int] = field(default_factory=dict)
+    since: float = 0.0

@@ -117,10 +117,11 @@ class KafkaSink:
         key = key_of(delivery)
         stream = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}"
         producer, clock, source = self._producer, self._clock, self._source
+        said_with = (*delivery.forwarded, *delivery.marks)
 
         async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
             headers = envelope.headers(
-                envelope.TOKEN, f"{stream}/{sequence}", source, clock.wall(), delivery.forwarded
+                envelope.TOKEN, f"{stream}/{sequence}", source, clock.wall(), said_with
             )
             _check_size(target, key, value, headers)
             try:
@@ -156,7 +157,7 @@ class KafkaSink:
             f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/completion",
             self._source,
             self._clock.wall(),
-            delivery.forwarded,
+            (*delivery.forwarded, *delivery.marks),
         )
         value = completion.model_dump_json().encode()
         return raw.partition, (key_of(delivery), value, headers)
@@ -169,7 +170,9 @@ class KafkaSink:
         """
         raw, at = delivery.raw, self._clock.wall()
         cause = cause_of(raw, self.group_id, failure, attempts, tried, at)
-        headers = dead_letter_headers(raw.headers, cause, self._dead_letter_style)
+        marked = dict(delivery.marks)
+        original = (*(h for h in raw.headers if h[0] not in marked), *delivery.marks)
+        headers = dead_letter_headers(original, cause, self._dead_letter_style)
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
         said = (key, raw.value, headers)

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from enum import Enum, auto
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -30,7 +30,7 @@ from penstock.core.facts import Assigned, Event, Head, Heard, RecordId
 from penstock.errors import CommitError, FencedError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
-from penstock.kafka.codec import Codec, Delivery, Raw
+from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.commit import commit
 from penstock.kafka.follower import Follower
 from penstock.kafka.membership import Membership, listen, membership
@@ -90,6 +90,14 @@ class Leaving(Enum):
     """Their log is another one: what could be committed is not true of it."""
 
 
+class Decoder(Protocol):
+    """See `penstock.kafka.codec.Codec`."""
+
+    def decode(self, record: RecordId, raw: Raw, monotonic: float, wall: float) -> Delivery | None:
+        """None: nobody wants it answered."""
+        ...
+
+
 OnRevoked = Callable[[frozenset[int], Leaving], Awaitable[None]]
 
 
@@ -101,14 +109,16 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         client: Mapping[str, Any],
         topic: str,
         group_id: str,
-        codec: Codec,
+        codec: Decoder,
         clock: Clock,
         recovery: Recovery,
         writer: str,
         assignor: str = "roundrobin",
         instance_id: str | None = None,
+        ends: Mapping[int, int] | None = None,
     ) -> None:
         self._client = client
+        self._ends = ends
         self._topic = topic
         self._group_id = group_id
         self._recovery = recovery
@@ -119,6 +129,11 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._epoch = 0
         self._committed: dict[int, int] = {}
         self._next: dict[int, int] = {}
+        """Behind what was fetched, from where fetching goes on."""
+        self._given: dict[int, int] = {}
+        """Behind what was given to who fetches."""
+        self._over: set[int] = set()
+        """The partitions that have been read to their end."""
         self._tails: dict[int, TokenTail] = {}
         self._known: frozenset[int] = frozenset()
         """The partitions that were ours before the last rebalance."""
@@ -197,17 +212,27 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         """
         batches = await self._getmany()
         monotonic, wall = self._clock.monotonic(), self._clock.wall()
-        return [
-            self._codec.decode(
-                RecordId(tp.partition, self._epochs[tp.partition], record.offset),
-                _raw(record),
-                monotonic,
-                wall,
-            )
-            for tp, records in batches.items()
-            if tp.partition in self._epochs
-            for record in records
-        ]
+        deliveries = []
+        for tp, records in batches.items():
+            if (epoch := self._epochs.get(tp.partition)) is None:
+                continue
+            for record in self._within(tp, records):
+                place = RecordId(tp.partition, epoch, record.offset)
+                if delivery := self._codec.decode(place, _raw(record), monotonic, wall):
+                    deliveries.append(delivery)
+                    self._given[tp.partition] = record.offset + 1
+        return deliveries
+
+    def _within(self, tp: TopicPartition, records: list[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Those before the end that we go to, if there is one."""
+        if self._ends is None:
+            return records
+        end = self._ends.get(tp.partition, 0)
+        if records[-1].offset + 1 >= end:
+            # The rest is not fetched for nothing.
+            self._over.add(tp.partition)
+            self.pause([tp.partition])
+        return [record for record in records if record.offset < end]
 
     def said_before(self, delivery: Delivery) -> Said | None:
         """What a run of the question, which a crash has cut off, had said."""
@@ -317,7 +342,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._consumer.pause(*self._mine(partitions))
 
     def resume(self, partitions: Iterable[int]) -> None:
-        self._consumer.resume(*self._mine(partitions))
+        self._consumer.resume(*self._mine(set(partitions) - self._over))
 
     async def commit(self, heads: Mapping[int, Head]) -> None:
         """One at a time, in the order asked for, under the generation that gave the partitions.
@@ -353,8 +378,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             # They count from here.
             return head.offset
         end = self._committed.get(partition, 0)
-        if head.offset == self._next.get(partition) and self._mine([partition]):
+        if head.offset == self._given.get(partition) and self._mine([partition]):
             end = await self._consumer.position(TopicPartition(self._topic, partition))
+            if self._ends is not None:
+                end = min(end, self._ends.get(partition, 0))
         return max(head.offset, end)
 
     def lag(self) -> dict[int, int]:
@@ -421,7 +448,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if self._settled is not None:
                 await self._settled()
         for partition in partitions:
-            del self._epochs[partition], self._next[partition]
+            del self._epochs[partition], self._next[partition], self._given[partition]
+            self._over.discard(partition)
             self._committed.pop(partition, None)
             self._tails.pop(partition, None)
             self._recovery.forget(partition)
@@ -432,7 +460,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         for partition, arrival in found.items():
             offset = arrival.recovered.done.committed
             self._consumer.seek(TopicPartition(self._topic, partition), offset)
-            self._next[partition] = offset
+            self._next[partition] = self._given[partition] = offset
+            if self._ends is not None and offset >= self._ends.get(partition, 0):
+                self._over.add(partition)
             self._epochs[partition] = self._epoch
             self._tails[partition] = arrival.tail
         if self._tell is not None:

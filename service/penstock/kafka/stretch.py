@@ -45,8 +45,11 @@ class Reader:
 
     async def partitions(self, topic: str) -> int:
         """Raises KafkaError where there is no such topic."""
-        await in_time(self._consumer.topics())
-        found = self._consumer.partitions_for_topic(topic)
+        # Of all topics: to ask for one by its name creates it, where the brokers are set so.
+        cluster = await in_time(
+            self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no public way
+        )
+        found = cluster.partitions_for_topic(topic)
         if not found:
             raise KafkaError(f"there is no topic {topic!r}")
         return len(found)

@@ -1,6 +1,6 @@
 """Each question of some stretches, with how it ended."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ async def pairs(
     clock: Clock,
     answers: Answers,
     stretches: Mapping[TopicPartition, Stretch],
-) -> AsyncIterator[Pair]:
+) -> AsyncGenerator[Pair, None]:
     """In about the order of the questions, each once; the first completion is the answer.
 
     Raises:

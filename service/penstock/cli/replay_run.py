@@ -1,0 +1,231 @@
+"""One machine's part in a replay: the service, until all of the plan is done."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError as ClientError
+
+from penstock import settings
+from penstock.cli import replay_show
+from penstock.cli.connecting import Way
+from penstock.cli.progress import bar
+from penstock.cli.replay_begin import Wishes, draw
+from penstock.clock import Clock
+from penstock.core import facts
+from penstock.core.failure import Failure
+from penstock.errors import ConfigurationError, KafkaError, PenstockError
+from penstock.kafka.admin import admin
+from penstock.kafka.group_offsets import done
+from penstock.kafka.security import client_arguments
+from penstock.replay import store
+from penstock.replay.plan import Plan
+from penstock.replay.progress import Progress, Speed, pace, progress
+from penstock.replay.settings import for_replay
+from penstock.settings import Settings
+from penstock.settings.secrets import hiding
+from penstock.telemetry import logs
+
+if TYPE_CHECKING:
+    from penstock.app import Service
+    from penstock.job import Job
+
+LOOK_SECONDS = 1.0
+"""Between two looks at how far all have come."""
+BEAT_SECONDS = 5.0
+"""Between two lines where there is no terminal."""
+
+DONE, FAILED, PARTLY, STOPPED = 0, 1, 3, 130
+
+
+def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: bool) -> int:
+    """The exit code."""
+    loaded, client = _loaded(way)
+    as_json = output == "json"
+    drawn = uvloop.run(draw(loaded, client, wishes, look=not execute))
+    plan = drawn.plan
+    if wishes.program is not None or wishes.model is not None:
+        for_replay(loaded, plan)
+    if not plan.parts:
+        print("penstock: nothing of the range is to be replayed", file=sys.stderr)
+    if not execute or not plan.parts:
+        replay_show.dry(drawn, as_json=as_json)
+        return DONE
+    told = for_replay(loaded, plan, slots)
+    _load_programs(told)
+
+    async def publish() -> None:
+        await store.publish(client, loaded.topics.control, plan, Clock())
+
+    uvloop.run(publish())
+    print(f"penstock: replay {plan.id}; to join it: {_join(plan)}", file=sys.stderr)
+    return _work(told, client, plan, as_json=as_json)
+
+
+def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool) -> int:
+    """The exit code."""
+    loaded, client = _loaded(way)
+    as_json = output == "json"
+
+    async def look() -> tuple[Plan, Progress]:
+        plan = await store.load(client, loaded.topics.control, name, Clock())
+        return plan, await _progress(client, plan)
+
+    plan, now = uvloop.run(look())
+    if not execute or now.over:
+        replay_show.standing(plan, now, as_json=as_json)
+        return DONE
+    return _work(for_replay(loaded, plan, slots), client, plan, as_json=as_json)
+
+
+def _loaded(way: Way) -> tuple[Settings, dict[str, Any]]:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    loaded = settings.load(kafka=way.flags())
+    return loaded, client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
+
+
+def _load_programs(told: Settings) -> None:
+    """Before there is a plan: one that nobody can work on should not be.
+
+    Raises:
+        ConfigurationError: names the program or the model that cannot be used.
+    """
+    from penstock.assembly import load_programs
+
+    load_programs(told)
+
+
+def _join(plan: Plan) -> str:
+    return f"penstock replay --resume {plan.id} --execute"
+
+
+async def _progress(client: dict[str, Any], plan: Plan) -> Progress:
+    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
+    async with admin(client) as connection:
+        commits = await done(connection, plan.group, places)
+    return progress(plan, {place.partition: commit for place, commit in commits.items()})
+
+
+class _Watch:
+    """Sees how far all members have come, and ends our part when all is done."""
+
+    def __init__(self, client: dict[str, Any], plan: Plan) -> None:
+        self.now = Progress(0, plan.records, frozenset(plan.selections))
+        self.here: Counter[str] = Counter()
+        self._client = client
+        self._plan = plan
+        self._clock = Clock()
+        self._began = self._clock.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock.monotonic() - self._began
+
+    def saw(self, fact: facts.Event | facts.Command, job: "Job | None") -> None:
+        """Of this process."""
+        if isinstance(fact, facts.Published) and job is not None:
+            self.here[job.status or "?"] += 1
+
+    async def follow(self, running: "Service", show: Callable[[Progress], None]) -> None:
+        places = [TopicPartition(self._plan.questions, p.partition) for p in self._plan.parts]
+        async with admin(self._client) as connection:
+            while not self.now.over:
+                # Kafka may be away: then it is asked again.
+                with suppress(ClientError, KafkaError, TimeoutError):
+                    commits = await done(connection, self._plan.group, places)
+                    known = {place.partition: commit for place, commit in commits.items()}
+                    self.now = progress(self._plan, known)
+                    ours = pace(self._plan, self.now, running.engine.partitions)
+                    running.loop.tell(facts.Paced(ours))
+                show(self.now)
+                await asyncio.sleep(0 if self.now.over else LOOK_SECONDS)
+        if not running.draining:
+            running.drain()
+
+    async def look(self) -> None:
+        """Once more, at the end: the last commits say more."""
+        with suppress(ClientError, PenstockError, TimeoutError):
+            self.now = await _progress(self._client, self._plan)
+
+
+def _work(told: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -> int:
+    # DSPy takes two seconds to import.
+    from penstock import app
+
+    watch = _Watch(client, plan)
+
+    async def work() -> None:
+        with bar() as drawn:
+            # What is logged goes above the bar; of what goes well the bar tells.
+            level = "warning" if told.log_level == "info" else told.log_level
+            logs.configure(level, hide=hiding(told))
+            logs.tell_what_nobody_catches()
+            code = await _served(app, told, plan, watch, _shown(drawn, plan))
+        replay_show.ended(plan, watch.now, watch.here, watch.seconds, as_json=as_json)
+        if code == STOPPED:
+            print(f"penstock: stopped; to go on: {_join(plan)}", file=sys.stderr)
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # As `penstock serve`: a thread of a program may go on for minutes.
+        os._exit(code)
+
+    uvloop.run(work())
+    raise AssertionError("it has exited")
+
+
+async def _served(
+    app: Any, told: Settings, plan: Plan, watch: _Watch, show: Callable[[Progress], None]
+) -> int:
+    following: list[asyncio.Task[None]] = []
+
+    def started(running: "Service") -> None:
+        following.append(asyncio.ensure_future(watch.follow(running, show)))
+
+    try:
+        failure: Failure | None = await app.serve(told, started, plan, watch.saw)
+        await watch.look()
+    except ConfigurationError as error:
+        print(f"penstock: {error}", file=sys.stderr)
+        return 2
+    except KafkaError as error:
+        print(f"penstock: stopped: {error}", file=sys.stderr)
+        return FAILED
+    finally:
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
+    if failure is not None:
+        print(
+            f"penstock: stopped: {failure.kind} {failure.code}: {failure.message}; "
+            f"see to it, then go on: {_join(plan)}",
+            file=sys.stderr,
+        )
+        return FAILED
+    if not watch.now.over:
+        return STOPPED
+    return PARTLY if watch.here["failed"] or watch.here["expired"] else DONE
+
+
+def _shown(drawn: Any, plan: Plan) -> Callable[[Progress], None]:
+    task = drawn.add_task(f"Replay {plan.id}", total=plan.records)
+    speed, clock = Speed(), Clock()
+    said = clock.monotonic()
+
+    def show(now: Progress) -> None:
+        nonlocal said
+        drawn.update(task, completed=now.done)
+        moment = clock.monotonic()
+        speed.saw(now.done, moment)
+        if drawn.disable and moment - said >= BEAT_SECONDS:
+            said = moment
+            replay_show.beat(plan, now, speed.per_second)
+
+    return show

@@ -1,0 +1,157 @@
+"""Which questions does a replay mean? Found once, before it begins."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from penstock.clock import Clock
+from penstock.kafka.stretch import Stretch
+from penstock.replay import view
+from penstock.replay.pairs import Answers, Pair, pairs
+from penstock.replay.selection import Selection, these
+from penstock.replay.where import Condition, holds
+
+
+class Moment(NamedTuple):
+    """A question, and when it was asked, in Unix seconds."""
+
+    at: float
+    partition: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Found:
+    """Args:
+    looked_at: questions of the range.
+    offsets: of those wanted, by partition.
+    first: of them, by their time.
+    last: of them.
+    answered: how many have a completion.
+    calls: of programs, that they took then, retries among them.
+    tokens: of the models, that they took then.
+    """
+
+    looked_at: int = 0
+    offsets: dict[int, list[int]] = field(default_factory=dict)
+    first: Moment | None = None
+    last: Moment | None = None
+    answered: int = 0
+    calls: int = 0
+    tokens: int = 0
+
+    @property
+    def wanted(self) -> int:
+        return sum(map(len, self.offsets.values()))
+
+    @property
+    def selections(self) -> dict[int, Selection]:
+        return {number: these(offsets) for number, offsets in self.offsets.items()}
+
+    @property
+    def estimated(self) -> tuple[int, int]:
+        """Calls and tokens, where those that have no completion are like those that have."""
+        share = self.wanted / self.answered if self.answered else 0.0
+        return round(self.calls * share) if share else self.wanted, round(self.tokens * share)
+
+    def add(self, pair: Pair) -> None:
+        """It is wanted."""
+        record = pair.question
+        self.offsets.setdefault(record.partition, []).append(record.offset)
+        moment = Moment(record.timestamp / 1000, record.partition, record.offset)
+        self.first = min(self.first or moment, moment)
+        self.last = max(self.last or moment, moment)
+        if pair.completion is not None:
+            self.answered += 1
+            self.calls += _number(pair.completion.get("attempts"))
+            self.tokens += _number((pair.completion.get("usage") or {}).get("total_tokens"))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Args:
+    stretches: where to look.
+    only: of these partitions, these offsets; None: all.
+    where: what must hold.
+    most: so many at most.
+    default_program: that answers who names none.
+    """
+
+    stretches: Mapping[TopicPartition, Stretch]
+    only: Mapping[int, Selection] | None = None
+    where: tuple[Condition, ...] = ()
+    most: int | None = None
+    default_program: str = ""
+
+
+async def find(
+    client: Mapping[str, Any],
+    clock: Clock,
+    answers: Answers,
+    wanted: Wanted,
+    looked_at: Callable[[int], None],
+) -> Found:
+    """Reads all of it; `looked_at` is told how many questions.
+
+    Raises:
+        KafkaError, aiokafka.errors.KafkaError, TimeoutError: reading failed.
+    """
+    found = Found()
+    async with aclosing(pairs(client, clock, answers, wanted.stretches)) as asked:
+        async for pair in asked:
+            found.looked_at += 1
+            looked_at(found.looked_at)
+            if _is_wanted(pair, wanted):
+                found.add(pair)
+                if found.wanted == wanted.most:
+                    break
+    return found
+
+
+def without_looking(wanted: Wanted) -> dict[int, Selection]:
+    """What is wanted, where that does not depend on what stands there."""
+    everything = {
+        place.partition: Selection(*stretch)
+        for place, stretch in wanted.stretches.items()
+        if stretch.start < stretch.end
+    }
+    if wanted.only is None:
+        return everything
+    return {number: wanted.only[number] for number in everything if number in wanted.only}
+
+
+def stretches_of(
+    topic: str, only: Mapping[int, Selection], whole: Mapping[TopicPartition, Stretch]
+) -> tuple[dict[TopicPartition, Stretch], list[str]]:
+    """Where these offsets are, and what is to be said of those that are not there (any more)."""
+    stretches, notes = {}, []
+    for number, some in sorted(only.items()):
+        place = TopicPartition(topic, number)
+        log = whole[place]
+        start, end = max(some.start, log.start), min(some.end, log.end)
+        if gone := some.count() - some.count(start, end):
+            notes.append(f"{gone} of partition {number} are not there (any more)")
+        if start < end:
+            stretches[place] = Stretch(start, end)
+    return stretches, notes
+
+
+def _is_wanted(pair: Pair, wanted: Wanted) -> bool:
+    record = pair.question
+    if wanted.only is not None and record.offset not in wanted.only.get(record.partition, ()):
+        return False
+    if not wanted.where:
+        return True
+    raw = view.raw(record)
+    return holds(wanted.where, view.of_question(raw, pair.completion, wanted.default_program))
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def places(topic: str, numbers: Iterable[int]) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in numbers]

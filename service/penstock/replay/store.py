@@ -1,0 +1,48 @@
+"""Where do the plans of replays stand? On the control topic, each written once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from penstock.clock import Clock
+from penstock.errors import ConfigurationError
+from penstock.events.envelope import rfc3339
+from penstock.kafka import control
+from penstock.kafka.admin import admin
+from penstock.kafka.control_log import stated
+from penstock.kafka.group_offsets import done
+from penstock.replay.plan import KEY, Plan, decode, encode
+
+
+async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -> Plan:
+    """Raises ConfigurationError: there is none of that name; names those there are."""
+    plans = await stated(client, topic, KEY, clock)
+    if (said := plans.get(f"{KEY}{name}")) is None:
+        there = ", ".join(key.removeprefix(KEY) for key in list(plans)[-10:])
+        known = f"there are {there}" if there else "there is none at all"
+        raise ConfigurationError(f"there is no replay {name!r} on {topic}; {known}")
+    return decode(said.value)
+
+
+async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Clock) -> None:
+    """Raises ConfigurationError: there is one of that name, or was."""
+    key = f"{KEY}{plan.id}"
+    value = encode(plan)
+    if (before := (await stated(client, topic, key, clock)).get(key)) is not None:
+        made = rfc3339(decode(before.value).created_at / 1000)
+        raise ConfigurationError(
+            f"there is a replay {plan.id!r}, made at {made}: go on with it by `penstock replay "
+            f"--resume {plan.id} --execute`, or take another --id"
+        )
+    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
+    async with admin(client) as connection:
+        commits = await done(connection, plan.group, places)
+    if any(commit is not None for commit in commits.values()):
+        raise ConfigurationError(
+            f"the group {plan.group!r} has offsets of a replay of before; take another --id"
+        )
+    await control.say(client, topic, {key: value}, clock)
+    said = (await stated(client, topic, key, clock)).get(key)
+    if said is None or said.value != value:
+        raise ConfigurationError(f"somebody else has made a replay {plan.id!r} just now")
