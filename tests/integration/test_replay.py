@@ -1,16 +1,25 @@
 """`penstock replay` as a process, on a real Kafka: ranges, filters, plans, ends."""
 
+import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import NewPartitions, RecordsToDelete
 
+from penstock.cli.ranges import Meant
+from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
+from penstock.errors import ConfigurationError
 from penstock.kafka.stretch import reader
-from tests.support.command import Ended, member_environment, penstock
-from tests.support.conversation import Conversation
+from penstock.replay import store
+from tests.support.command import Ended, member_environment, penstock, started
+from tests.support.conversation import Conversation, conversation
 from tests.support.kafka import Topics, admin_of
 from tests.support.service import settings_for
 from tests.support.stage import Stage, stage
@@ -32,22 +41,11 @@ def again(on: Stage) -> str:
     return on.topics.name("again")
 
 
-async def whole(servers: str, topic: str, partitions: int = 2) -> list[Any]:
+async def whole(on: Stage, topic: str) -> list[Any]:
     """All records there are."""
-    places = [TopicPartition(topic, number) for number in range(partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, isolation_level="read_committed")
-    await consumer.start()
-    try:
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
-        found: list[Any] = []
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += records
-    finally:
-        await consumer.stop()
-    return found
+    async with reader({"bootstrap_servers": on.servers}, Clock()) as topics:
+        places = [TopicPartition(topic, n) for n in range(await topics.partitions(topic))]
+        return [record async for record in topics.read(topic, await topics.whole(places))]
 
 
 async def ends(on: Stage) -> Mapping[str, int]:
@@ -75,6 +73,25 @@ async def answered(on: Stage, each: int = 20, **body: Any) -> AsyncIterator[Conv
     yield talk
 
 
+def talking_again(on: Stage) -> AbstractAsyncContextManager[Conversation]:
+    """Reads what is answered again."""
+    settings = settings_for(on.servers, on.topics, "openai/ok")
+    names = {"tokens": "tokens", "completions": "completions", "dead_letters": "dead-letters"}
+    update = {field: f"{again(on)}.{name}" for field, name in names.items()}
+    return conversation(settings.kafka, settings.topics.model_copy(update=update))
+
+
+@asynccontextmanager
+async def transacting(on: Stage) -> AsyncIterator[AIOKafkaProducer]:
+    name = on.topics.name("transactions")
+    producer = AIOKafkaProducer(bootstrap_servers=on.servers, transactional_id=name)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
 def said(ended: Ended) -> dict[str, Any]:
     body: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return body
@@ -98,7 +115,7 @@ async def test_a_range_is_answered_again_each_question_once(
             assert ended.code == 0, ended.stderr
             assert said(ended)["over"]
             assert said(ended)["here"] == {"completed": 20}
-        completions = await whole(bootstrap_servers, f"{again(on)}.completions")
+        completions = await whole(on, f"{again(on)}.completions")
         asked = sorted(json.loads(r.value)["question_id"] for r in completions)
         assert asked == sorted(f"{name}{n}" for name in "ab" for n in range(5, 15))
         for record in completions:
@@ -120,3 +137,171 @@ async def test_a_range_is_answered_again_each_question_once(
             f"{again(on)}.completions",
             f"{again(on)}.tokens",
         }
+
+
+async def test_stopped_it_goes_on_and_others_may_join(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with stage(bootstrap_servers, topics, partitions=2) as on:
+        async with answered(on):
+            pass
+        for name in ("tokens", "completions", "dead-letters"):
+            topics.create(f"again.{name}", 2)
+        before = len(on.models.calls)
+        async with talking_again(on) as talk:
+            env = environment(on)
+            words = ("replay", "--topic-prefix", again(on), "--id", "second", "--rate", "10")
+            async with started(*words, "--execute", env=env) as first:
+                await talk.completions(10)
+                first.send_signal(signal.SIGTERM)
+                _, stderr = await first.communicate()
+                assert first.returncode == 130
+                assert "to go on: penstock replay --resume second --execute" in stderr.decode()
+            stands = await replay(on, "--resume", "second", "--output", "json")
+            assert stands.code == 0
+            done = said(stands)["done"]
+            assert 10 <= done < 40
+            assert not said(stands)["over"]
+            more = [replay(on, "--resume", "second", "--execute") for _ in range(2)]
+            for ended in await asyncio.gather(*more):
+                assert ended.code == 0, ended.stderr
+                assert "40 of 40 done" in ended.stdout
+            await talk.completions(40)
+            await talk.to_the_end()
+            asked = sorted(record.asked for record in talk.completed)
+            assert asked == [(p, n) for p in (0, 1) for n in range(20)]
+        assert len(on.models.calls) - before == 40, "no call was paid for twice"
+        over = await replay(on, "--resume", "second", "--execute")
+        assert over.code == 0
+        assert "It is over." in over.stderr
+
+
+async def test_it_ends_whatever_became_of_the_log(bootstrap_servers: str, topics: Topics) -> None:
+    """Gaps, markers of transactions at the end, what the retention took, a new partition."""
+    async with stage(bootstrap_servers, topics, partitions=2) as on:
+        questions = topics.name("questions")
+        async with transacting(on) as producer:
+            for aborts in (False, True, False):
+                await producer.begin_transaction()
+                for _ in range(4):
+                    await producer.send_and_wait(questions, b'{"question": "?"}', partition=0)
+                await (producer.abort_transaction() if aborts else producer.commit_transaction())
+        async with on.serving():
+            # Its topics are there now.
+            pass
+        settings = settings_for(on.servers, topics, "openai/ok", on.models.api_base)
+        client = {"bootstrap_servers": on.servers}
+        meant = Wishes(Meant(), topic_prefix=again(on), id="third")
+        plan = (await draw(settings, client, meant, look=False)).plan
+        await store.publish(client, settings.topics.control, plan, Clock())
+        with pytest.raises(ConfigurationError, match="there is a replay 'third'"):
+            await store.publish(client, settings.topics.control, plan, Clock())
+        assert plan.ends == {0: 15}, "four and a marker, thrice"
+        async with admin_of(on.servers) as admin:
+            before = {TopicPartition(questions, 0): RecordsToDelete(before_offset=2)}
+            await admin.delete_records(before)
+            await admin.create_partitions({questions: NewPartitions(total_count=3)})
+        async with transacting(on) as producer:
+            await producer.begin_transaction()
+            await producer.send_and_wait(questions, b'{"question": "new"}', partition=0)
+            await producer.send_and_wait(questions, b'{"question": "new"}', partition=2)
+            await producer.commit_transaction()
+
+        ended = await replay(on, "--resume", "third", "--execute", "--output", "json")
+        assert ended.code == 0, ended.stderr
+        assert said(ended)["here"] == {"completed": 6}
+        assert "the retention took questions" in ended.stderr
+        completions = await whole(on, f"{again(on)}.completions")
+        offsets = sorted(json.loads(record.value)["source"]["offset"] for record in completions)
+        assert offsets == [2, 3, 10, 11, 12, 13]
+
+
+async def test_what_has_failed_is_answered_in_place_and_stays_apart(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with stage(bootstrap_servers, topics, partitions=2) as on:
+        on.models.script["ok"] = lambda _, request: (
+            "400" if request.question in {"a1", "b2"} else "ok"
+        )
+        async with answered(on, each=4) as talk:
+            failed = {r.asked for r in talk.completed if r.body["status"] == "failed"}
+        assert failed == {(0, 1), (1, 2)}
+        del on.models.script["ok"]
+        words = ("--where", "status=failed", "--in-place", "--program", "question -> answer")
+        ended = await replay(on, *words, "--execute", "--output", "json")
+        assert ended.code == 0, ended.stderr
+        assert said(ended)["here"] == {"completed": 2}
+        # The service itself takes none of it for its own.
+        async with on.serving() as (_, talk):
+            await talk.ask_all(["c0"])
+            assert (await talk.completion("c0"))["status"] == "completed"
+            await talk.to_the_end()
+            again_ = [record.body for record in talk.completed if record.body["replay"]]
+            assert {(b["source"]["partition"], b["source"]["offset"]) for b in again_} == failed
+            assert {body["status"] for body in again_} == {"completed"}
+            assert {body["program"]["name"] for body in again_} == {"question -> answer"}
+            assert len(talk.completed) == 8 + 2 + 1
+
+
+async def test_which_questions_are_meant(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    async with stage(bootstrap_servers, topics, partitions=2) as on:
+        async with answered(on, each=6, metadata={"tenant": "acme"}) as talk:
+            pass
+        async with on.talking() as later:
+            await later.ask({"question": "nobody answers", "program": "qa"}, partition=1)
+        settings = settings_for(on.servers, topics, "openai/ok", on.models.api_base)
+        client = {"bootstrap_servers": on.servers}
+        questions = topics.name("questions")
+        csv, jsonl = tmp_path / "some.csv", tmp_path / "some.jsonl"
+        csv.write_text(f"topic,partition,offset\n{questions},1,2\n{questions},0,4\n")
+        jsonl.write_text("".join(f"{json.dumps(r.body)}\n" for r in talk.completed[:3]))
+
+        async def meant(*where: str, **wishes: Any) -> set[tuple[int, int]]:
+            flags = {name: wishes.pop(name) for name in Meant._fields if name in wishes}
+            drawn = await draw(
+                settings, client, Wishes(Meant(**flags), where=list(where), **wishes), look=False
+            )
+            return {
+                (number, offset)
+                for number, some in drawn.plan.selections.items()
+                for offset in range(some.start, some.end)
+                if offset in some
+            }
+
+        everything = {(p, n) for p in (0, 1) for n in range(6)} | {(1, 6)}
+        assert await meant() == everything
+        assert await meant("status=unanswered") == {(1, 6)}
+        assert await meant("metadata.tenant=acme") == everything - {(1, 6)}
+        assert await meant("id=a3") == {(0, 3)}
+        assert await meant("status=failed") == set()
+        assert await meant(partitions=[1], offset="-2") == {(1, 5), (1, 6)}
+        assert await meant(offset="3:5", partitions=[0]) == {(0, 3), (0, 4)}
+        assert len(await meant(most=5)) == 5
+        assert await meant(by_duration="PT1H") == everything
+        assert await meant(from_file=csv) == {(1, 2), (0, 4)}
+        assert await meant("id=a4", from_file=csv) == {(0, 4)}
+        assert await meant(from_file=jsonl) == {r.asked for r in talk.completed[:3]}
+
+        foreign = tmp_path / "foreign.csv"
+        foreign.write_text("other,0,1\n")
+        wrong = tmp_path / "wrong.csv"
+        wrong.write_text(f"{questions},0\n")
+        for says, where, wishes in (
+            ("beyond the end", [], {"offset": "100"}),
+            ("has the partitions 0 to 1", [], {"partitions": [2]}),
+            ("in the future", [], {"from_datetime": "2099-01-01"}),
+            ("ends before it begins", [], {"offset": "5:5"}),
+            ("there is no field 'state'", ["state=failed"], {}),
+            ("is of the topic 'other'", [], {"from_file": foreign}),
+            ("line 1: neither", [], {"from_file": wrong}),
+            ("leave the range out", [], {"from_file": csv, "offset": "1"}),
+            ("is no id", [], {"id": "a/b"}),
+        ):
+            with pytest.raises(ConfigurationError, match=says):
+                await meant(*where, **wishes)
+        own = settings.topics.model_copy(update={"questions": topics.name("completions")})
+        loops = settings.model_copy(update={"topics": own})
+        with pytest.raises(ConfigurationError, match="answer its own answers"):
+            await draw(loops, client, Wishes(Meant(), in_place=True), look=False)
