@@ -65,7 +65,7 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
         await store.publish(client, loaded.topics.control, plan, Clock())
 
     uvloop.run(publish())
-    print(f"penstock: replay {plan.id}; to join it: {_join(plan)}", file=sys.stderr)
+    print(f"penstock: replay {plan.id}: to join it, {_join(plan)}", file=sys.stderr)
     return _work(told, client, plan, as_json=as_json)
 
 
@@ -82,6 +82,7 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
     if not execute or now.over:
         replay_show.standing(plan, now, as_json=as_json)
         return DONE
+    print(f"penstock: replay {name}: {now.done:,} of {plan.records:,} done so far", file=sys.stderr)
     return _work(for_replay(loaded, plan, slots), client, plan, as_json=as_json)
 
 
