@@ -121,7 +121,8 @@ LAW: dict[str, set[str]] = {
     "penstock.replay": {
         "penstock.replay",
         "penstock.clock",
-        "penstock.core.failure",
+        "penstock.core.facts",
+        "penstock.core.offset_map",
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",

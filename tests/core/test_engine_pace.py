@@ -13,7 +13,8 @@ def test_questions_start_at_their_pace_and_the_engine_says_when() -> None:
     assert drive.wake_at == 109.9
     assert drive(109) == []
     assert drive(110) == [start(1, 1_110)]
-    assert drive(111, facts.Paced(1.0)) == [start(2, 1_111)]
+    assert drive(111, facts.Paced(1.0)) == []
+    assert drive(112) == [start(2, 1_112)]
     assert drive(112, facts.Paced(None)) == [start(3, 1_112)]
 
 
