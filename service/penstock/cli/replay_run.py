@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock import settings
@@ -41,6 +42,9 @@ LOOK_SECONDS = 1.0
 """Between two looks at how far all have come."""
 BEAT_SECONDS = 5.0
 """Between two lines where there is no terminal."""
+
+_AWAY = (ClientError, PenstockError, TimeoutError, OSError)
+"""Kafka does not answer: it is asked again."""
 
 DONE, FAILED, PARTLY, STOPPED = 0, 1, 3, 130
 
@@ -76,7 +80,8 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
 
     async def look() -> tuple[Plan, Progress]:
         plan = await store.load(client, loaded.topics.control, name, Clock())
-        return plan, await _progress(client, plan)
+        async with admin(client) as connection:
+            return plan, await _progress(connection, plan)
 
     plan, now = uvloop.run(look())
     if not execute or now.over:
@@ -107,10 +112,9 @@ def _join(plan: Plan) -> str:
     return f"penstock replay --resume {plan.id} --execute"
 
 
-async def _progress(client: dict[str, Any], plan: Plan) -> Progress:
+async def _progress(connection: AIOKafkaAdminClient, plan: Plan) -> Progress:
     places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
-    async with admin(client) as connection:
-        commits = await done(connection, plan.group, places)
+    commits = await done(connection, plan.group, places)
     return progress(plan, {place.partition: commit for place, commit in commits.items()})
 
 
@@ -135,25 +139,23 @@ class _Watch:
             self.here[job.status or "?"] += 1
 
     async def follow(self, running: "Service", show: Callable[[Progress], None]) -> None:
-        places = [TopicPartition(self._plan.questions, p.partition) for p in self._plan.parts]
-        async with admin(self._client) as connection:
-            while not self.now.over:
-                # Kafka may be away: then it is asked again.
-                with suppress(ClientError, KafkaError, TimeoutError):
-                    commits = await done(connection, self._plan.group, places)
-                    known = {place.partition: commit for place, commit in commits.items()}
-                    self.now = progress(self._plan, known)
-                    ours = pace(self._plan, self.now, running.engine.partitions)
-                    running.loop.tell(facts.Paced(ours))
-                show(self.now)
-                await asyncio.sleep(0 if self.now.over else LOOK_SECONDS)
-        if not running.draining:
-            running.drain()
+        while not self.now.over:
+            with suppress(*_AWAY):
+                async with admin(self._client) as connection:
+                    while not self.now.over:
+                        self.now = await _progress(connection, self._plan)
+                        ours = pace(self._plan, self.now, running.engine.partitions)
+                        running.loop.tell(facts.Paced(ours))
+                        show(self.now)
+                        await asyncio.sleep(LOOK_SECONDS * (not self.now.over))
+            if not self.now.over:
+                await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
         """Once more, at the end: the last commits say more."""
-        with suppress(ClientError, PenstockError, TimeoutError):
-            self.now = await _progress(self._client, self._plan)
+        with suppress(*_AWAY):
+            async with admin(self._client) as connection:
+                self.now = await _progress(connection, self._plan)
 
 
 def _work(told: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -> int:
@@ -188,11 +190,17 @@ async def _served(
     following: list[asyncio.Task[None]] = []
 
     def started(running: "Service") -> None:
-        following.append(asyncio.ensure_future(watch.follow(running, show)))
+        task = asyncio.ensure_future(watch.follow(running, show))
+        # All is done; or nobody will ever know.
+        task.add_done_callback(lambda _: None if running.draining else running.drain())
+        following.append(task)
 
     try:
         failure: Failure | None = await app.serve(told, started, plan, watch.saw)
         await watch.look()
+        for task in following:
+            if task.done():
+                task.result()
     except ConfigurationError as error:
         print(f"penstock: {error}", file=sys.stderr)
         return 2

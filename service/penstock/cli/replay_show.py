@@ -122,8 +122,8 @@ def _parts(plan: Plan) -> list[tuple[str, str]]:
     rows = [
         (
             f"partition {part.partition}",
-            f"{part.start} to {part.end - 1}"
-            + ("" if part.offsets is None else f", {plan.selections[part.partition].count():,}"),
+            ("" if part.offsets is None else f"{plan.selections[part.partition].count():,} of ")
+            + f"offsets {part.start} to {part.end - 1}",
         )
         for part in plan.parts[:PARTITIONS]
     ]
