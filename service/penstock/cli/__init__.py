@@ -23,6 +23,7 @@ from penstock.cli import (
     resume,
     run,
     serve,
+    topics,
 )
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.settings import resolve
@@ -44,6 +45,7 @@ app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.add_typer(topics.topics, name="topics")
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)
 app.command("model")(model.model)
