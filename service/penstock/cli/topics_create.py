@@ -10,7 +10,7 @@ from aiokafka.admin import NewTopic
 
 from penstock.cli import topics_show
 from penstock.cli.connecting import Way
-from penstock.cli.topics_run import Here, seen
+from penstock.cli.topics_run import Here, seen, unseen
 from penstock.errors import ConfigurationError
 from penstock.finding import Level
 from penstock.kafka import admin
@@ -40,10 +40,14 @@ class Work(NamedTuple):
             by_topic[one.topic][one.setting] = one.wanted
         return by_topic
 
-    def __str__(self) -> str:
-        parts = ((self.new, "topic"), (self.changed, "setting"))
-        counts = [f"{len(what)} {word}{'s' * (len(what) > 1)}" for what, word in parts if what]
-        return " and ".join(counts)
+    def told(self, create: str) -> str:
+        """`create`: the verb, in its tense; `set` is the same in all."""
+        parts = ((create, self.new, "topic"), ("set", self.changed, "setting"))
+        return " and ".join(
+            f"{verb} {len(what)} {word}{'s' * (len(what) > 1)}"
+            for verb, what, word in parts
+            if what
+        )
 
 
 def run(way: Way, flags: Mapping[str, int], *, alters: bool, execute: bool, as_json: bool) -> int:
@@ -59,9 +63,12 @@ async def _run(
         refused = await _refused(here, work)
         done = execute and not refused
         if done:
-            refused = await _carry_out(here, work)
+            work, refused = await _carry_out(here, work)
     _show(work, refused, done=done, as_json=as_json)
-    for line in (*_left(here, flags, work), *_told(work, refused, done=done, execute=execute)):
+    for line in (
+        *_left(here, flags, work, alters=alters),
+        *_told(work, refused, done=done, execute=execute),
+    ):
         print(f"penstock: {line}", file=sys.stderr)
     if not refused:
         return 0
@@ -86,16 +93,20 @@ async def _refused(here: Here, work: Work) -> dict[str, str]:
     return created | changed
 
 
-async def _carry_out(here: Here, work: Work) -> dict[str, str]:
-    """What was not done all the same, and why."""
-    try:
-        if work.new:
-            await admin.create(here.connection, here.sight, here.needs, admin.absent(here.sight))
-    except ConfigurationError as error:
-        sight = await look(here.connection, here.needs)
-        undone = {here.needs.name(role) for role in admin.absent(sight)} | work.changes.keys()
-        return dict.fromkeys(undone or work.names, str(error))
-    return await alter(here.connection, work.changes, here.needs.user, validate_only=False)
+async def _carry_out(here: Here, work: Work) -> tuple[Work, dict[str, str]]:
+    """With what is known when the questions are there; and what was not done all the same, and
+    why.
+    """
+    connection, before, wanted = here.connection, here.sight, here.needs
+    if missing := admin.absent(before):
+        try:
+            sight = await admin.create(connection, before, wanted, missing)
+        except ConfigurationError as error:
+            sight = await look(connection, wanted)
+            undone = {wanted.name(role) for role in admin.absent(sight)} | work.changes.keys()
+            return work, dict.fromkeys(undone or work.names, str(error))
+        work = work._replace(new=[plan(role, sight, wanted) for role in missing])
+    return work, await alter(connection, work.changes, wanted.user, validate_only=False)
 
 
 def _show(work: Work, refused: Mapping[str, str], *, done: bool, as_json: bool) -> None:
@@ -130,12 +141,14 @@ def _show(work: Work, refused: Mapping[str, str], *, done: bool, as_json: bool) 
         )
 
 
-def _left(here: Here, flags: Mapping[str, int], work: Work) -> Iterator[str]:
+def _left(here: Here, flags: Mapping[str, int], work: Work, *, alters: bool) -> Iterator[str]:
     """What somebody may have expected to be done."""
     questions = here.sight.topics.get("questions")
     partitions = flags.get("partitions")
     if questions is not None and partitions not in {None, questions.partitions}:
         yield f"topic {questions.name!r} keeps its {questions.partitions} partitions: {KEPT}"
+    if alters:
+        yield from (str(finding) for _, finding in unseen(here.sight, here.needs))
     for one in work.left:
         if one.finding.level is not Level.OK:
             yield f"left as it is: {one.finding}"
@@ -149,6 +162,6 @@ def _told(work: Work, refused: Mapping[str, str], *, done: bool, execute: bool) 
     elif refused:
         yield f"{'partly' if done else 'nothing was'} done: {len(refused)} refused"
     elif execute:
-        yield f"done: {work}"
+        yield work.told("created")
     else:
-        yield f"dry run, {work} to do; --execute does it"
+        yield f"dry run: would {work.told('create')}; --execute does it"

@@ -20,12 +20,14 @@ from penstock.errors import ConfigurationError, KafkaError
 from penstock.finding import Finding, Level
 from penstock.kafka.admin import absent, admin, short
 from penstock.kafka.describe import Topic
-from penstock.kafka.preflight import Needs, Sight, look, needs, unseen
-from penstock.kafka.rights import SERVICE, Operation, lacking
+from penstock.kafka.preflight import Needs, Sight, look, needs
+from penstock.kafka.rights import SERVICE, Operation, lacking, missing
 from penstock.kafka.security import client_arguments
 from penstock.kafka.stretch import reader
 from penstock.kafka.topic_diff import Difference, differences
 from penstock.kafka.topic_plan import plan
+from penstock.settings.secrets import hiding
+from penstock.telemetry import logs
 
 CREATE = "create it: penstock topics create --execute"
 
@@ -47,9 +49,10 @@ async def seen(way: Way, topics: Mapping[str, Any] | None = None) -> AsyncIterat
         ConfigurationError: Kafka is away, or a topic may not be described.
         KafkaError: no broker answers any more.
     """
-    # What matters of the connection we say ourselves.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loaded = settings.load(kafka=way.flags(), topics=dict(topics or {}))
+    # What matters of the connection we say ourselves.
+    logs.configure("error", hide=hiding(loaded))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     client = client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
     wanted = needs(loaded, client)
     async with admin(client) as connection:
@@ -87,7 +90,7 @@ async def _describe(way: Way, *, as_json: bool) -> int:
             topics_show.line(topics_show.described(*each))
     else:
         topics_show.draw([topics_show.row(name, topic, count) for name, _, topic, count in said])
-    for finding in unseen(there.values(), here.needs.user):
+    for _, finding in unseen(here.sight, here.needs):
         print(f"penstock: {finding}", file=sys.stderr)
     return 0
 
@@ -119,22 +122,25 @@ async def _check(way: Way, *, as_json: bool) -> int:
         sight, wanted = here.sight, here.needs
     found = list(differences(sight, wanted))
     others = list(_others(sight, wanted))
-    missing = [plan(role, sight, wanted) for role in absent(sight)]
+    new = [plan(role, sight, wanted) for role in absent(sight)]
     if as_json:
-        for new in missing:
-            topics_show.line(_told(Level.WRONG, new.name, "is missing", CREATE))
-        for one in found:
-            topics_show.line(_of(one))
+        for one in new:
+            topics_show.line(_told(Level.WRONG, one.name, "is missing", CREATE))
+        for differs in found:
+            topics_show.line(_of(differs))
         for topic, finding in others:
             topics_show.line(_told(finding.level, topic, finding.said, finding.remedy))
     else:
-        for new in missing:
-            topics_show.added(new, f"is missing; {CREATE}")
+        for one in new:
+            topics_show.added(one, f"is missing; {CREATE}")
         topics_show.diff(found, why=True)
         for _, finding in others:
             print(f"{finding.level}: {finding}")
-    levels = [*(one.finding.level for one in found), *(finding.level for _, finding in others)]
-    counted = Counter([*levels, *[Level.WRONG] * len(missing)])
+    levels = [
+        *(differs.finding.level for differs in found),
+        *(finding.level for _, finding in others),
+    ]
+    counted = Counter([*levels, *[Level.WRONG] * len(new)])
     bad = [f"{counted[level]} {level}" for level in (Level.WRONG, Level.WARNING) if counted[level]]
     print(f"penstock: {', '.join(bad) or 'all is well'}", file=sys.stderr)
     return 1 if counted[Level.WRONG] else 0
@@ -147,8 +153,16 @@ def _others(sight: Sight, wanted: Needs) -> Iterator[tuple[str, Finding]]:
             said = f"has {topic.leaderless} of {topic.partitions} partitions without a leader"
             about = f"topic {topic.name!r}"
             yield topic.name, Finding(Level.WRONG, about, said, "are all brokers up?")
-        for finding in unseen([topic], wanted.user):
-            yield topic.name, finding
+    # Who looks and cannot see has not found that all is well.
+    yield from unseen(sight, wanted)
+
+
+def unseen(sight: Sight, wanted: Needs) -> Iterator[tuple[str, Finding]]:
+    """By topic: that its settings cannot be seen."""
+    for topic in sight.topics.values():
+        if topic.config is None:
+            lacks = missing("topic", [topic.name], [Operation.DESCRIBE_CONFIGS], wanted.user)
+            yield topic.name, lacks
 
 
 def _of(one: Difference) -> dict[str, Any]:

@@ -34,7 +34,7 @@ few are in sync. The questions are their writers'.
 MORE_IS_FINE = frozenset({"max.message.bytes", "min.insync.replicas", "retention.ms", REPLICAS})
 
 KEPT = (
-    "more partitions are never added: the order of a key would break, and tokens and completions "
+    "more are never added: the order of a key would break, and tokens and completions "
     "are looked for in the partition with their question's number"
 )
 
