@@ -41,7 +41,7 @@ broker: $(READY)  ## a real Apache Kafka on this machine, until Ctrl-C
 serve: $(READY)  ## the service, settings from the environment, .env or penstock.toml
 	$(BIN)/penstock serve
 
-schemas: $(READY)  ## write schemas/ and the README's settings anew from the models
+schemas: $(READY)  ## write schemas/ and the README's settings and commands anew
 	$(BIN)/python -m schemas
 
 lock: $(READY)  ## renew requirements.lock

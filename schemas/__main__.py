@@ -1,4 +1,4 @@
-"""Writes the published contract and the README's settings from the models: `make schemas`."""
+"""Writes the published contract, and the README's settings and commands: `make schemas`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The README's table of settings, written from the settings themselves."""
+"""What of the README is written from the program: its table of settings, its pages of commands."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from penstock.settings.names import names, spelt
+from schemas import commands
 
-BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 README = Path("README.md")
 
 
@@ -23,10 +23,14 @@ def table() -> str:
 
 
 def readme() -> str:
-    """The README with the table as it should be."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
+    """The README with both as they should be."""
+    text = README.read_text()
+    for name, content in (("settings", table()), ("commands", commands.reference())):
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, _, rest = text.partition(begin)
+        _, _, after = rest.partition(end)
+        text = f"{before}{begin}\n{content}\n{end}{after}"
+    return text
 
 
 def _default(info: FieldInfo) -> str:

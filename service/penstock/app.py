@@ -5,11 +5,10 @@ import gc
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -25,7 +24,7 @@ from penstock.kafka.admin import Topics, prepare
 from penstock.kafka.codec import Delivery
 from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
-from penstock.kafka.preflight import Needs
+from penstock.kafka.preflight import longest_run, needs
 from penstock.kafka.recovery import Recovery
 from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
@@ -278,23 +277,6 @@ async def serve(
         return await running.run()
 
 
-def needs(settings: Settings, client: Mapping[str, Any]) -> Needs:
-    """What the service asks of its Kafka, as this client."""
-    return Needs(
-        topics=settings.topics,
-        group=settings.kafka.group_id,
-        assignor=settings.kafka.assignor,
-        metadata_bytes=settings.commit.metadata_bytes,
-        longest_ms=_longest_run(settings) * 1000,
-        user=client.get("sasl_plain_username"),
-    )
-
-
-def _longest_run(settings: Settings) -> float:
-    timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
-    return (max(settings.deadline.max_ms, *timeouts) + settings.drain_ms) / 1000
-
-
 def _scope(settings: Settings, topics: Topics, plan: Plan | None) -> Scope:
     begins = {} if plan is None else {part.partition: part.start for part in plan.parts}
     return Scope(
@@ -303,7 +285,7 @@ def _scope(settings: Settings, topics: Topics, plan: Plan | None) -> Scope:
         completions=topics.completions,
         tokens=topics.tokens,
         window_ms=settings.duplicates.window_ms,
-        longest_run=_longest_run(settings),
+        longest_run=longest_run(settings),
         hold=settings.drain_ms / 1000,
         replay=None if plan is None else plan.id,
         begins=begins,

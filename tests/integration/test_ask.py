@@ -213,7 +213,7 @@ async def test_the_command_prints_the_answer_alone_where_nobody_watches(
         plain, read, events, failed, unasked = await asyncio.gather(
             penstock("ask", "Why?", env=env),
             penstock("ask", "-", env=env, stdin="From a pipe\n"),
-            penstock("ask", "--json", "-i", "question=As events", env=env),
+            penstock("ask", "--output", "json", "-i", "question=As events", env=env),
             penstock("ask", "--program", "none", "Why?", env=env),
             penstock("ask", env=env),
         )

@@ -71,7 +71,7 @@ async def test_json_is_one_object_a_line_and_without_a_model_no_key_is_needed(
     bootstrap_servers: str, topics: Topics
 ) -> None:
     settings = settings_for(bootstrap_servers, topics, "openai/ok", "http://localhost:1")
-    ended = await _check(settings, "--json", "--no-model")
+    ended = await _check(settings, "--output", "json", "--no-model")
     assert ended.code == 0
     found = [json.loads(line) for line in ended.stdout.splitlines()]
     assert {tuple(line) for line in found} == {("level", "about", "said", "remedy")}

@@ -54,9 +54,10 @@ async def config(folder: Path, *words: str, toml: str = TOML, **variables: str) 
 
 
 async def test_every_value_is_shown_with_its_source_and_no_secret(tmp_path: Path) -> None:
-    ended = await config(tmp_path, "show", "--json", KAFKA_BOOTSTRAP_SERVERS="kafka:9092")
+    ended = await config(tmp_path, "show", "--output", "json", KAFKA_BOOTSTRAP_SERVERS="kafka:9092")
     assert (ended.code, ended.stderr) == (0, "")
-    told = {name: (one["value"], one["source"]) for name, one in json.loads(ended.stdout).items()}
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    told = {line["name"]: (line["value"], line["source"]) for line in lines}
     hidden, toml = "**********", "penstock.toml"
     expected = {
         "KAFKA__BOOTSTRAP_SERVERS": ("kafka:9092", "KAFKA_BOOTSTRAP_SERVERS"),
@@ -140,6 +141,9 @@ async def test_what_is_right_is_ok(tmp_path: Path) -> None:
         "    programs: qa, support\n"
         "    models: default (openai/small), large (anthropic/large)\n"
     )
+    told = json.loads((await config(tmp_path, "validate", "--output", "json", toml=client)).stdout)
+    assert told["settings"] == 22
+    assert told["models"] == {"default": "openai/small", "large": "anthropic/large"}
 
 
 async def test_a_connection_that_cannot_be_made_is_wrong(tmp_path: Path) -> None:
@@ -150,7 +154,8 @@ async def test_a_connection_that_cannot_be_made_is_wrong(tmp_path: Path) -> None
 
 async def test_everything_that_is_wrong_is_told_a_line_each(tmp_path: Path) -> None:
     wrong = {"PENSTOCK_POOL__SLOT": "3", "PENSTOCK_GATE__RUN": "many", "PENSTOCK_TOPIC": "x"}
-    for words in (("validate",), ("show",), ("show", "--json")):
+    as_json = ("--output", "json")
+    for words in (("validate",), ("show",), ("validate", *as_json), ("show", *as_json)):
         ended = await config(tmp_path, *words, **wrong)
         assert (ended.code, ended.stdout) == (2, "")
         lines = ended.stderr.splitlines()

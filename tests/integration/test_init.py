@@ -106,7 +106,7 @@ async def test_run_and_serve_take_it_as_it_is(
         async with serve as serving:
             run, asked, empty, tested = await asyncio.gather(
                 penstock("run", "Why?", env=model, cwd=desk),
-                penstock("ask", "--json", "Why?", env=own, cwd=desk),
+                penstock("ask", "--output", "json", "Why?", env=own, cwd=desk),
                 penstock("ask", "-i", "question= ", env=own, cwd=desk),
                 # Which neither the service nor its model takes part in.
                 command(sys.executable, "-m", "pytest", "-q")({**os.environ}, desk),
@@ -133,7 +133,7 @@ async def test_the_demo_serves_it_by_a_model_of_this_machine(tmp_path: Path) -> 
             assert line, (await demo.communicate())[1].decode()
             said += line
         [address] = re.findall(r"penstock ask -b (\S+)", said)
-        asked = await penstock("ask", "--json", "-b", address, "Why?", cwd=desk)
+        asked = await penstock("ask", "--output", "json", "-b", address, "Why?", cwd=desk)
         demo.send_signal(signal.SIGINT)
         await demo.communicate()
 

@@ -183,6 +183,31 @@ async def test_who_may_do_nothing_is_told_all_that_lacks(kafka: Guarded) -> None
     assert sum("lacks the right Read; grant" in line for line in told) == 3
 
 
+async def test_who_looks_after_the_topics_is_told_which_rights_lack(
+    kafka: Guarded, session_loop: Call
+) -> None:
+    operator, service = kafka.environment("operator"), kafka.environment("penstock")
+    ended = await penstock("topics", "describe", env=operator)
+    assert (ended.code, ended.stdout) == (2, "")
+    [line] = ended.stderr.splitlines()
+    assert "topic 'penstock.questions' lacks the rights Describe and DescribeConfigs" in line
+
+    hidden = await penstock("topics", "check", env=service)
+    assert (hidden.code, hidden.stderr) == (1, "penstock: 5 wrong\n")
+    assert hidden.stdout.count("lacks the right DescribeConfigs; grant") == 5
+    sees = Right("penstock", "topic", "penstock.", "DescribeConfigs", PREFIXED)
+    await asyncio.to_thread(session_loop, kafka.give(sees))
+    try:
+        longer = {"PENSTOCK_DEADLINE__MAX_MS": str(10**9)}
+        ended = await penstock("topics", "create", "--alter", env=service | longer)
+    finally:
+        await asyncio.to_thread(session_loop, kafka.take(sees))
+    assert ended.code == 1
+    wanted = Right("penstock", "topic", "penstock.tokens", "AlterConfigs")
+    lacks = says(wanted).removeprefix("topic 'penstock.tokens' ")
+    assert f"penstock: topic 'penstock.tokens': {lacks}" in ended.stderr.splitlines()
+
+
 async def test_with_two_more_rights_it_creates_its_topics(
     kafka: Guarded, session_loop: Call
 ) -> None:

@@ -76,7 +76,7 @@ async def test_the_answer_of_the_default_program_and_of_a_signature() -> None:
                 *("run", "--program", "text, language -> translation", "text=a", "language=b"),
                 env=env,
             ),
-            penstock("run", "--json", "question=Why?", env=env),
+            penstock("run", "--output", "json", "question=Why?", env=env),
         )
 
     assert (bare.code, bare.stdout, bare.stderr) == (0, "Why = is this?\n", "")
@@ -111,7 +111,7 @@ async def test_what_a_program_prints_is_not_taken_for_its_answer() -> None:
         env = model_environment("openai/ok", models.api_base)
         plain, events = await asyncio.gather(
             penstock("run", "--program", program, "Why?", env=env),
-            penstock("run", "--json", "--program", program, "Why?", env=env),
+            penstock("run", "--output", "json", "--program", program, "Why?", env=env),
         )
 
     assert (plain.code, plain.stdout) == (0, "You said Why?\n")
@@ -190,7 +190,9 @@ async def test_a_program_that_exits_has_failed_like_any_other(tmp_path: Path) ->
         env = model_environment("openai/ok", models.api_base)
         in_a_thread, on_the_loop, imported = await asyncio.gather(
             *(
-                penstock("run", "--json", "--program", name, "tides", env=env, cwd=tmp_path)
+                penstock(
+                    "run", "--output", "json", "--program", name, "tides", env=env, cwd=tmp_path
+                )
                 for name in ("mine:Exits", "mine:ExitsOnTheLoop", "script:Program")
             )
         )

@@ -109,7 +109,7 @@ def everywhere(models: ModelServer, folder: Path) -> dict[str, str]:
 async def test_config_says_no_secret(tmp_path: Path) -> None:
     async with model_server() as models:
         env = everywhere(models, tmp_path)
-        for words in (("show",), ("show", "--json"), ("validate",), ("schema",)):
+        for words in (("show",), ("show", "--output", "json"), ("validate",), ("schema",)):
             ended = await penstock("config", *words, env=env, cwd=tmp_path)
             # There is no listener behind so many secrets, and `validate` says so.
             assert ended.code == (2 if words == ("validate",) else 0)

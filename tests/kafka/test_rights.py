@@ -15,7 +15,7 @@ from tests.support.service import needing
 
 
 def test_each_bit_is_an_operation() -> None:
-    assert allowed(1 << 3 | 1 << 8 | 1 << 11) == frozenset({Operation.READ, Operation.DESCRIBE})
+    assert allowed(1 << 3 | 1 << 8 | 1 << 12) == frozenset({Operation.READ, Operation.DESCRIBE})
 
 
 @pytest.mark.parametrize("bits", [-(2**31), 0])
@@ -25,14 +25,15 @@ def test_who_says_nothing_forbids_nothing(bits: int) -> None:
 
 
 async def test_a_setting_without_a_value_is_one_that_cannot_be_seen() -> None:
-    entries = [("retention.ms", None), ("cleanup.policy", "delete")]
+    entries = [("retention.ms", None, False, 1), ("cleanup.policy", "delete", False, 5)]
 
     async def described(_: Any) -> list[Any]:
-        return [SimpleNamespace(resources=[(0, None, 2, "tokens", entries)])]
+        resources = [(0, None, 2, "tokens", entries)]
+        return [SimpleNamespace(API_VERSION=2, resources=resources)]
 
     connection: Any = SimpleNamespace(describe_configs=described)
     found = await describe.configs(connection, ["tokens"], ["retention.ms", "cleanup.policy"])
-    assert found == {"tokens": {"cleanup.policy": "delete"}}
+    assert found["tokens"].values == {"cleanup.policy": "delete"}
 
 
 async def test_only_an_answer_ends_the_watch(

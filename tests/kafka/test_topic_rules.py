@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from penstock.finding import Level
-from penstock.kafka.admin import DAY_MS
 from penstock.kafka.describe import Topic
 from penstock.kafka.rights import Role
+from penstock.kafka.topic_plan import DAY_MS
 from penstock.kafka.topic_rules import RULES, troubles
 
 LONGEST_MS = 625_000

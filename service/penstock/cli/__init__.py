@@ -24,6 +24,7 @@ from penstock.cli import (
     resume,
     run,
     serve,
+    topics,
 )
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.settings import resolve
@@ -37,18 +38,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-app.command("demo")(demo.demo)
-app.command("init")(init.init)
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("init", epilog=init.EXAMPLES)(init.init)
 app.command("run", epilog=run.EXAMPLES)(run.run)
-app.command("serve")(serve.serve)
+app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
-app.command("resume")(resume.resume)
+app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.add_typer(topics.topics, name="topics")
 app.add_typer(config.config, name="config")
-app.command("broker")(broker.broker)
-app.command("model")(model.model)
+app.command("broker", epilog=broker.EXAMPLES)(broker.broker)
+app.command("model", epilog=model.EXAMPLES)(model.model)
 
 
 @app.callback()

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from penstock.cli import inputs as command_line
-from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Output, Way
 from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
@@ -16,7 +16,7 @@ EXAMPLES = """Examples:
 
     penstock ask --program translate -i text="Guten Tag" -i language=French
 
-    penstock ask --json "Why?" | jq -r 'select(.type == "completion").usage'
+    penstock ask --output json "Why?" | jq -r 'select(.type == "completion").usage'
 
     penstock ask --file questions.jsonl > completions.jsonl
 """
@@ -56,16 +56,16 @@ def ask(
     key: Annotated[
         str | None, typer.Option(help="Questions of one key are answered in order.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the events as JSON lines.")] = False,
+    output: Output = "text",
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
     options: ClientOptions = None,
 ) -> None:
     """Ask over Kafka and print the answer as it is written.
 
-    On a terminal everything the program says is shown; elsewhere only the answer is printed.
-    `penstock serve` must be running somewhere. Exit code: 0 completed, 1 not; with --file 0 all
-    completed, 3 some, 1 none.
+    On a terminal everything the program says is shown; elsewhere only the answer is printed, and
+    with `--output json` each event, as it is on the topics. `penstock serve` must be running
+    somewhere. Exit code: 0 completed, 1 not; with --file 0 all completed, 3 some, 1 none.
     """
     if sum((question is not None, bool(inputs), file is not None)) != 1:
         raise ConfigurationError("give one of: a question, --input, --file (see --help)")
@@ -74,8 +74,8 @@ def ask(
     if file is not None:
         from penstock.cli import ask_file
 
-        if program is not None or json:
-            raise ConfigurationError("--file names programs in its lines, and is always JSON")
+        if program is not None:
+            raise ConfigurationError("--file names programs in its lines; leave out --program")
         lines = _read(file)
         raise typer.Exit(ask_file.run(way, lines, key, timeout, concurrency))
     from penstock.cli import ask_one
@@ -86,7 +86,7 @@ def ask(
         if not (text := text.strip()):
             raise ConfigurationError("the question is empty")
         asked = {command_line.QUESTION: text, **asked}
-    code = ask_one.run(way, asked, program, key, timeout, as_json=json)
+    code = ask_one.run(way, asked, program, key, timeout, as_json=output == "json")
     raise typer.Exit(code)
 
 

@@ -15,6 +15,15 @@ from penstock.local.foreground import until_stopped
 if TYPE_CHECKING:
     from penstock.local.broker import Kafka
 
+EXAMPLES = """Examples:
+
+    penstock broker
+
+    penstock broker --nodes 3 --data-dir kafka
+
+    penstock broker --secure --data-dir kafka --port 9094
+"""
+
 
 def broker(
     nodes: Annotated[
@@ -47,7 +56,7 @@ def broker(
 
     Nothing has to be installed: its jars are downloaded once (43 MB) and checked; Java 17 or
     later is used where there is one. Standard output is what to export, so that another terminal
-    finds it.
+    finds it. Exit code: 0 stopped, 1 it has ended by itself, 2 usage or configuration.
     """
     # Kafka's client takes a while to import, and the help needs none of it.
     from penstock.cli import broker_secure

@@ -15,7 +15,7 @@ EXAMPLES = """Examples:
 def cancel(
     question_ids: Annotated[
         list[str],
-        typer.Argument(metavar="ID...", help="Of the questions, as in their completions."),
+        typer.Argument(metavar="ID", help="Of the questions, as in their completions."),
     ],
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
@@ -25,6 +25,7 @@ def cancel(
 
     The call of the model is cut off, and the completion says `cancelled`. What has ended already
     stays as it is. The id stays cancelled for the longest deadline: to ask again, take a new one.
+    Exit code: 0 asked, 1 Kafka has not taken it, 2 usage or configuration.
     """
     from penstock.cli.controlling import ask_all
     from penstock.events.control import CANCEL, Cancel

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Output, Way
 
 EXAMPLES = """Examples:
 
@@ -12,7 +12,7 @@ EXAMPLES = """Examples:
 
     penstock check --no-model
 
-    penstock check --json | jq -r 'select(.level != "ok").about'
+    penstock check --output json | jq -r 'select(.level != "ok").about'
 """
 
 
@@ -27,7 +27,7 @@ def check(
             help="Ask each model for one token, which costs as much; without, no key is needed.",
         ),
     ] = True,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    output: Output = "text",
 ) -> None:
     """Look whether `penstock serve` would work with these settings, and what may harm it one day.
 
@@ -40,4 +40,4 @@ def check(
     from penstock.cli import check_run
 
     way = Way(bootstrap_server, command_config, options)
-    raise typer.Exit(check_run.run(way, asks=model, as_json=json))
+    raise typer.Exit(check_run.run(way, asks=model, as_json=output == "json"))

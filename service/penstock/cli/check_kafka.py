@@ -7,16 +7,16 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError as ClientError
 
-from penstock import app
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.finding import Finding, Level
 from penstock.kafka import clock_skew
-from penstock.kafka.admin import absent, admin, plan, refusals
+from penstock.kafka.admin import absent, admin, refusals
 from penstock.kafka.describe import Topic
-from penstock.kafka.preflight import GROUP_SECONDS, OFFSET_METADATA, Needs, Sight, judge
+from penstock.kafka.preflight import GROUP_SECONDS, OFFSET_METADATA, Needs, Sight, judge, needs
 from penstock.kafka.preflight import look as look_at
 from penstock.kafka.stretch import reader
+from penstock.kafka.topic_plan import plan
 from penstock.kafka.topic_rules import duration, number
 from penstock.settings import Settings
 
@@ -24,7 +24,7 @@ from penstock.settings import Settings
 async def look(loaded: Settings, client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Finding]:
     try:
         async with admin(client) as connection:
-            async for finding in _look(connection, app.needs(loaded, client), client, clock):
+            async for finding in _look(connection, needs(loaded, client), client, clock):
                 yield finding
     except (ConfigurationError, ClientError, KafkaError, TimeoutError) as error:
         why = str(error) or type(error).__name__

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from penstock.cli.connecting import Output
 from penstock.errors import ConfigurationError
 from penstock.settings import Resolution, Settings, resolve
 from penstock.settings.names import Path, spelt
@@ -30,14 +31,30 @@ class Row(NamedTuple):
     source: str
 
 
-@config.command("show")
+SHOW = """Examples:
+
+    penstock config show
+
+    penstock config show --changed
+
+    penstock config show --output json | jq -r 'select(.source == ".env").name'
+"""
+VALIDATE = """Examples:
+
+    penstock config validate && penstock serve
+"""
+SCHEMA = """Examples:
+
+    penstock config schema > penstock.schema.json
+"""
+
+
+@config.command("show", epilog=SHOW)
 def show(
     changed: Annotated[
         bool, typer.Option("--changed", help="Only what is not the default, as for a report.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print an object: name to value and source.")
-    ] = False,
+    output: Output = "text",
 ) -> None:
     """Print every setting with its value and its source; secrets are hidden.
 
@@ -47,17 +64,17 @@ def show(
     found = resolve()
     settings = _usable(found)
     rows = [row for row in _rows(settings, found) if row.source != DEFAULT or not changed]
-    if as_json:
-        told = {row.name: {"value": row.value, "source": row.source} for row in rows}
-        print(json.dumps(told, indent=2, ensure_ascii=False))
+    if output == "json":
+        for row in rows:
+            print(json.dumps(row._asdict(), ensure_ascii=False))
     elif sys.stdout.isatty():
         _draw(rows)
     else:
         _write(rows)
 
 
-@config.command("validate")
-def validate() -> None:
+@config.command("validate", epilog=VALIDATE)
+def validate(output: Output = "text") -> None:
     """Check the settings of all sources, and say everything that is wrong with them.
 
     No program is loaded and nobody is contacted; certificates and keys are read. Exit code: 0, or 2
@@ -69,14 +86,24 @@ def validate() -> None:
     from penstock.kafka.security import client_arguments
 
     client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    models = [f"{name} ({model.name})" for name, model in settings.all_models.items()]
     sources = dict.fromkeys(one.source for one in found.said.values())
+    named = {name: model.name for name, model in settings.all_models.items()}
+    if output == "json":
+        told = {
+            "settings": len(found.said),
+            "sources": list(sources),
+            "programs": list(settings.programs),
+            "models": named,
+        }
+        print(json.dumps(told, ensure_ascii=False))
+        return
+    models = [f"{name} ({model})" for name, model in named.items()]
     print(f"ok: {len(found.said)} settings from {', '.join(sources) or 'no source'}")
     print(f"    programs: {', '.join(settings.programs)}")
     print(f"    models: {', '.join(models) or 'none'}")
 
 
-@config.command("schema")
+@config.command("schema", epilog=SCHEMA)
 def schema() -> None:
     """Print the JSON Schema of penstock.toml, for an editor."""
     print(json.dumps(json_schema(), indent=2, ensure_ascii=False))

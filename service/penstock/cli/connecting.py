@@ -9,10 +9,18 @@ import typer
 
 from penstock.errors import ConfigurationError
 
+CONNECTION = "Connection"
+"""Of the help: a table of its own, in which these are not cut short in 80 columns."""
+
 BootstrapServer = Annotated[
     str | None,
     typer.Option(
-        "--bootstrap-server", "--brokers", "-b", metavar="HOST:PORT", help="Of the brokers."
+        "--bootstrap-server",
+        "--brokers",
+        "-b",
+        metavar="SERVERS",
+        help="host:port of a broker, or of several with commas between.",
+        rich_help_panel=CONNECTION,
     ),
 ]
 CommandConfig = Annotated[
@@ -23,15 +31,16 @@ CommandConfig = Annotated[
         metavar="FILE",
         dir_okay=False,
         help="How to connect: a client.properties, as Kafka's own tools take it.",
+        rich_help_panel=CONNECTION,
     ),
 ]
 ClientOptions = Annotated[
     list[str] | None,
     typer.Option(
         "-X",
-        metavar="NAME=VALUE",
-        help="How to connect, by librdkafka's names, such as security.protocol=SASL_SSL; "
-        "repeatable.",
+        metavar="PROP=VAL",
+        help="How to connect, by librdkafka's names, such as security.protocol=SSL; repeatable.",
+        rich_help_panel=CONNECTION,
     ),
 ]
 Output = Annotated[

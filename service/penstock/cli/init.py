@@ -26,6 +26,13 @@ PLACEHOLDER = "my-project"
 
 QUESTION = '"Why is the sky blue?"'
 
+EXAMPLES = """Examples:
+
+    penstock init
+
+    penstock init desk && cd desk
+"""
+
 
 def init(
     folder: Annotated[

@@ -9,6 +9,13 @@ from penstock.local.foreground import until_stopped
 from penstock.local.model import Served
 from penstock.local.model import model as start
 
+EXAMPLES = """Examples:
+
+    penstock model
+
+    penstock model --port 8080 --slots 2
+"""
+
 
 def model(
     port: Annotated[
@@ -22,7 +29,8 @@ def model(
 
     SmolLM2 with 135 million parameters, on the CPU, behind an OpenAI-compatible address: good
     enough to see tokens stream, not to trust an answer. Standard output is what to export, so
-    that another terminal finds it.
+    that another terminal finds it. Exit code: 0 stopped, 1 it has ended by itself, 2 usage or
+    configuration.
     """
     console = Console(stderr=True)
     with console.status("Loading the model") as status:

@@ -17,7 +17,7 @@ Offset = Annotated[
         "-o",
         metavar="OFFSET",
         help="From where: beginning, end, an offset (42), so many before the end (-42), a time "
-        "(@2026-11-27T15:00:00Z, @-1h); or a range of these (100:200), its end left out.",
+        "(@2026-11-27, @-1h); or a range of these (100:200), its end left out.",
     ),
 ]
 Partitions = Annotated[
@@ -26,9 +26,7 @@ Partitions = Annotated[
 ]
 FromDatetime = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME", help="From then on: 2026-11-27T15:00:00.000, UTC if it says none."
-    ),
+    typer.Option(metavar="TIME", help="From then on: 2026-11-27T15:00, UTC if it says none."),
 ]
 ToDatetime = Annotated[str | None, typer.Option(metavar="TIME", help="Up to then, and without it.")]
 ByDuration = Annotated[

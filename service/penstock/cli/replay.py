@@ -32,7 +32,8 @@ def replay(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
-            help="Just these: lines of topic,partition,offset, or completions as JSON lines.",
+            help="Just these: lines of topic, partition and offset with commas between, or "
+            "completions as JSON lines.",
         ),
     ] = None,
     where: Annotated[
@@ -50,8 +51,8 @@ def replay(
     program: Annotated[
         str | None,
         typer.Option(
-            help="Answers them all: one of PROGRAMS, a signature, or package.module:attribute. "
-            "Default: each its own."
+            help="Answers them all: one of PROGRAMS, a signature, or module:attribute. Default: each "
+            "its own."
         ),
     ] = None,
     model: Annotated[

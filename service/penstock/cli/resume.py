@@ -2,6 +2,11 @@
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 
+EXAMPLES = """Examples:
+
+    penstock resume
+"""
+
 
 def resume(
     bootstrap_server: BootstrapServer = None,

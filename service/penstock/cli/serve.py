@@ -14,6 +14,15 @@ from penstock.errors import ConfigurationError, FencedError, KafkaError
 if TYPE_CHECKING:
     from penstock.app import Service
 
+EXAMPLES = """Examples:
+
+    penstock serve
+
+    penstock serve -b kafka-1:9092,kafka-2:9092 --group answers --slots 128
+
+    penstock serve --command-config client.properties
+"""
+
 WRONG_SETTINGS = 2
 NEEDS_OPERATOR = 4
 
@@ -22,14 +31,15 @@ def serve(
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
     options: ClientOptions = None,
-    group: Annotated[str | None, typer.Option(help="consumer group of all replicas")] = None,
-    slots: Annotated[int | None, typer.Option(help="questions that run at once")] = None,
+    group: Annotated[str | None, typer.Option(help="Consumer group of all replicas.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Questions that run at once.")] = None,
 ) -> None:
     """Answer the questions topic until SIGTERM.
 
     Settings come from flags, the environment (PENSTOCK_...), .env and penstock.toml, in this
     order. At SIGTERM running questions may finish (PENSTOCK_DRAIN_MS); a second signal exits at
-    once.
+    once. Exit code: 0 stopped by a signal, 1 failed, 2 usage or configuration, 4 an operator is
+    needed.
     """
     # DSPy takes two seconds to import, and the help needs none of it.
     import uvloop

@@ -20,11 +20,10 @@ from penstock.kafka.preflight import Needs, Sight, judge, look, rights, unseen
 from penstock.kafka.rights import SERVICE, Operation, Role, lacking
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.sink import Target
-from penstock.kafka.topic_rules import DEAD_LETTER_HEADROOM, UNSEEN_LIMIT, number
+from penstock.kafka.topic_plan import plan
+from penstock.kafka.topic_rules import UNSEEN_LIMIT, number
 
 log = structlog.get_logger("penstock.kafka")
-
-DAY_MS = 24 * 60 * 60 * 1000
 
 _CONNECT_TIMEOUT = 15.0
 _POLL = 0.05
@@ -61,7 +60,7 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
                 raise
     except (ClientError, TimeoutError, OSError) as error:
         raise ConfigurationError(
-            f"Kafka at {there['bootstrap_servers']} does not answer: {_short(error)}"
+            f"Kafka at {there['bootstrap_servers']} does not answer: {short(error)}"
         ) from error
     try:
         yield connection
@@ -82,11 +81,12 @@ async def prepare(client: Mapping[str, Any], needs: Needs) -> Topics:
             sight = await look(connection, needs)
             _refuse(rights(sight, needs))
             if missing := absent(sight):
-                sight = await _create_all(connection, sight, needs, missing)
+                _may_create(missing, needs)
+                sight = await create(connection, sight, needs, missing)
             elif any(topic.leaderless for topic in sight.topics.values()):
                 sight = await _led(connection, needs)
         except (ClientError, TimeoutError) as error:
-            raise ConfigurationError(f"topics: {_short(error)}") from error
+            raise ConfigurationError(f"topics: {short(error)}") from error
     found = list(judge(sight, needs))
     _refuse(found)
     for finding in found:
@@ -112,7 +112,7 @@ async def require(
     try:
         cluster = await describe.cluster(connection, wanted)
     except (ClientError, TimeoutError) as error:
-        raise ConfigurationError(f"topics: {_short(error)}") from error
+        raise ConfigurationError(f"topics: {short(error)}") from error
     for name, operations in wanted.items():
         if name in cluster.absent:
             raise ConfigurationError(
@@ -122,7 +122,8 @@ async def require(
     return cluster.topics
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
+    """There are exceptions that say nothing but their name."""
     return str(error) or type(error).__name__
 
 
@@ -139,65 +140,41 @@ def absent(sight: Sight) -> list[Role]:
     return [role for role in SERVICE if role not in sight.topics]
 
 
-async def _create_all(
-    connection: AIOKafkaAdminClient, sight: Sight, needs: Needs, missing: list[Role]
-) -> Sight:
-    """The questions first: the others are like them."""
+def _may_create(missing: list[Role], needs: Needs) -> None:
     if not needs.topics.create:
         raise ConfigurationError(
-            f"topic {needs.name(missing[0])!r} is missing; create it, "
+            f"topic {needs.name(missing[0])!r} is missing; create it (`penstock topics create`), "
             "or set PENSTOCK_TOPICS__CREATE=true"
         )
+
+
+def plannable(sight: Sight, needs: Needs) -> None:
+    """Raises ConfigurationError: the settings of the questions, where those are there, cannot be
+    seen, and others are created by them.
+    """
+    questions = sight.topics.get("questions")
+    for finding in unseen([] if questions is None else [questions], needs.user):
+        said = f"{finding.said.partition(':')[0]}, and others are created by its settings"
+        raise ConfigurationError(f"{replace(finding, said=said)}; or create them")
+
+
+async def create(
+    connection: AIOKafkaAdminClient, sight: Sight, needs: Needs, missing: list[Role]
+) -> Sight:
+    """What is there when all of them are led. The questions first: the others are like them.
+
+    Raises:
+        ConfigurationError: one cannot be created, or has no leader in time.
+        aiokafka.errors.KafkaError: no broker answers; TimeoutError: nor does it say so.
+    """
     if "questions" in missing:
         await _create(connection, [plan("questions", sight, needs)])
         sight = await _led(connection, needs, "questions")
     if others := [role for role in missing if role != "questions"]:
-        for finding in unseen([sight.topics["questions"]], needs.user):
-            said = f"{finding.said.partition(':')[0]}, and others are created by its settings"
-            raise ConfigurationError(f"{replace(finding, said=said)}; or create them")
+        plannable(sight, needs)
         await _create(connection, [plan(role, sight, needs) for role in others])
         sight = await _led(connection, needs)
     return sight
-
-
-def plan(role: Role, sight: Sight, needs: Needs) -> NewTopic:
-    """A topic as we create it, where the settings of the questions are known."""
-    questions = sight.topics.get("questions")
-    partitions = needs.topics.partitions if questions is None else questions.partitions
-    known = {} if questions is None or questions.config is None else questions.config
-    return NewTopic(
-        needs.name(role),
-        1 if role == "control" else partitions,
-        # The client refuses -1, Kafka's word for the broker's own default.
-        needs.topics.replication_factor or min(3, len(sight.cluster.brokers)),
-        topic_configs=_config(role, known),
-    )
-
-
-def _config(role: Role, questions: Mapping[str, str]) -> dict[str, str]:
-    """None of the answers is compacted: their key is the ordering key, and every record counts."""
-    if role == "questions":
-        return {}
-    if role == "control":
-        # Of a key only the last record counts, and what is paused stays so for long.
-        # What was asked before a cancellation is known by its time: not by the clock of whoever
-        # says so.
-        return {
-            "cleanup.policy": "compact,delete",
-            "retention.ms": str(30 * DAY_MS),
-            "message.timestamp.type": "LogAppendTime",
-        }
-    config = {"cleanup.policy": "delete"}
-    if role == "tokens":
-        config["retention.ms"] = str(DAY_MS)
-    elif role == "dead_letters":
-        config["retention.ms"] = str(30 * DAY_MS)
-    if role == "completions" and "retention.ms" in questions:
-        config["retention.ms"] = questions["retention.ms"]
-    if role == "dead_letters" and "max.message.bytes" in questions:
-        limit = int(questions["max.message.bytes"]) + DEAD_LETTER_HEADROOM
-        config["max.message.bytes"] = str(limit)
-    return config
 
 
 def _target(topic: Topic) -> Target:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -25,6 +25,9 @@ from penstock.kafka.stretch import in_time
 
 POLL_SECONDS = 0.1
 
+_SET_ON_THE_TOPIC = 1
+"""`DYNAMIC_TOPIC_CONFIG`, of all the places that a topic's setting may come from."""
+
 _AGAIN = (
     CoordinatorLoadInProgressError,
     GroupCoordinatorNotAvailableError,
@@ -45,6 +48,7 @@ class Topic:
         leaderless: how many partitions nobody leads.
         allowed: what we may do with it.
         config: its settings; None: we may not see them.
+        own: which of them somebody has set on this topic; the others are the cluster's.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Topic:
     leaderless: int
     allowed: Allowed
     config: Mapping[str, str] | None = None
+    own: frozenset[str] = frozenset()
 
     @property
     def visible(self) -> bool:
@@ -73,6 +78,13 @@ class Cluster:
     cluster_id: str | None
     topics: Mapping[str, Topic]
     absent: Mapping[str, Allowed]
+
+
+class Config(NamedTuple):
+    """As `config` and `own` of a topic."""
+
+    values: dict[str, str]
+    own: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +143,7 @@ def _topic(name: str, partitions: list[Any], may: Allowed) -> Topic:
 
 async def configs(
     connection: AIOKafkaAdminClient, topics: Iterable[str], names: Iterable[str]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, Config]:
     """The settings of topics, without those that we may not see."""
     wanted = dict.fromkeys(names)
     asked = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=wanted) for topic in topics]
@@ -141,19 +153,27 @@ async def configs(
 async def broker_config(connection: AIOKafkaAdminClient, broker: int, name: str) -> str | None:
     """A setting of a broker; None: we may not see it."""
     asked = ConfigResource(ConfigResourceType.BROKER, str(broker), configs={name: None})
-    found = await _configs(connection, [asked])
-    return found.get(str(broker), {}).get(name)
+    found = (await _configs(connection, [asked])).get(str(broker))
+    return None if found is None else found.values.get(name)
 
 
 async def _configs(
     connection: AIOKafkaAdminClient, asked: list[ConfigResource]
-) -> dict[str, dict[str, str]]:
+) -> dict[str, Config]:
     return {
-        name: {entry[0]: entry[1] for entry in entries if entry[1] is not None}
+        name: Config(
+            {entry[0]: entry[1] for entry in entries if entry[1] is not None},
+            frozenset(entry[0] for entry in entries if _own(answer, entry)),
+        )
         for answer in await in_time(connection.describe_configs(asked))
         for code, _, _, name, entries in answer.resources
         if code == 0
     }
+
+
+def _own(answer: Any, entry: Any) -> bool:
+    # Brokers before 1.1 only say whether it is the default.
+    return not entry[3] if answer.API_VERSION == 0 else entry[3] == _SET_ON_THE_TOPIC
 
 
 async def group(connection: AIOKafkaAdminClient, name: str, patience: float) -> Group | None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -11,7 +12,7 @@ from penstock.kafka import describe
 from penstock.kafka.describe import Cluster, Group, Topic
 from penstock.kafka.rights import MEMBER, SERVICE, Operation, Role, lacking, missing
 from penstock.kafka.topic_rules import CONFIGS, troubles
-from penstock.settings import TopicSettings
+from penstock.settings import Settings, TopicSettings
 
 OFFSET_METADATA = "offset.metadata.max.bytes"
 
@@ -44,6 +45,24 @@ class Needs:
         return name
 
 
+def needs(settings: Settings, client: Mapping[str, Any]) -> Needs:
+    """What the service asks of its Kafka, as this client."""
+    return Needs(
+        topics=settings.topics,
+        group=settings.kafka.group_id,
+        assignor=settings.kafka.assignor,
+        metadata_bytes=settings.commit.metadata_bytes,
+        longest_ms=longest_run(settings) * 1000,
+        user=client.get("sasl_plain_username"),
+    )
+
+
+def longest_run(settings: Settings) -> float:
+    """Seconds that a question may take, from its start to the end of a drain."""
+    timeouts = [program.timeout_ms or 0 for program in settings.programs.values()]
+    return (max(settings.deadline.max_ms, *timeouts) + settings.drain_ms) / 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What was seen.
@@ -74,7 +93,10 @@ async def look(connection: AIOKafkaAdminClient, needs: Needs, patience: float = 
         describe.broker_config(connection, sight.cluster.brokers[0], OFFSET_METADATA),
     )
     topics = {
-        role: replace(topic, config=configs.get(topic.name)) for role, topic in sight.topics.items()
+        role: replace(topic, config=found.values, own=found.own)
+        if (found := configs.get(topic.name)) is not None
+        else topic
+        for role, topic in sight.topics.items()
     }
     return replace(sight, topics=topics, metadata_bytes=None if taken is None else int(taken))
 

@@ -1,5 +1,7 @@
 """Which requests do we send that the client does not know, or only in too early a version?"""
 
+from collections.abc import Mapping
+
 from aiokafka.protocol.admin import DescribeGroupsRequest_v2, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.metadata import MetadataRequest_v5
@@ -8,6 +10,7 @@ from aiokafka.protocol.types import (
     Boolean,
     CompactArray,
     CompactString,
+    Int8,
     Int16,
     Int32,
     Int64,
@@ -105,6 +108,69 @@ class DescribeGroups(Request[DescribeGroupsRequest_v2 | _DescribeGroupsRequestV3
     def build(self, version: type[RequestStruct]) -> RequestStruct:
         rights = (True,) if version is _DescribeGroupsRequestV3 else ()
         return version([self._group], *rights)
+
+
+class _AlterConfigsResponse(Response):  # type: ignore[misc] # untyped base
+    API_KEY = 44
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "resources",
+            Array(
+                ("error_code", Int16),
+                ("error_message", String("utf-8")),
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+            ),
+        ),
+    )
+
+
+class _AlterConfigsRequest(RequestStruct):  # type: ignore[misc] # untyped base
+    API_KEY = 44
+    API_VERSION = 0
+    RESPONSE_TYPE = _AlterConfigsResponse
+    SCHEMA = Schema(
+        (
+            "resources",
+            Array(
+                ("resource_type", Int8),
+                ("resource_name", String("utf-8")),
+                (
+                    "configs",
+                    Array(
+                        ("name", String("utf-8")),
+                        ("operation", Int8),
+                        ("value", String("utf-8")),
+                    ),
+                ),
+            ),
+        ),
+        ("validate_only", Boolean),
+    )
+
+
+class AlterConfigs(Request[_AlterConfigsRequest]):  # type: ignore[misc] # untyped base
+    """Sets these settings of these topics, and leaves their others alone (KIP-339, since 2.3). The
+    client's own replaces all of them: what somebody sets meanwhile would be gone.
+    """
+
+    API_KEY = 44
+
+    _TOPIC = 2
+    _SET = 0
+
+    def __init__(self, changes: Mapping[str, Mapping[str, str]], *, validate_only: bool) -> None:
+        self._changes = changes
+        self._validate_only = validate_only
+
+    def build(self, version: type[RequestStruct]) -> RequestStruct:
+        resources = [
+            (self._TOPIC, topic, [(name, self._SET, value) for name, value in settings.items()])
+            for topic, settings in self._changes.items()
+        ]
+        return version(resources, self._validate_only)
 
 
 _REPLICAS = CompactArray(

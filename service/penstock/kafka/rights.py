@@ -24,6 +24,7 @@ class Operation(IntEnum):
     CREATE = 5
     DESCRIBE = 8
     DESCRIBE_CONFIGS = 10
+    ALTER_CONFIGS = 11
 
     @property
     def word(self) -> str:

@@ -17,6 +17,10 @@ CONFIGS = (
 )
 """What the rules look at."""
 
+PARTITIONS, REPLICAS, IN_SYNC = "partitions", "replicas", "replicas in sync"
+SHAPE = (PARTITIONS, REPLICAS, IN_SYNC)
+"""... and these, which are no settings in Kafka."""
+
 DEAD_LETTER_HEADROOM = 64 * 1024
 """Bytes a dead letter's headers may add to the record it holds."""
 
@@ -47,8 +51,17 @@ class Here(NamedTuple):
 
 
 class Trouble(NamedTuple):
+    """Args:
+    said: what is wrong; with the topic's name it makes a sentence.
+    remedy: what to do.
+    setting: what it is about: one of CONFIGS or of SHAPE.
+    wanted: what that should be.
+    """
+
     said: str
     remedy: str
+    setting: str
+    wanted: str
 
 
 class Rule(NamedTuple):
@@ -61,13 +74,22 @@ def troubles(
     topics: Mapping[Role, Topic], brokers: int, longest_ms: float
 ) -> Iterator[tuple[Role, Finding]]:
     """All of the topics that are there; where settings cannot be seen, those that need none."""
+    for role, level, trouble in broken(topics, brokers, longest_ms):
+        about = f"topic {topics[role].name!r}"
+        yield role, Finding(level, about, trouble.said, trouble.remedy)
+
+
+def broken(
+    topics: Mapping[Role, Topic], brokers: int, longest_ms: float
+) -> Iterator[tuple[Role, Level, Trouble]]:
+    """As `troubles`, for whoever wants to mend them."""
     for rule in RULES:
         for role in rule.roles:
             if (topic := topics.get(role)) is None:
                 continue
             here = Here(topic, topics.get("questions", topic), brokers, longest_ms)
             if (trouble := rule.broken(here)) is not None:
-                yield role, Finding(rule.level, f"topic {topic.name!r}", *trouble)
+                yield role, rule.level, trouble
 
 
 def number(topic: Topic, name: str) -> float | None:
@@ -93,6 +115,8 @@ def _one_partition(here: Here) -> Trouble | None:
         f"has {here.topic.partitions} partitions; it must have 1, for what is asked there counts "
         "in its order",
         "delete it, or set PENSTOCK_TOPICS__CONTROL to another",
+        PARTITIONS,
+        "1",
     )
 
 
@@ -101,7 +125,7 @@ def _not_compacted(here: Here) -> Trouble | None:
         return None
     return Trouble(
         "is compacted: its key is the ordering key, and of one key only the last record would stay",
-        _set(here.topic, "cleanup.policy", "delete"),
+        *_set(here.topic, "cleanup.policy", "delete"),
     )
 
 
@@ -111,7 +135,7 @@ def _compacted(here: Here) -> Trouble | None:
         return None
     return Trouble(
         "is not compacted: every start reads all that was ever asked there",
-        _set(here.topic, "cleanup.policy", "[compact,delete]"),
+        *_set(here.topic, "cleanup.policy", "compact,delete"),
     )
 
 
@@ -122,7 +146,7 @@ def _outlives_a_question(here: Here) -> Trouble | None:
     return Trouble(
         f"keeps records for {duration(kept)}, and a question may take "
         f"{duration(here.longest_ms)}: what was said of it would be gone before it ends",
-        _set(here.topic, "retention.ms", f"{math.ceil(here.longest_ms)} or more"),
+        *_set(here.topic, "retention.ms", f"{math.ceil(here.longest_ms)}", " or more"),
     )
 
 
@@ -134,7 +158,7 @@ def _outlives_its_questions(here: Here) -> Trouble | None:
         f"keeps records for {duration(kept)}, and {here.questions.name!r} for {duration(asked)}: "
         "a question without its completion is asked and paid for again where the group's offsets "
         "are lost",
-        _set(here.topic, "retention.ms", "-1" if math.isinf(asked) else f"{asked:.0f}"),
+        *_set(here.topic, "retention.ms", "-1" if math.isinf(asked) else f"{asked:.0f}"),
     )
 
 
@@ -159,10 +183,12 @@ def _takes(here: Here, more: int, said: str) -> Trouble | None:
     limit, largest = (number(topic, "max.message.bytes") for topic in (here.topic, here.questions))
     if limit is None or largest is None or limit >= largest + more:
         return None
+    wanted = f"{largest + DEAD_LETTER_HEADROOM:.0f}"
     return Trouble(
         said,
-        f"set its max.message.bytes to {largest + DEAD_LETTER_HEADROOM:.0f}, or lower that of "
-        f"{here.questions.name!r}",
+        f"set its max.message.bytes to {wanted}, or lower that of {here.questions.name!r}",
+        "max.message.bytes",
+        wanted,
     )
 
 
@@ -172,7 +198,7 @@ def _takes_answers(here: Here) -> Trouble | None:
         return None
     return Trouble(
         f"takes records of {limit:.0f} bytes at most: a longer answer fails",
-        _set(here.topic, "max.message.bytes", f"{ANSWER_BYTES} or more"),
+        *_set(here.topic, "max.message.bytes", f"{ANSWER_BYTES}", " or more"),
     )
 
 
@@ -183,7 +209,7 @@ def _can_be_written_everywhere(here: Here) -> Trouble | None:
     return Trouble(
         f"has {_replicas(here.topic)} and min.insync.replicas {least:.0f}: brokers before 3.7 "
         "take nothing for it",
-        _set(here.topic, "min.insync.replicas", f"{max(1, here.topic.replicas - 1)}"),
+        *_set(here.topic, "min.insync.replicas", f"{max(1, here.topic.replicas - 1)}"),
     )
 
 
@@ -193,6 +219,8 @@ def _survives_a_broker(here: Here) -> Trouble | None:
     return Trouble(
         f"has 1 replica on {here.brokers} brokers: it is gone with its broker",
         "reassign it to three (kafka-reassign-partitions.sh)",
+        REPLICAS,
+        f"{min(3, here.brokers)}",
     )
 
 
@@ -203,7 +231,7 @@ def _acknowledged_twice(here: Here) -> Trouble | None:
     return Trouble(
         "has min.insync.replicas 1: what is acknowledged may be on one broker alone, and lost "
         "with it",
-        _set(here.topic, "min.insync.replicas", "2"),
+        *_set(here.topic, "min.insync.replicas", "2"),
     )
 
 
@@ -214,7 +242,7 @@ def _goes_on_without_a_broker(here: Here) -> Trouble | None:
     return Trouble(
         f"has {least:.0f} replicas and as many min.insync.replicas: one broker that restarts stops "
         "the writing",
-        _set(here.topic, "min.insync.replicas", f"{here.topic.replicas - 1}"),
+        *_set(here.topic, "min.insync.replicas", f"{here.topic.replicas - 1}"),
     )
 
 
@@ -224,6 +252,8 @@ def _in_sync(here: Here) -> Trouble | None:
     return Trouble(
         f"has a partition with {here.topic.in_sync} of {here.topic.replicas} replicas in sync",
         "see whether all brokers are up",
+        IN_SYNC,
+        f"{here.topic.replicas}",
     )
 
 
@@ -233,7 +263,7 @@ def _stamped_by_the_broker(here: Here) -> Trouble | None:
     return Trouble(
         "has the times of whoever writes to it: which questions a cancellation means, the clock of "
         "that machine decides",
-        _set(here.topic, "message.timestamp.type", "LogAppendTime"),
+        *_set(here.topic, "message.timestamp.type", "LogAppendTime"),
     )
 
 
@@ -245,31 +275,35 @@ def _text(topic: Topic, name: str) -> str:
     return "" if topic.config is None else topic.config.get(name, "")
 
 
-def _set(topic: Topic, name: str, value: str) -> str:
-    return (
-        f"set {name} to {value}: kafka-configs.sh --alter --entity-type topics "
-        f"--entity-name {topic.name} --add-config {name}={value.partition(' ')[0]}"
+def _set(topic: Topic, name: str, value: str, more: str = "") -> tuple[str, str, str]:
+    """The last three parts of a trouble."""
+    # The tool parts settings by commas.
+    written = f"[{value}]" if "," in value else value
+    remedy = (
+        f"set {name} to {value}{more}: kafka-configs.sh --alter --entity-type topics "
+        f"--entity-name {topic.name} --add-config {name}={written}"
     )
+    return remedy, name, value
 
 
 _ALL: tuple[Role, ...] = ("questions", "tokens", "completions", "dead_letters", "control")
-_WRITTEN: tuple[Role, ...] = ("tokens", "completions", "dead_letters")
+WRITTEN: tuple[Role, ...] = ("tokens", "completions", "dead_letters")
 
 RULES = (
     Rule(Level.WRONG, ("control",), _one_partition),
-    Rule(Level.WRONG, _WRITTEN, _not_compacted),
+    Rule(Level.WRONG, WRITTEN, _not_compacted),
     Rule(Level.WRONG, ("tokens",), _outlives_a_question),
     Rule(Level.WRONG, ("dead_letters",), _takes_every_question),
     # Whose newest question alone counts may want it so.
     Rule(Level.WARNING, ("questions",), _not_compacted),
     # Whoever keeps questions for longer than at first need not be stopped by his next restart.
     Rule(Level.WARNING, ("completions",), _outlives_its_questions),
-    Rule(Level.WARNING, _WRITTEN, _can_be_written_everywhere),
+    Rule(Level.WARNING, WRITTEN, _can_be_written_everywhere),
     Rule(Level.WARNING, ("dead_letters",), _takes_its_headers),
     Rule(Level.WARNING, ("tokens", "completions"), _takes_answers),
     Rule(Level.WARNING, _ALL, _survives_a_broker),
-    Rule(Level.WARNING, _WRITTEN, _acknowledged_twice),
-    Rule(Level.WARNING, _WRITTEN, _goes_on_without_a_broker),
+    Rule(Level.WARNING, WRITTEN, _acknowledged_twice),
+    Rule(Level.WARNING, WRITTEN, _goes_on_without_a_broker),
     Rule(Level.WARNING, _ALL, _in_sync),
     Rule(Level.WARNING, ("control",), _compacted),
     Rule(Level.WARNING, ("control",), _outlives_a_question),
