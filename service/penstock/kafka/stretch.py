@@ -45,8 +45,10 @@ class Reader:
 
     async def partitions(self, topic: str) -> int:
         """Raises KafkaError where there is no such topic."""
-        await in_time(self._consumer.topics())
-        found = self._consumer.partitions_for_topic(topic)
+        # What the consumer's own `topics()` asks; that keeps the names alone. To ask for one by
+        # its name would create it, where the brokers are set so.
+        cluster = await in_time(self._consumer._client.fetch_all_metadata())  # noqa: SLF001
+        found = cluster.partitions_for_topic(topic)
         if not found:
             raise KafkaError(f"there is no topic {topic!r}")
         return len(found)
@@ -87,14 +89,16 @@ class Reader:
         while left:
             batches = await self._some()
             now = self._clock.monotonic()
-            moved = now if batches else moved
-            if now - moved > STALLED_SECONDS:
+            if not batches and now - moved > STALLED_SECONDS:
                 raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
             for place, records in batches.items():
                 progress.more(len(records), now)
                 for record in records:
                     if record.offset < stretches[place].end:
                         yield record
+            if batches:
+                # Whoever takes the records may take their time.
+                moved = self._clock.monotonic()
             await self._leave_what_is_read(left)
         progress.over()
 

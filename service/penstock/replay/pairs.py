@@ -81,8 +81,9 @@ async def completions_of(
     since: float,
 ) -> AsyncIterator[tuple[Key, Said]]:
     """Of the questions of these stretches, those written since then, in Unix seconds, up to now."""
-    count = await topics.partitions(answers.topic)
-    numbers = {place.partition % count for place in stretches}
+    now = await topics.partitions(answers.topic)
+    # The topic may have been given more partitions since some of them ended.
+    numbers = {place.partition % count for place in stretches for count in range(1, now + 1)}
     whole = await topics.whole([TopicPartition(answers.topic, n) for n in sorted(numbers)])
     starts = await topics.since(whole, since - CLOCK_SKEW)
     wanted = {place.partition: stretch for place, stretch in stretches.items()}
