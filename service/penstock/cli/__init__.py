@@ -16,8 +16,10 @@ from penstock.cli import (
     broker,
     cancel,
     check,
+    compare,
     config,
     demo,
+    export,
     init,
     model,
     resume,
@@ -43,6 +45,8 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)

@@ -34,6 +34,14 @@ ToDatetime = Annotated[str | None, typer.Option(metavar="TIME", help="Up to then
 ByDuration = Annotated[
     str | None, typer.Option(metavar="DURATION", help="The last so long: PT1H30M or 1h30m.")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="Only where this is so: id, key, program, metadata.NAME, or of the completion "
+        "status, error.kind, error.code, model, version; repeatable, all must hold.",
+    ),
+]
 
 
 class Meant(NamedTuple):
