@@ -22,7 +22,7 @@ OUTCOMES: Mapping[Outcome, str] = {
     "newly_failed": "answered, and not by the replay",
     "newly_fixed": "answered by the replay alone",
     "both_failed": "answered neither time",
-    "original_unanswered": "nothing to compare with: not answered yet, cancelled, or a duplicate",
+    "original_unanswered": "nothing to compare the answer with",
     "equal": "answered both times, with the same outputs",
 }
 

@@ -55,7 +55,7 @@ async def pairs(
     clock: Clock,
     answers: Answers,
     stretches: Mapping[TopicPartition, Stretch],
-) -> AsyncGenerator[Pair]:
+) -> AsyncGenerator[Pair, None]:
     """In about the order of the questions, each once; the first completion is the answer.
 
     Raises:
@@ -117,7 +117,7 @@ async def completions_of(
     starts = await topics.since(whole, since - CLOCK_SKEW)
     wanted = {place.partition: stretch for place, stretch in stretches.items()}
     reading = {place: Stretch(starts[place], log.end) for place, log in whole.items()}
-    async for record in topics.read("completions", reading):
+    async for record in topics.read("completions", reading, by_time=True):
         said = json_object(record.value)
         ended = ends(said, answers.questions, answers.group, answers.replay)
         if ended is None or (stretch := wanted.get(ended.partition)) is None:
@@ -129,5 +129,5 @@ async def completions_of(
 async def _keyed(
     topics: Reader, stretches: Mapping[TopicPartition, Stretch]
 ) -> AsyncIterator[tuple[Key, Answered]]:
-    async for record in topics.read("questions", stretches):
+    async for record in topics.read("questions", stretches, by_time=True):
         yield (record.partition, record.offset), Answered(record, ())
