@@ -219,14 +219,13 @@ async def test_a_replay_in_place_is_told_apart_by_its_id(
                 )
         await on.record.producer.flush()
         one = await penstock("compare", "one", "--output", "json", env=on.env)
-        nobody = await penstock("compare", "three", env=on.env)
+        misspelt = await penstock("compare", "one", "--field", "anwser", env=on.env)
     found, summary = told(one)
     assert summary["outcomes"]["changed"] == 1
     assert summary["outcomes"]["equal"] == 5
     assert found["q0"]["fields"] == ["answer"]
-    assert nobody.code == 2
-    assert nobody.stderr.startswith("penstock: there is no answer of the replay 'three' in ")
-    assert len(nobody.stderr.splitlines()) == 1
+    assert (misspelt.code, misspelt.stdout) == (2, "")
+    assert misspelt.stderr == "penstock: --field anwser: no answer has it; there are answer\n"
 
 
 async def test_which_replay_is_meant(bootstrap_servers: str, topics: Topics) -> None:

@@ -30,7 +30,7 @@ EXAMPLES = """Examples:
 
 def compare(
     replay: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="Of the replay, as it was printed.")
+        str | None, typer.Argument(metavar="ID", help="Of the replay, as it was printed.")
     ] = None,
     topic_prefix: Annotated[
         str | None,

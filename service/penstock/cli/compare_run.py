@@ -17,7 +17,7 @@ from penstock.cli.ranges import Meant
 from penstock.cli.reading import Reading, bar, reading, told
 from penstock.errors import ConfigurationError
 from penstock.replay import view
-from penstock.replay.comparison import Compared, compare
+from penstock.replay.comparison import Compared, compare, outputs
 from penstock.replay.figures import Figures
 from penstock.replay.pairs import answered
 
@@ -76,6 +76,7 @@ def _metric(entry: str) -> "Metric":
 
 async def _run(own: Reading, wanted: Wanted, metric: "Metric | None", shown: Shown) -> int:
     figures = Figures(wanted.metric)
+    named: set[str] = set()
     async with AsyncExitStack() as stack:
         stack.enter_context(told())
         found = await find(own, wanted.replay, wanted.topic_prefix)
@@ -95,11 +96,21 @@ async def _run(own: Reading, wanted: Wanted, metric: "Metric | None", shown: Sho
                     continue
                 scored = one if metric is None else await _scored(metric, one)
                 figures.add(scored)
+                named |= outputs(one.original).keys() | outputs(one.replay).keys()
                 for show in shows:
                     show.add(scored)
+        _look_for(wanted.fields, named)
         for show in shows:
             show.end({"replay": found.replay, **figures.summary()})
     return PARTLY if figures.raised else 0
+
+
+def _look_for(fields: Collection[str], named: Collection[str]) -> None:
+    """Answers are equal in what none of them has."""
+    for field in fields:
+        if named and field not in named:
+            there = ", ".join(sorted(named))
+            raise ConfigurationError(f"--field {field}: no answer has it; there are {there}")
 
 
 async def _compared(

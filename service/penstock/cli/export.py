@@ -28,7 +28,7 @@ EXAMPLES = """Examples:
 
 def export(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Default: stdout.", dir_okay=False)
+        Path | None, typer.Argument(metavar="FILE", help="Default: stdout.", dir_okay=False)
     ] = None,
     form: Annotated[
         Literal["dspy", "jsonl"],
