@@ -16,8 +16,10 @@ from penstock.cli import (
     broker,
     cancel,
     check,
+    compare,
     config,
     demo,
+    export,
     init,
     model,
     replay,
@@ -45,6 +47,8 @@ app.command("serve", epilog=serve.EXAMPLES)(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
+app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
+app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(topics.topics, name="topics")

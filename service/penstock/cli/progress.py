@@ -15,9 +15,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-EVERY = 200
-"""Steps between two looks at the bar."""
-
 
 class PerSecond(ProgressColumn):
     """The rate of late."""
@@ -43,13 +40,8 @@ def bar(console: Console | None = None) -> Progress:
 
 
 @contextmanager
-def reading(what: str, of: int) -> Iterator[Callable[[int], None]]:
-    """Call it with how many are read."""
-    with bar() as progress:
-        task = progress.add_task(what, total=of)
-
-        def read(records: int) -> None:
-            if records % EVERY == 0:
-                progress.update(task, completed=records)
-
-        yield read
+def counting(what: str, of: int | None = None) -> Iterator[Callable[[], None]]:
+    """Gives what counts one more."""
+    with bar() as shown:
+        task = shown.add_task(what, total=of)
+        yield lambda: shown.advance(task)

@@ -32,6 +32,15 @@ ToDatetime = Annotated[str | None, typer.Option(metavar="TIME", help="Up to then
 ByDuration = Annotated[
     str | None, typer.Option(metavar="DURATION", help="The last so long: PT1H30M or 1h30m.")
 ]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FIELD=VALUE",
+        help="Only where this is so: id, key, program, metadata.NAME, or of the completion "
+        "status (unanswered: there is none), error.kind, error.code, model, version; repeatable, "
+        "all must hold.",
+    ),
+]
 
 
 class Meant(NamedTuple):

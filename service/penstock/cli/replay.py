@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Output, Way
-from penstock.cli.ranges import ByDuration, FromDatetime, Meant, Offset, Partitions, ToDatetime
+from penstock.cli.ranges import (
+    ByDuration,
+    FromDatetime,
+    Meant,
+    Offset,
+    Partitions,
+    ToDatetime,
+    Where,
+)
 from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
@@ -36,23 +44,15 @@ def replay(
             "completions as JSON lines.",
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD=VALUE",
-            help="Only those of which this holds; repeatable, all must hold. Of the question: id, "
-            "key, program, metadata.NAME; of its completion: status, error.kind, error.code, "
-            "model, version. A question without a completion has the status unanswered.",
-        ),
-    ] = None,
+    where: Where = None,
     max_messages: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="So many questions at most.")
     ] = None,
     program: Annotated[
         str | None,
         typer.Option(
-            help="Answers them all: one of PROGRAMS, a signature, or module:attribute. Default: each "
-            "its own."
+            help="Answers them all: one of PROGRAMS, a signature, or module:attribute. Default: "
+            "each its own."
         ),
     ] = None,
     model: Annotated[

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from penstock.cli.progress import reading
+from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
@@ -62,7 +62,7 @@ async def draw(settings: Settings, client: dict[str, Any], wishes: Wishes, *, lo
     if look or conditions or wishes.most is not None:
         topics = settings.topics
         answers = Answers(topics.completions, topics.questions, settings.kafka.group_id)
-        with reading("Looking at the questions", in_range) as looked_at:
+        with counting("Looking at the questions", in_range) as looked_at:
             found = await find(client, clock, answers, wanted, looked_at)
     selections = without_looking(wanted) if found is None else found.selections
     return Drawn(_plan(settings, wishes, selections, clock), found, in_range)

@@ -73,9 +73,12 @@ class Reader:
         }
 
     async def read(
-        self, what: str, stretches: Mapping[TopicPartition, Stretch]
+        self, what: str, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
     ) -> AsyncIterator[ConsumerRecord]:
         """The records, in order within a partition; `what` they are, for the log.
+
+        By time: the partition that lags behind the others by its timestamps comes first, so that
+        no partition is far ahead of another.
 
         Raises:
             KafkaError: nothing more comes.
@@ -87,26 +90,31 @@ class Reader:
         for place, found in left.items():
             self._consumer.seek(place, found.start)
         moved = self._clock.monotonic()
+        reached = dict.fromkeys(left, -1)
         while left:
-            batches = await self._some()
+            next_ = [min(left, key=reached.__getitem__)] if by_time else []
+            batches = await self._some(*next_)
             now = self._clock.monotonic()
-            moved = now if batches else moved
-            if now - moved > STALLED_SECONDS:
+            if not batches and now - moved > STALLED_SECONDS:
                 raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
             for place, records in batches.items():
                 progress.more(len(records), now)
+                reached[place] = records[-1].timestamp
                 for record in records:
                     if record.offset < stretches[place].end:
                         yield record
+            if batches:
+                # Whoever takes the records may take their time.
+                moved = self._clock.monotonic()
             await self._leave_what_is_read(left)
         progress.over()
 
-    async def _some(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+    async def _some(self, *places: TopicPartition) -> dict[TopicPartition, list[ConsumerRecord]]:
         # What is fetched comes without waiting: token streams want a turn in between.
         await asyncio.sleep(0)
         try:
             found: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
-                timeout_ms=200, max_records=AT_ONCE
+                *places, timeout_ms=200, max_records=AT_ONCE
             )
         except UnicodeDecodeError as error:
             tolerant.install()

@@ -92,9 +92,9 @@ async def find(
     clock: Clock,
     answers: Answers,
     wanted: Wanted,
-    looked_at: Callable[[int], None],
+    looked_at: Callable[[], None],
 ) -> Found:
-    """Reads all of it; `looked_at` is told how many questions.
+    """Reads all of it; `looked_at` is called for each question.
 
     Raises:
         KafkaError, aiokafka.errors.KafkaError, TimeoutError: reading failed.
@@ -103,7 +103,7 @@ async def find(
     async with aclosing(pairs(client, clock, answers, wanted.stretches)) as asked:
         async for pair in asked:
             found.looked_at += 1
-            looked_at(found.looked_at)
+            looked_at()
             if _is_wanted(pair, wanted):
                 found.add(pair)
                 if found.wanted == wanted.most:

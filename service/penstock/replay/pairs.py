@@ -1,7 +1,7 @@
 """Each question of some stretches, with how it ended."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,6 +36,13 @@ class Answers:
     replay: str | None = None
 
 
+class Answered(NamedTuple):
+    """`completions`: one for each of those who answer; None where one has not."""
+
+    question: ConsumerRecord
+    completions: tuple[Said | None, ...]
+
+
 class Pair(NamedTuple):
     """`completion` is None where nobody has answered."""
 
@@ -54,13 +61,35 @@ async def pairs(
     Raises:
         KafkaError, aiokafka.errors.KafkaError, TimeoutError: reading failed.
     """
-    async with AsyncExitStack() as stack:
-        asked, said = [await stack.enter_async_context(reader(client, clock)) for _ in range(2)]
-        since = await first_moment(asked, stretches)
-        questions = _keyed(asked, stretches)
-        completions = completions_of(said, answers, stretches, since)
-        async for _, question, completion in joined(questions, completions):
+    async with aclosing(answered(client, clock, [answers], stretches)) as found:
+        async for question, (completion,) in found:
             yield Pair(question, completion)
+
+
+async def answered(
+    client: Mapping[str, Any],
+    clock: Clock,
+    by: Sequence[Answers],
+    stretches: Mapping[TopicPartition, Stretch],
+) -> AsyncGenerator[Answered]:
+    """As `pairs`, of some who have answered the same questions."""
+    async with AsyncExitStack() as stack:
+        asked, *said = [
+            await stack.enter_async_context(reader(client, clock)) for _ in range(1 + len(by))
+        ]
+        since = await first_moment(asked, stretches)
+        found = _keyed(asked, stretches)
+        for topics, answers in zip(said, by, strict=True):
+            found = _with(found, completions_of(topics, answers, stretches, since))
+        async for _, one in found:
+            yield one
+
+
+async def _with(
+    found: AsyncIterator[tuple[Key, Answered]], completions: AsyncIterator[tuple[Key, Said]]
+) -> AsyncIterator[tuple[Key, Answered]]:
+    async for key, one, completion in joined(found, completions):
+        yield key, Answered(one.question, (*one.completions, completion))
 
 
 async def first_moment(topics: Reader, stretches: Mapping[TopicPartition, Stretch]) -> float:
@@ -81,13 +110,14 @@ async def completions_of(
     since: float,
 ) -> AsyncIterator[tuple[Key, Said]]:
     """Of the questions of these stretches, those written since then, in Unix seconds, up to now."""
-    count = await topics.partitions(answers.topic)
-    numbers = {place.partition % count for place in stretches}
+    now = await topics.partitions(answers.topic)
+    # The topic may have been given more partitions since some of them ended.
+    numbers = {place.partition % count for place in stretches for count in range(1, now + 1)}
     whole = await topics.whole([TopicPartition(answers.topic, n) for n in sorted(numbers)])
     starts = await topics.since(whole, since - CLOCK_SKEW)
     wanted = {place.partition: stretch for place, stretch in stretches.items()}
     reading = {place: Stretch(starts[place], log.end) for place, log in whole.items()}
-    async for record in topics.read("completions", reading):
+    async for record in topics.read("completions", reading, by_time=True):
         said = json_object(record.value)
         ended = ends(said, answers.questions, answers.group, answers.replay)
         if ended is None or (stretch := wanted.get(ended.partition)) is None:
@@ -98,6 +128,6 @@ async def completions_of(
 
 async def _keyed(
     topics: Reader, stretches: Mapping[TopicPartition, Stretch]
-) -> AsyncIterator[tuple[Key, ConsumerRecord]]:
-    async for record in topics.read("questions", stretches):
-        yield (record.partition, record.offset), record
+) -> AsyncIterator[tuple[Key, Answered]]:
+    async for record in topics.read("questions", stretches, by_time=True):
+        yield (record.partition, record.offset), Answered(record, ())

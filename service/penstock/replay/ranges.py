@@ -1,6 +1,6 @@
 """Which offsets does a range mean, on these partitions, now?"""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -118,12 +118,12 @@ def _beyond(whole: Mapping[TopicPartition, Stretch], wanted: Range) -> Iterable[
                 f"(partition: end {ends})"
             )
         if beyond:
-            yield f"{_named(beyond)} end before offset {start.offset}: nothing of them"
+            yield f"{_ending(beyond)} before offset {start.offset}: nothing is meant there"
         gone = [place for place, log in whole.items() if start.offset < log.start]
         if gone:
             yield f"of {_named(gone)} the retention took records after offset {start.offset}"
     if isinstance(end, At) and (short := [p for p, log in whole.items() if end.offset > log.end]):
-        yield f"{_named(short)} end before offset {end.offset}: up to their ends"
+        yield f"{_ending(short)} before offset {end.offset}: up to there"
 
 
 async def _before_the_first(
@@ -135,8 +135,12 @@ async def _before_the_first(
     filled = {place: log for place, log in whole.items() if log.start < log.end}
     found = await topics.since(filled, start.moment)
     if filled and all(found[place] == log.start for place, log in filled.items()):
-        return [f"no record was written before {rfc3339(start.moment)}: from the first ones on"]
+        return [f"nothing is there of before {rfc3339(start.moment)}: from the first records on"]
     return []
+
+
+def _ending(places: Collection[TopicPartition]) -> str:
+    return f"{_named(places)} {'ends' if len(places) == 1 else 'end'}"
 
 
 def _named(places: Iterable[TopicPartition]) -> str:

@@ -15,6 +15,13 @@ from penstock.kafka.group_offsets import done
 from penstock.replay.plan import KEY, Plan, decode, encode
 
 
+async def known(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -> Plan | None:
+    """None: there is none of that name, or no more. Raises ConfigurationError as `decode` does."""
+    key = f"{KEY}{name}"
+    said = (await stated(client, topic, key, clock)).get(key)
+    return None if said is None else decode(said.value)
+
+
 async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -> Plan:
     """Raises ConfigurationError: there is none of that name; names those there are."""
     plans = await stated(client, topic, KEY, clock)

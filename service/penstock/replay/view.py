@@ -50,7 +50,8 @@ def of_question(
     """See `penstock.replay.where` for its fields."""
     if completion is None:
         return {**_asked(record, default_program), "status": UNANSWERED}
-    program = completion.get("program") or {}
+    program = completion.get("program")
+    program = program if isinstance(program, dict) else {}
     asked = {} if program else _asked(record, default_program)
     return {
         "id": completion.get("question_id"),
