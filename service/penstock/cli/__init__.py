@@ -18,6 +18,7 @@ from penstock.cli import (
     check,
     config,
     demo,
+    dlq,
     init,
     model,
     resume,
@@ -44,6 +45,7 @@ app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
+app.add_typer(dlq.dlq, name="dlq")
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)
 app.command("model")(model.model)

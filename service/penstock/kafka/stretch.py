@@ -1,7 +1,7 @@
 """What stands in a stretch of some partitions? Read without a group, to an end known before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -71,7 +71,7 @@ class Reader:
 
     async def read(
         self, what: str, stretches: Mapping[TopicPartition, Stretch]
-    ) -> AsyncIterator[ConsumerRecord]:
+    ) -> AsyncGenerator[ConsumerRecord, None]:
         """The records, in order within a partition; `what` they are, for the log.
 
         Raises:
@@ -87,14 +87,16 @@ class Reader:
         while left:
             batches = await self._some()
             now = self._clock.monotonic()
-            moved = now if batches else moved
-            if now - moved > STALLED_SECONDS:
+            if not batches and now - moved > STALLED_SECONDS:
                 raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
             for place, records in batches.items():
                 progress.more(len(records), now)
                 for record in records:
                     if record.offset < stretches[place].end:
                         yield record
+            if batches:
+                # Whoever reads may take his time.
+                moved = self._clock.monotonic()
             await self._leave_what_is_read(left)
         progress.over()
 

@@ -6,6 +6,7 @@ from aiokafka import ConsumerRecord
 
 from penstock.errors import RecordError
 from penstock.events import dead_letter
+from penstock.events.again import redrives
 from penstock.events.envelope import text_header
 from penstock.events.question import Question
 from penstock.kafka.codec import Codec, Raw
@@ -71,7 +72,8 @@ def of_dead_letter(record: Raw, default_program: str) -> dict[str, Any]:
         "kind": text_header(record.headers, "penstock-error-kind"),
         "code": text_header(record.headers, "penstock-error-code"),
         "stage": text_header(record.headers, "penstock-error-stage"),
-        "group": (dead_letter.origin(record.headers) or ("", "", "", None))[3],
+        "group": (*dead_letter.origin(record.headers), *[None] * 4)[3],
+        "redrives": redrives(record.headers),
     }
 
 
