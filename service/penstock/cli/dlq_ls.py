@@ -85,7 +85,7 @@ async def _last(
 
 def _row(one: _Listed) -> list[str]:
     letter, seen = one.letter, one.view
-    said = (seen["kind"], seen["code"], seen.get("program"), seen["id"])
+    said = (seen["kind"], seen["code"], seen["program"], seen["id"])
     return [
         rfc3339(letter.timestamp_ms / 1000),
         f"{letter.partition}/{letter.offset}",

@@ -25,6 +25,7 @@ from penstock.kafka.stretch import Reader, reader
 from penstock.replay.bounds import EVERYTHING, Range
 from penstock.replay.ranges import Resolved, partitions, resolve
 from penstock.settings import Settings
+from penstock.telemetry import logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,10 @@ async def opened(
         ConfigurationError: a topic or a right lacks, or Kafka does not let us in.
         KafkaError: it fails.
     """
-    # What matters of the connection we say ourselves.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # What matters of the connection we say ourselves; nobody awaits all that the client leaves
+    # behind when it is fenced.
+    logs.configure("error")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     # A letter of whoever wrote it may have any headers, and each is to be seen.
     tolerant.install()
     loaded = settings.load(kafka=way.flags())

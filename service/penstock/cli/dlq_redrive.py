@@ -113,8 +113,8 @@ async def _run(way: Way, plan: _Plan, output: Literal["text", "json"], *, execut
     rights = {"dead_letters": (READ,), "questions": (WRITE,), "control": (READ, WRITE)}
     async with opened(way, rights) as desk:
         with in_words(desk.topic):
-            await _may_read_the_group(desk, plan.id)
             said = plan.said(desk)
+            await _may_read(desk, name_of(said))
             before = await checkpoint.earlier(
                 desk.client, desk.settings.topics.control, said, desk.clock
             )
@@ -133,7 +133,7 @@ async def _execute(
     before: Redriving | None,
     output: Literal["text", "json"],
 ) -> int:
-    name = name_of(plan.id)
+    name = name_of(said)
     tally = Tally()
     async with transactions(desk.client, name, name) as kafka:
         # Only now: whoever else has this id has said its last.
@@ -158,10 +158,10 @@ async def _execute(
     return PARTLY if tally.refused else 0
 
 
-async def _may_read_the_group(desk: Opened, id_: str) -> None:
-    group = await describe.group(desk.connection, name_of(id_), COORDINATOR_SECONDS)
+async def _may_read(desk: Opened, name: str) -> None:
+    group = await describe.group(desk.connection, name, COORDINATOR_SECONDS)
     if group is not None:
-        for finding in lacking("group", name_of(id_), MEMBER, group.allowed, desk.user):
+        for finding in lacking("group", name, MEMBER, group.allowed, desk.user):
             raise ConfigurationError(str(finding))
 
 

@@ -95,7 +95,7 @@ class Reader:
                     if record.offset < stretches[place].end:
                         yield record
             if batches:
-                # Whoever reads may take his time.
+                # Whoever takes the records may take their time.
                 moved = self._clock.monotonic()
             await self._leave_what_is_read(left)
         progress.over()

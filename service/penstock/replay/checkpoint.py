@@ -16,9 +16,9 @@ from penstock.kafka.stretch import Stretch, in_time
 from penstock.kafka.transactions import Transactions
 
 
-def name_of(redrive: str) -> str:
-    """Of its group, and of its transactions."""
-    return f"penstock.redrive.{redrive}"
+def name_of(plan: Redriving) -> str:
+    """Of its group, and of its transactions: others on the same Kafka have dead letters, too."""
+    return f"penstock.redrive.{plan.dead_letters}.{plan.id}"
 
 
 class Left(NamedTuple):
@@ -85,7 +85,7 @@ async def left(
         aiokafka.errors.KafkaError, TimeoutError: nobody says.
     """
     committed = await in_time(
-        connection.list_consumer_group_offsets(name_of(plan.id), partitions=list(stretches))
+        connection.list_consumer_group_offsets(name_of(plan), partitions=list(stretches))
     )
     found, forgotten = {}, False
     for place, stretch in stretches.items():

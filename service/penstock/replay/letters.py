@@ -28,7 +28,7 @@ def told(letter: Raw, view: dict[str, Any]) -> dict[str, Any]:
         "at": text_header(letter.headers, "penstock-error-at"),
         "attempts": dead_letter.attempts(letter.headers),
         "id": view["id"],
-        "program": view.get("program"),
+        "program": view["program"],
         "metadata": view["metadata"],
         "origin": _origin(letter),
         "redrives": view["redrives"],

@@ -134,10 +134,11 @@ async def redriven(
     batch = _Batch(wanted.policy.questions)
 
     async def say(ends: Mapping[TopicPartition, int]) -> None:
+        read = {**batch.read, **ends}
         await _unless(stop, pace.waits(clock.monotonic()))
-        if stop.is_set():
+        if stop.is_set() or not read:
             return
-        await said.say(batch.records, {**batch.read, **ends})
+        await said.say(batch.records, read)
         pace.gone(len(batch.records), clock.monotonic())
         for one in batch.letters:
             tally.add(one)

@@ -10,6 +10,7 @@ from penstock.events.again import redrives
 from penstock.events.envelope import text_header
 from penstock.events.question import Question
 from penstock.kafka.codec import Codec, Raw
+from penstock.kafka.completed import json_object
 from penstock.replay.where import UNANSWERED
 
 LENIENT = Codec(
@@ -80,12 +81,24 @@ def of_dead_letter(record: Raw, default_program: str) -> dict[str, Any]:
 def _asked(record: Raw, default_program: str) -> dict[str, Any]:
     asked = question(record)
     if asked is None:
-        return {"id": _own_id(record), "key": _key(record), "metadata": {}}
+        return _refused(record)
     return {
         "id": asked.id or _own_id(record),
         "key": _key(record),
         "program": asked.program or default_program,
         "metadata": asked.metadata or {},
+    }
+
+
+def _refused(record: Raw) -> dict[str, Any]:
+    """What it says of itself all the same that could not be asked."""
+    body = json_object(record.value)
+    id_, program, metadata = (body.get(name) for name in ("id", "program", "metadata"))
+    return {
+        "id": id_ if isinstance(id_, str) and id_ else _own_id(record),
+        "key": _key(record),
+        "program": program if isinstance(program, str) else None,
+        "metadata": metadata if isinstance(metadata, dict) else {},
     }
 
 
