@@ -29,6 +29,7 @@ from tests.acceptance.model_down import model_down
 from tests.acceptance.outcome import Outcome
 from tests.acceptance.rate_limited import rate_limited
 from tests.acceptance.recovery import recovery
+from tests.acceptance.redrive import redrive
 from tests.acceptance.restart import restart
 from tests.acceptance.rolling_restart import rolling_restart
 from tests.acceptance.scaling import scaling
@@ -57,6 +58,7 @@ ON_ONE_NODE: dict[str, Scenario] = {
     ),
     "rate-limited": _with_servers(rate_limited),
     "recovery": _with_servers(recovery),
+    "redrive": _with_servers(redrive),
     "restart": _with_servers(restart),
     "slow-head": _with_servers(slow_head),
 }

@@ -182,7 +182,7 @@ def redrive(
     come since; a second one at the same time ends the first. Without --execute nothing is written.
 
     Exit code: 0 done, 1 failed, 2 usage or configuration, 3 some or all of them were refused,
-    130 or 143 stopped by Ctrl-C or SIGTERM.
+    130 stopped by Ctrl-C or SIGTERM.
     """
     from penstock.cli import dlq_redrive
 

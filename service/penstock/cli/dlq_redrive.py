@@ -21,16 +21,15 @@ from penstock.kafka import describe
 from penstock.kafka.rights import MEMBER, READ, WRITE, lacking
 from penstock.kafka.topic_rules import UNSEEN_LIMIT
 from penstock.kafka.transactions import transactions
-from penstock.replay import checkpoint, merge_patch, selection, where
+from penstock.replay import checkpoint, merge_patch, redrive_name, where
+from penstock.replay.batch_pace import BatchPace
 from penstock.replay.checkpoint import Left, name_of
-from penstock.replay.pace import Pace
 from penstock.replay.redrive import Policy
 from penstock.replay.redriving import AT_ONCE, Named, Tally, Wanted, looked_at, redriven
 from penstock.replay.where import Condition
 
 PARTLY = 3
-STOPPED = 128
-"""And the number of the signal: 130 by Ctrl-C, 143 by SIGTERM."""
+STOPPED = 130
 COORDINATOR_SECONDS = 5.0
 """The first coordinator of a cluster takes a moment to come up."""
 
@@ -89,7 +88,7 @@ def run(way: Way, asked: Asked, output: Literal["text", "json"], *, execute: boo
     words = asked.words
     plan = _Plan(
         asked,
-        selection.checked(asked.id) if asked.id is not None else selection.name(words),
+        redrive_name.name(words) if asked.id is None else redrive_name.checked(asked.id),
         where.parse(asked.where, where.DEAD_LETTER),
         None if asked.edit is None else _patch(asked.edit),
     )
@@ -134,7 +133,7 @@ async def _execute(
     output: Literal["text", "json"],
 ) -> int:
     name = name_of(said)
-    tally = Tally()
+    tally, stop = Tally(), asyncio.Event()
     async with transactions(desk.client, name, name) as kafka:
         # Only now: whoever else has this id has said its last.
         left = await _left(desk, plan, said, before)
@@ -145,16 +144,14 @@ async def _execute(
         )
         records = sum(one.end - one.start for one in left.stretches.values())
         try:
-            with _signals() as signals, progress(records, tally, desk.clock) as told:
-                pace = Pace(plan.asked.rate, AT_ONCE)
-                await redriven(
-                    desk.reader, kafka, wanted, pace, desk.clock, signals.stop, tally, told
-                )
+            with _stopping(stop), progress(records, tally, desk.clock) as told:
+                pace = BatchPace(plan.asked.rate, AT_ONCE)
+                await redriven(desk.reader, kafka, wanted, pace, desk.clock, stop, tally, told)
         finally:
             _tell(plan, left, tally, output, executed=True)
-    if signals.number is not None:
+    if stop.is_set():
         say("stopped; the same command goes on from here")
-        return STOPPED + signals.number
+        return STOPPED
     return PARTLY if tally.refused else 0
 
 
@@ -189,33 +186,25 @@ async def _wanted(desk: Opened, plan: _Plan, left: Left) -> Wanted:
     return Wanted(left.stretches, plan.conditions, desk.program, policy)
 
 
-class _Signals:
-    """`number`: of the one that has come."""
-
-    def __init__(self) -> None:
-        self.stop = asyncio.Event()
-        self.number: int | None = None
-
-
 @contextmanager
-def _signals() -> Iterator[_Signals]:
-    """The first one is a wish; a second one ends it at once."""
-    loop, found = asyncio.get_running_loop(), _Signals()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+def _stopping(stop: asyncio.Event) -> Iterator[None]:
+    """By Ctrl-C or SIGTERM; a second one ends it at once."""
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
 
-    def wish(number: int) -> None:
-        found.number = number
-        found.stop.set()
-        for one in numbers:
-            loop.remove_signal_handler(one)
+    def wish() -> None:
+        stop.set()
+        leave()
 
-    for number in numbers:
-        loop.add_signal_handler(number, wish, number)
-    try:
-        yield found
-    finally:
+    def leave() -> None:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, wish)
+    try:
+        yield
+    finally:
+        leave()
 
 
 def _tell(

@@ -14,7 +14,7 @@ from penstock.clock import Clock
 from penstock.kafka.stretch import Reader, Stretch
 from penstock.kafka.transactions import Said, Transactions
 from penstock.replay import view, where
-from penstock.replay.pace import Pace
+from penstock.replay.batch_pace import BatchPace
 from penstock.replay.redrive import Elsewhere, Policy, Question, Refused, again
 from penstock.replay.where import Condition
 
@@ -109,7 +109,7 @@ async def redriven(
     topics: Reader,
     said: Transactions,
     wanted: Wanted,
-    pace: Pace,
+    pace: BatchPace,
     clock: Clock,
     stop: asyncio.Event,
     tally: Tally,

@@ -6,7 +6,7 @@ TICK_SECONDS = 0.2
 """What goes at once is what this much time allows."""
 
 
-class Pace:
+class BatchPace:
     """Args:
     per_second: None: as fast as can be.
     most: that go at once.
