@@ -18,7 +18,7 @@ from penstock.events.dead_letter import (
 )
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Raw
-from penstock.replay import selection
+from penstock.replay import redrive_name
 from penstock.replay.merge_patch import applied
 from penstock.replay.redrive import Elsewhere, Policy, Question, Refused, again
 from tests.support.letters import CAUSE
@@ -88,7 +88,7 @@ HEADERS = st.lists(
 ).map(tuple)
 
 
-@given(HEADERS, st.sampled_from(STYLES), st.booleans())
+@given(headers=HEADERS, style=st.sampled_from(STYLES), tried=st.booleans())
 def test_the_headers_of_whoever_asked_come_back_as_they_were(
     headers: Headers, style: Style, *, tried: bool
 ) -> None:
@@ -101,20 +101,15 @@ def test_the_headers_of_whoever_asked_come_back_as_they_were(
 def test_also_where_somebody_has_mixed_them(style: Style) -> None:
     said = letter((("a", b"1"), ("b", b"2")), style=style).headers
     assert original(said[::-1]) == (("b", b"2"), ("a", b"1"))
-    assert original((*said, ("mirrored", b"yes"))) == (
-        ("a", b"1"),
-        ("b", b"2"),
-        ("mirrored", b"yes"),
-    )
+    more = ("mirrored", b"yes")
+    assert original((*said, more)) == (("a", b"1"), ("b", b"2"), more)
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_why_is_read_from_whoever_says_it_last(style: Style) -> None:
-    theirs = (
-        ("__connect.errors.exception.message", b"theirs"),
-        ("kafka_dlt-exception-message", b""),
-    )
-    assert message(letter(theirs, style=style).headers) == "the model is away"
+    theirs = ("__connect.errors.exception.message", "kafka_dlt-exception-message")
+    said = letter(tuple((name, b"theirs") for name in theirs), style=style)
+    assert message(said.headers) == "the model is away"
     assert message(()) is None
     assert attempts((("penstock-attempts", b"{"),)) == []
 
@@ -160,6 +155,6 @@ def test_numbers_of_any_size_stay_what_they_are() -> None:
 
 def test_the_name_is_that_of_the_words() -> None:
     words = ["--where kind=UPSTREAM", "--partition 3"]
-    assert selection.name([]) == "all"
-    assert selection.name(words) == selection.name(words[::-1] + words)
-    assert selection.name(words) != selection.name(words[:1])
+    assert redrive_name.name([]) == "all"
+    assert redrive_name.name(words) == redrive_name.name(words[::-1] + words)
+    assert redrive_name.name(words) != redrive_name.name(words[:1])
