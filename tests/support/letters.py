@@ -5,14 +5,19 @@ async with morgue(bootstrap_servers, topics) as dead:
     ended = await dead.dlq("ls")
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from typer.testing import CliRunner
 
+from penstock.cli import app, dlq_open
+from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.dead_letter import Cause, Style, dead_letter_headers
 from tests.support.command import Ended, environment, penstock
 from tests.support.kafka import Topics
@@ -81,6 +86,21 @@ class Morgue:
 
     async def dlq(self, *words: str) -> Ended:
         return await penstock("dlq", *words, env=self.env)
+
+    async def typed(self, *words: str) -> Ended:
+        """As `dlq`, in this process, which is quicker; nothing that listens to signals."""
+        with pytest.MonkeyPatch.context() as patch:
+            # For the whole process, which is the tests'.
+            patch.setattr(dlq_open, "settle", lambda: None)
+            ended = await asyncio.to_thread(CliRunner().invoke, app, ["dlq", *words], env=self.env)
+        match ended.exception:
+            case ConfigurationError() | KafkaError() as error:
+                code = 2 if isinstance(error, ConfigurationError) else 1
+                return Ended(code, ended.stdout, f"{ended.stderr}penstock: {error}\n")
+            case None | SystemExit():
+                return Ended(ended.exit_code, ended.stdout, ended.stderr)
+            case error:
+                raise error
 
     async def read(self, topic: str = "questions") -> list[ConsumerRecord]:
         """All that is committed, partition by partition."""

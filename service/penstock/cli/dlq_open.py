@@ -86,12 +86,7 @@ async def opened(
         ConfigurationError: a topic or a right lacks, or Kafka does not let us in.
         KafkaError: it fails.
     """
-    # What matters of the connection we say ourselves; nobody awaits all that the client leaves
-    # behind when it is fenced.
-    logs.configure("error")
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    # A letter of whoever wrote it may have any headers, and each is to be seen.
-    tolerant.install()
+    settle()
     loaded = settings.load(kafka=way.flags())
     client = client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
     clock = Clock()
@@ -102,6 +97,16 @@ async def opened(
             topics = await admin.require(connection, named, client.get("sasl_plain_username"))
             async with reader(client, clock) as topic_reader:
                 yield Opened(loaded, client, connection, topics, topic_reader, clock)
+
+
+def settle() -> None:
+    """Once in a process."""
+    # What matters of the connection we say ourselves; nobody awaits all that the client leaves
+    # behind when it is fenced.
+    logs.configure("error")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    # Whoever wrote a letter may have given it any headers, and each is to be seen.
+    tolerant.install()
 
 
 @contextmanager
