@@ -4,6 +4,12 @@ import json
 import signal
 from collections import Counter
 
+import pytest
+
+from penstock.cli import dlq_table
+from penstock.cli.dlq_progress import progress
+from penstock.clock import Clock
+from penstock.replay.redriving import Tally
 from tests.support.command import started
 from tests.support.kafka import Topics
 from tests.support.letters import Morgue, morgue
@@ -160,7 +166,7 @@ async def test_a_list_and_one_of_it(bootstrap_servers: str, topics: Topics) -> N
         names, old, odd, new = (line.split() for line in ended.stdout.splitlines())
         assert names == ["time", "at", "kind", "code", "program", "id", "message"]
         assert old[:6] == [
-            "2026-11-23T11:40:00.000Z", "0/0", "UPSTREAM", "model_error", "qa", "old",
+            "2026-11-23T11:40:00Z", "0/0", "UPSTREAM", "model_error", "qa", "old",
         ]  # fmt: skip
         assert " ".join(odd[5:]) == f"{topics.name('questions')}/1/1 not \\x1b[31m UTF-8"
         assert new[5] == "new"
@@ -195,6 +201,20 @@ async def test_a_list_and_one_of_it(bootstrap_servers: str, topics: Topics) -> N
             "2026-11-23 11:00                     1                1",
             "2026-11-23 12:00                     1                .",
         ]
+
+
+WORDS = "not UTF-8, nor anything else"
+
+
+@pytest.mark.parametrize(("columns", "told"), [("80", "not UTF-8, nor …"), ("300", WORDS)])
+def test_on_a_terminal_the_last_column_is_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, told: str
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", columns)
+    row = ["1", "x" * 65, WORDS]
+    dlq_table.write(["n", "name", "message"], [row], frozenset({0}))
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {told}")
 
 
 async def test_a_purge_takes_what_is_before_and_nothing_else(
@@ -259,6 +279,20 @@ async def test_what_cannot_be_is_said_on_one_line(bootstrap_servers: str, topics
         )
         assert (ended.code, ended.stdout) == (2, "")
         assert "is compacted" in ended.stderr
+
+
+def test_away_from_a_terminal_a_line_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now, tally = [100.0], Tally(read=20, redriven=7)
+    tally.refused["larger"] = 2
+    with progress(50, tally, Clock(monotonic=lambda: now[0])) as told:
+        for moment in (101.0, 105.0, 109.0, 110.5):
+            now[0] = moment
+            told()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line.pop("seconds") for line in lines] == [5.0, 10.5]
+    assert lines == [{"read": 20, "of": 50, "redriven": 7, "refused": 2}] * 2
 
 
 async def _starts(dead: Morgue) -> list[int]:

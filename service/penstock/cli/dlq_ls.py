@@ -87,7 +87,7 @@ def _row(one: _Listed) -> list[str]:
     letter, seen = one.letter, one.view
     said = (seen["kind"], seen["code"], seen["program"], seen["id"])
     return [
-        rfc3339(letter.timestamp_ms / 1000),
+        rfc3339(letter.timestamp_ms / 1000)[:19] + "Z",
         f"{letter.partition}/{letter.offset}",
         *(word or "-" for word in said),
         dead_letter.message(letter.headers) or "",

@@ -1,37 +1,34 @@
-"""How is a table printed: to a person's width, or whole for `grep`?"""
+"""How is a table printed: cut to a terminal's width, or whole for `grep`?"""
 
-import sys
 from collections.abc import Sequence
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+BETWEEN = 2
+"""Spaces from one column to the next."""
+LEAST = 16
+"""Cells that the last column has on any terminal."""
 
 
 def write(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: frozenset[int]) -> None:
     """The last column is cut on a terminal. `numbers`: which columns hold them."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    if sys.stdout.isatty():
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for at, name in enumerate(names):
-            table.add_column(
-                name,
-                justify="right" if at in numbers else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                min_width=None if at == len(names) - 1 else widths[at],
-            )
-        for row in cells:
-            table.add_row(*map(Text, row))
-        Console(highlight=False).print(table)
-        return
-    for row in [list(names), *cells]:
-        padded = (
-            cell.rjust(width) if at in numbers else cell.ljust(width)
+    console = Console(highlight=False)
+    cells = [list(names), *([plain(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        *others, last = (
+            cell.rjust(width) if at in numbers else set_cell_size(cell, width)
             for at, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-        print("  ".join(padded).rstrip())
+        line = (" " * BETWEEN).join(others)
+        room = max(LEAST, console.width - cell_len(line) - BETWEEN)
+        if console.is_terminal and cell_len(last.rstrip()) > room:
+            last = f"{set_cell_size(last, room - 1)}…"
+        whole = f"{line}{' ' * BETWEEN}{last}".rstrip()
+        style = "" if number else "bold"
+        console.print(Text(whole, style), soft_wrap=True)
 
 
 def plain(text: str) -> str:

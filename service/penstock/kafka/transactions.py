@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     InvalidProducerEpoch,
     ProducerFenced,
+    TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.envelope import Headers
-from penstock.kafka.rights import WRITE, missing, unreadable
-from penstock.kafka.security import FORBIDDEN
+from penstock.kafka.rights import READ, WRITE, missing
 from penstock.kafka.stopping import cancelled, stopped
 
 OPEN_SECONDS = 10.0
@@ -89,8 +90,10 @@ async def _translated(name: str) -> AsyncIterator[None]:
         ) from error
     except TransactionalIdAuthorizationFailed as error:
         raise ConfigurationError(str(missing("transactional-id", [name], [WRITE]))) from error
-    except FORBIDDEN as error:
-        raise ConfigurationError(unreadable(error, "?")) from error
+    except TopicAuthorizationFailedError as error:
+        raise ConfigurationError(str(missing("topic", _named(error), [WRITE]))) from error
+    except GroupAuthorizationFailedError as error:
+        raise ConfigurationError(str(missing("group", _named(error), [READ]))) from error
     except TimeoutError as error:
         raise KafkaError(f"Kafka has said nothing for {ANSWER_SECONDS:g} s") from error
     except ClientError as error:
@@ -99,6 +102,12 @@ async def _translated(name: str) -> AsyncIterator[None]:
         if cancelled():
             raise
         raise KafkaError("the client gave up") from error
+
+
+def _named(error: ClientError) -> list[str]:
+    """By the client: a name, or some."""
+    named = error.args[0] if error.args else "?"
+    return [named] if isinstance(named, str) else sorted(named)
 
 
 @asynccontextmanager
