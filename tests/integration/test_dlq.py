@@ -149,6 +149,11 @@ async def test_what_kafka_has_forgotten_does_not_go_twice(
         assert ended.code == 0, ended.stderr
         assert "Kafka has forgotten how far" in ended.stderr
         assert len(await dead.read()) == 11
+        # Nor is another topic by the same name taken for the one of before.
+        await operator.recreate("dead-letters")
+        ended = await dead.typed("redrive")
+        assert (ended.code, ended.stdout) == (2, "")
+        assert "the topic was made anew, take another --id" in ended.stderr
 
 
 async def test_a_list_and_one_of_it(bootstrap_servers: str, topics: Topics) -> None:
@@ -192,11 +197,18 @@ async def test_a_list_and_one_of_it(bootstrap_servers: str, topics: Topics) -> N
         ended = await dead.typed("show", "0/1")
         assert '\n{"id": "new", "question": "?"}\n' in ended.stdout
 
-        ended = await dead.typed("stats", "--output", "json")
+        await dead.marker(1)
+        ended = await dead.typed("show", "1/2")
+        assert ended.code == 2
+        assert ended.stderr == "penstock: 1/2: no dead letter stands there, nor behind it\n"
+        ended = await dead.typed("show", "1/3")
+        assert "is beyond the end: the last one is 2" in ended.stderr
+
+        ended = await dead.typed("stats", "--where", "group=desk", "--output", "json")
         first, second = (json.loads(line) for line in ended.stdout.splitlines())
         assert (first["kind"], first["total"], len(first["buckets"])) == ("UPSTREAM", 2, 2)
         assert second["buckets"] == [{"from": "2026-11-23T11:00:00.000Z", "count": 1}]
-        ended = await dead.typed("stats")
+        ended = await dead.typed("stats", "--where", "group=desk")
         assert ended.stdout.splitlines()[-2:] == [
             "2026-11-23 11:00                     1                1",
             "2026-11-23 12:00                     1                .",

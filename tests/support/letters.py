@@ -84,6 +84,16 @@ class Morgue:
     def places(self, topic: str) -> list[TopicPartition]:
         return [TopicPartition(self.topics.name(topic), n) for n in range(PARTITIONS[topic])]
 
+    async def marker(self, partition: int) -> None:
+        """A record of nobody's and the marker of its transaction, which is none."""
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self.servers, transactional_id=self.topics.prefix
+        )
+        async with producer, producer.transaction():
+            await producer.send_and_wait(
+                self.topics.name("dead-letters"), b"foreign", partition=partition
+            )
+
     async def dlq(self, *words: str) -> Ended:
         return await penstock("dlq", *words, env=self.env)
 
