@@ -61,6 +61,13 @@ DEAD_LETTER_HEADERS = {
     "penstock-attempts": "The attempts that failed: a JSON array of attempt, kind, code and at.",
 }
 
+QUESTION_HEADERS = {
+    "penstock-redrive": "Of one that was a dead letter: by which id it is asked again, and topic, "
+    "partition and offset of the dead letter, with slashes between.",
+    "penstock-redrives": "How often it was asked again, a number in UTF-8.",
+}
+"""Besides those of a CloudEvent."""
+
 
 def files() -> dict[str, str]:
     """File name to content."""
@@ -119,10 +126,7 @@ def _message(channel: str, schema: str | None, type_: str | None) -> dict[str, A
     message: dict[str, Any] = {"name": channel, "summary": SUMMARIES[channel]}
     if schema is None:
         message["contentType"] = "application/octet-stream"
-        properties = {
-            name: {"type": "string", "description": text}
-            for name, text in DEAD_LETTER_HEADERS.items()
-        }
+        properties = _described(DEAD_LETTER_HEADERS | QUESTION_HEADERS)
         message["headers"] = {"type": "object", "properties": properties}
         return message
     attributes = ("ce_id", "ce_source", "ce_specversion", "ce_time")
@@ -131,11 +135,17 @@ def _message(channel: str, schema: str | None, type_: str | None) -> dict[str, A
         "properties": {"ce_type": {"const": type_}}
         | {name: {"type": "string"} for name in attributes},
     }
+    if channel == "questions":
+        message["headers"]["properties"] |= _described(QUESTION_HEADERS)
     message["payload"] = {
         "schemaFormat": "application/schema+json;version=draft-2020-12",
         "schema": {"$ref": f"./{schema}.schema.json"},
     }
     return message
+
+
+def _described(headers: dict[str, str]) -> dict[str, Any]:
+    return {name: {"type": "string", "description": text} for name, text in headers.items()}
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ from tests.acceptance.model_down import model_down
 from tests.acceptance.outcome import Outcome
 from tests.acceptance.rate_limited import rate_limited
 from tests.acceptance.recovery import recovery
+from tests.acceptance.redrive import redrive
 from tests.acceptance.replay import replay, replay_rate
 from tests.acceptance.restart import restart
 from tests.acceptance.rolling_restart import rolling_restart
@@ -60,6 +61,7 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "recovery": _with_servers(recovery),
     "replay": _with_servers(replay),
     "replay-rate": _with_servers(replay_rate),
+    "redrive": _with_servers(redrive),
     "restart": _with_servers(restart),
     "slow-head": _with_servers(slow_head),
 }

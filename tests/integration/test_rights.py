@@ -49,6 +49,14 @@ READER = [
     Right("reader", "topic", "penstock.completions", "Read"),
 ]
 OPERATOR = [Right("operator", "topic", "penstock.control", "Write")]
+REDRIVER = [
+    Right("operator", "topic", "penstock.dead-letters", "Read"),
+    Right("operator", "topic", "penstock.dead-letters", "Delete"),
+    Right("operator", "topic", "penstock.questions", "Write"),
+    Right("operator", "topic", "penstock.control", "Read"),
+    Right("operator", "group", "penstock.redrive.", "Read", PREFIXED),
+    Right("operator", "transactional-id", "penstock.redrive.", "Write", PREFIXED),
+]
 MORE = [
     Right("penstock", "topic", "penstock.", operation, PREFIXED)
     for operation in ("Create", "DescribeConfigs")
@@ -229,6 +237,40 @@ async def test_with_two_more_rights_it_creates_its_topics(
         assert topics.dead_letters.limit > topics.completions.limit
     finally:
         for right in (*MORE, *own):
+            await asyncio.to_thread(session_loop, kafka.take(right))
+
+
+async def test_who_redrives_and_purges_needs_each_of_these(
+    kafka: Guarded, session_loop: Call
+) -> None:
+    granted = await asyncio.to_thread(session_loop, kafka.grant_as_told(told()[2]))
+    assert granted == set(REDRIVER)
+    env = kafka.environment("operator")
+    redrive = ("dlq", "redrive", "--execute")
+    purge = ("dlq", "purge", "--before", "end", "--execute")
+    try:
+        async with (
+            model_server() as models,
+            _talk(kafka) as talk,
+            running(_settings(kafka, models)),
+        ):
+            await talk.ask({"id": "again"})
+            assert (await talk.completion("again"))["status"] == "failed"
+            for right in REDRIVER:
+                await asyncio.to_thread(session_loop, kafka.take(right))
+                command = purge if right.operation == "Delete" else redrive
+                ended = await penstock(*command, env=env)
+                assert (ended.code, ended.stdout) == (2, ""), ended.stderr
+                says_ = f"lacks the right {right.operation}; grant: kafka-acls.sh"
+                assert says_ in ended.stderr, right
+                assert f"--{right.kind} {right.name}" in ended.stderr, right
+                await asyncio.to_thread(session_loop, kafka.give(right))
+            ended = await penstock(*redrive, env=env)
+            assert (ended.code, ended.stderr) == (0, "")
+        ended = await penstock(*purge, env=env)
+        assert (ended.code, ended.stderr) == (0, "")
+    finally:
+        for right in REDRIVER:
             await asyncio.to_thread(session_loop, kafka.take(right))
 
 

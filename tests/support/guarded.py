@@ -26,10 +26,10 @@ PATIENCE_S = 30.0
 
 USERS = {name: f"{name}-secret" for name in ("penstock", "asker", "reader", "operator")}
 
-KINDS = {"topic": 2, "group": 3, "cluster": 4}
+KINDS = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
 LITERAL, PREFIXED, ANY_PATTERN = 3, 4, 1
 ALLOW, ANY = 3, 1
-OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10}
+OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Delete": 6, "Describe": 8, "DescribeConfigs": 10}
 
 
 class Right(NamedTuple):

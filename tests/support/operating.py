@@ -54,10 +54,11 @@ class Operator:
         finally:
             await consumer.stop()
 
-    async def forget_group(self) -> None:
+    async def forget_group(self, name: str | None = None) -> None:
         """As `kafka-consumer-groups --delete` does; the group must have no members."""
-        coordinator = await self.admin.find_coordinator(self.group)
-        answer = await self.admin._send_request(DeleteGroupsRequest([self.group]), coordinator)
+        group = name or self.group
+        coordinator = await self.admin.find_coordinator(group)
+        answer = await self.admin._send_request(DeleteGroupsRequest([group]), coordinator)
         [(_, error)] = answer.results
         assert not error
 

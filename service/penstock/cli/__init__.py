@@ -19,6 +19,7 @@ from penstock.cli import (
     compare,
     config,
     demo,
+    dlq,
     export,
     init,
     model,
@@ -52,6 +53,7 @@ app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(topics.topics, name="topics")
+app.add_typer(dlq.dlq, name="dlq")
 app.add_typer(config.config, name="config")
 app.command("broker", epilog=broker.EXAMPLES)(broker.broker)
 app.command("model", epilog=model.EXAMPLES)(model.model)

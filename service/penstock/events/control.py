@@ -13,6 +13,8 @@ CANCEL = "cancel/"
 PAUSE = "pause/"
 """And what is paused."""
 ALL = "all"
+REDRIVE = "redrive/"
+"""And the id of a redrive: what it selects, and how far it may have come."""
 
 
 class Cancel(BaseModel):
@@ -22,3 +24,19 @@ class Cancel(BaseModel):
 
     type: Literal["cancel"] = "cancel"
     question_id: str = Field(description="As in the key.")
+
+
+class Redriving(BaseModel):
+    """Dead letters go back to the questions under this id. How far they have, its group knows; but
+    Kafka forgets what a group has committed (`offsets.retention.minutes`, a week) before it
+    forgets the dead letters.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    type: Literal["redrive"] = "redrive"
+    id: str
+    questions: str
+    dead_letters: str
+    selection: tuple[str, ...] = Field(description="The words that select, in their order.")
+    ends: dict[int, int] = Field(description="By partition, up to where it was to go at most.")

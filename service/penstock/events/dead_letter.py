@@ -5,7 +5,7 @@ The names beginning with `__dlq.errors.` are Kafka's own since 4.4 (KIP-1191).
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import orjson
 
@@ -166,3 +166,49 @@ def origin(headers: Headers) -> tuple[str, ...]:
     """
     found = text_header(headers, ORIGIN)
     return () if found is None else tuple(found.split("/", 3))
+
+
+_NOBODY = Cause("", 0, 0, 0, "", 0, "", "", "", "", "")
+_TOLD_BY = tuple(tuple(tell(_NOBODY)) for tell in _STYLES.values())
+"""The names by which each style tells a failure, in its order."""
+
+_MESSAGES = (
+    "__dlq.errors.message",
+    "kafka_dlt-exception-message",
+    "__connect.errors.exception.message",
+)
+
+
+def original(headers: Headers) -> Headers:
+    """Those that the record had as a question, in their order.
+
+    Ours stand behind them. So what another system's dead letters are told by stays where it was,
+    unless it has the very name of one of ours, which took its place.
+    """
+    names = [name for name, _ in headers]
+    if ORIGIN not in names:
+        return headers
+    at = len(names) - 1 - names[::-1].index(ORIGIN)
+    behind = tuple(one for one in headers[at + 1 :] if not one[0].startswith(_NAMES))
+    for told in _TOLD_BY:
+        if tuple(names[at - len(told) : at]) == told:
+            return headers[: at - len(told)] + behind
+    # Somebody has put them into another order.
+    return tuple(one for one in headers if one[0] != ORIGIN and not one[0].startswith(_NAMES))
+
+
+def message(headers: Headers) -> str | None:
+    """Why it is a dead letter, for people, by whichever name that is told."""
+    # The last one: the question may have been a dead letter elsewhere.
+    return next(
+        (text_header([one], one[0]) for one in reversed(headers) if one[0] in _MESSAGES), None
+    )
+
+
+def attempts(headers: Headers) -> list[dict[str, Any]]:
+    """Those that failed, as they are told; none where there were none."""
+    try:
+        told = orjson.loads(text_header(headers, "penstock-attempts") or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    return told if isinstance(told, list) else []

@@ -13,7 +13,7 @@ Role = Literal["questions", "tokens", "completions", "dead_letters", "control"]
 """Of a topic, as in the settings TOPICS."""
 
 
-Kind = Literal["topic", "group"]
+Kind = Literal["topic", "group", "transactional-id"]
 
 
 class Operation(IntEnum):
@@ -22,6 +22,7 @@ class Operation(IntEnum):
     READ = 3
     WRITE = 4
     CREATE = 5
+    DELETE = 6
     DESCRIBE = 8
     DESCRIBE_CONFIGS = 10
     ALTER_CONFIGS = 11

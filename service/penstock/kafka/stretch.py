@@ -1,7 +1,7 @@
 """What stands in a stretch of some partitions? Read without a group, to an end known before."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -74,7 +74,7 @@ class Reader:
 
     async def read(
         self, what: str, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
-    ) -> AsyncIterator[ConsumerRecord]:
+    ) -> AsyncGenerator[ConsumerRecord, None]:
         """The records, in order within a partition; `what` they are, for the log.
 
         By time: the partition that lags behind the others by its timestamps comes first, so that

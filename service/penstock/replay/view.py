@@ -6,9 +6,11 @@ from aiokafka import ConsumerRecord
 
 from penstock.errors import RecordError
 from penstock.events import dead_letter
+from penstock.events.again import redrives
 from penstock.events.envelope import text_header
 from penstock.events.question import Question
 from penstock.kafka.codec import Codec, Raw
+from penstock.kafka.completed import json_object
 from penstock.replay.where import UNANSWERED
 
 LENIENT = Codec(
@@ -72,19 +74,32 @@ def of_dead_letter(record: Raw, default_program: str) -> dict[str, Any]:
         "kind": text_header(record.headers, "penstock-error-kind"),
         "code": text_header(record.headers, "penstock-error-code"),
         "stage": text_header(record.headers, "penstock-error-stage"),
-        "group": (dead_letter.origin(record.headers) or ("", "", "", None))[3],
+        "group": (*dead_letter.origin(record.headers), *[None] * 4)[3],
+        "redrives": redrives(record.headers),
     }
 
 
 def _asked(record: Raw, default_program: str) -> dict[str, Any]:
     asked = question(record)
     if asked is None:
-        return {"id": _own_id(record), "key": _key(record), "metadata": {}}
+        return _refused(record)
     return {
         "id": asked.id or _own_id(record),
         "key": _key(record),
         "program": asked.program or default_program,
         "metadata": asked.metadata or {},
+    }
+
+
+def _refused(record: Raw) -> dict[str, Any]:
+    """What it says of itself all the same that could not be asked."""
+    body = json_object(record.value)
+    id_, program, metadata = (body.get(name) for name in ("id", "program", "metadata"))
+    return {
+        "id": id_ if isinstance(id_, str) and id_ else _own_id(record),
+        "key": _key(record),
+        "program": program if isinstance(program, str) else None,
+        "metadata": metadata if isinstance(metadata, dict) else {},
     }
 
 

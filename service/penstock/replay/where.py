@@ -13,7 +13,8 @@ QUESTION = ("id", "key", "program", "metadata.*")
 """Fields of a question."""
 COMPLETION = ("status", "error.kind", "error.code", "model", "version")
 """Fields of its recorded completion."""
-DEAD_LETTER = ("id", "key", "program", "metadata.*", "kind", "code", "stage", "group")
+DEAD_LETTER = ("id", "key", "program", "metadata.*", "kind", "code", "stage", "group", "redrives")
+"""Fields of a dead letter; `redrives` says how often it was asked again."""
 
 STATUSES = ("completed", "failed", "expired", "cancelled", "duplicate", UNANSWERED)
 

@@ -1,0 +1,95 @@
+"""Why were questions given up, and when?"""
+
+import asyncio
+from contextlib import aclosing
+from typing import Literal
+
+import orjson
+
+from penstock.cli.connecting import Way
+from penstock.cli.dlq_open import in_words, opened, say
+from penstock.cli.dlq_table import write
+from penstock.cli.ranges import Meant
+from penstock.events.envelope import rfc3339
+from penstock.replay import view
+from penstock.replay.causes import HOUR, Cause, Causes
+from penstock.replay.where import DEAD_LETTER, Condition, holds, parse
+
+UNKNOWN = "-"
+"""What somebody else put there says no cause of ours."""
+BESIDE = 5
+"""Causes that have a column over time; the others have one together."""
+
+
+def run(way: Way, meant: Meant, where: list[str], output: Literal["text", "json"]) -> None:
+    """Raises ConfigurationError, KafkaError."""
+    conditions = parse(where, DEAD_LETTER)
+    causes = asyncio.run(_count(way, meant, conditions))
+    if output == "json":
+        for cause in causes:
+            print(orjson.dumps(_told(cause, causes)).decode())
+    elif len(causes):
+        write(*_totals(causes))
+        print()
+        write(*_over_time(causes))
+    if not len(causes):
+        say("no dead letters" + (" like this" if conditions else ""))
+
+
+async def _count(way: Way, meant: Meant, conditions: tuple[Condition, ...]) -> Causes:
+    causes = Causes()
+    async with opened(way) as desk:
+        with in_words(desk.topic):
+            stretches = (await desk.meant(meant)).stretches
+            async with aclosing(desk.reader.read("dead letters", stretches)) as records:
+                async for record in records:
+                    letter = view.raw(record)
+                    seen = view.of_dead_letter(letter, desk.program)
+                    if holds(conditions, seen):
+                        kind, code = (seen[name] or UNKNOWN for name in ("kind", "code"))
+                        causes.add(kind, code, record.timestamp / 1000)
+    return causes
+
+
+def _told(cause: Cause, causes: Causes) -> dict[str, object]:
+    seconds, begins = causes.buckets()
+    return {
+        "kind": cause.kind,
+        "code": cause.code,
+        "total": cause.total,
+        "first": rfc3339(cause.first),
+        "last": rfc3339(cause.last),
+        "bucket_seconds": seconds,
+        "buckets": [
+            {"from": rfc3339(begin), "count": count}
+            for begin in begins
+            if (count := cause.within(begin, seconds))
+        ],
+    }
+
+
+Table = tuple[list[str], list[list[str]], frozenset[int]]
+
+
+def _totals(causes: Causes) -> Table:
+    rows = [[str(c.total), c.kind, c.code, _second(c.first), _second(c.last)] for c in causes]
+    rows.append([str(causes.total), "all", "", "", ""])
+    return ["total", "kind", "code", "first seen", "last seen"], rows, frozenset({0})
+
+
+def _over_time(causes: Causes) -> Table:
+    seconds, begins = causes.buckets()
+    told, others = list(causes)[:BESIDE], list(causes)[BESIDE:]
+    names = ["from", *(f"{cause.kind} {cause.code}" for cause in told), *["others"][: len(others)]]
+    rows = []
+    for begin in begins:
+        counts = [cause.within(begin, seconds) for cause in told]
+        if others:
+            counts.append(sum(cause.within(begin, seconds) for cause in others))
+        moment = _second(begin)[:16] if seconds == HOUR else _second(begin)[:10]
+        rows.append([moment, *(str(count or ".") for count in counts)])
+    return names, rows, frozenset(range(1, len(names)))
+
+
+def _second(at: float) -> str:
+    return rfc3339(at)[:19].replace("T", " ")
