@@ -87,16 +87,40 @@ class Reader:
         while left:
             batches = await self._some()
             now = self._clock.monotonic()
-            moved = now if batches else moved
-            if now - moved > STALLED_SECONDS:
+            if not batches and now - moved > STALLED_SECONDS:
                 raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
             for place, records in batches.items():
                 progress.more(len(records), now)
                 for record in records:
                     if record.offset < stretches[place].end:
                         yield record
+            if batches:
+                # Whoever reads us may have taken long over them.
+                moved = self._clock.monotonic()
             await self._leave_what_is_read(left)
         progress.over()
+
+    async def follow(
+        self, starts: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """What stands and comes from these offsets on, without an end; nothing where for a moment
+        nothing has come.
+
+        Raises:
+            KafkaError, aiokafka.errors.KafkaError: reading failed; it has to begin anew.
+        """
+        self._consumer.assign(list(starts))
+        for place, start in starts.items():
+            self._consumer.seek(place, start)
+        while True:
+            batches = await self._some()
+            yield [record for records in batches.values() for record in records]
+
+    def leader(self, place: TopicPartition) -> int:
+        """The broker that records come from; -1 where that is not known."""
+        cluster = self._consumer._client.cluster  # noqa: SLF001 - there is no public way
+        found: int | None = cluster.leader_for_partition(place)
+        return -1 if found is None else found
 
     async def _some(self) -> dict[TopicPartition, list[ConsumerRecord]]:
         # What is fetched comes without waiting: token streams want a turn in between.
@@ -139,8 +163,12 @@ class _Progress:
 
 
 @asynccontextmanager
-async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reader]:
-    """Connected while the block runs."""
+async def reader(
+    client: Mapping[str, Any], clock: Clock, wait_ms: int = 100
+) -> AsyncIterator[Reader]:
+    """Connected while the block runs. `wait_ms`: a broker that has nothing new says so after so
+    long; what is new it sends at once.
+    """
     consumer = AIOKafkaConsumer(
         **client,
         client_id="penstock-recovery",
@@ -148,7 +176,7 @@ async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reade
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=wait_ms,
     )
     try:
         await in_time(consumer.start())

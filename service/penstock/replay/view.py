@@ -76,9 +76,10 @@ def of_dead_letter(record: Raw, default_program: str) -> dict[str, Any]:
 
 
 def _asked(record: Raw, default_program: str) -> dict[str, Any]:
-    asked = question(record)
-    if asked is None:
-        return {"id": _own_id(record), "key": _key(record), "metadata": {}}
+    try:
+        asked = LENIENT.question(record)
+    except RecordError as error:
+        return {"id": error.question_id or _own_id(record), "key": _key(record), "metadata": {}}
     return {
         "id": asked.id or _own_id(record),
         "key": _key(record),
