@@ -34,8 +34,8 @@ def line(record: ConsumerRecord) -> Text:
     parts = next(found for kind in _KINDS if (found := list(kind(record, said))))
     when = rfc3339(record.timestamp / 1000) if record.timestamp >= 0 else "-"
     where = f"{record.partition}/{record.offset}"
-    columns: list[Part] = [(when, "dim"), (f"{where:>8}", "cyan"), *parts]
-    return Text(" ").join(Text(_one_line(text), style) for text, style in columns if text)
+    what = [Text(flat, style) for text, style in parts if (flat := _one_line(text))]
+    return Text(" ").join([Text(when, "dim"), Text(f"{where:>8}", "cyan"), *what])
 
 
 def _completion(_: ConsumerRecord, said: Said) -> Iterator[Part]:

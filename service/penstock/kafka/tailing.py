@@ -67,10 +67,10 @@ class Tail:
         while True:
             try:
                 async for records in self._topics.follow(at):
+                    await self._listen(at, heard=bool(records))
                     for record in records:
                         at[TopicPartition(record.topic, record.partition)] = record.offset + 1
                         yield record
-                    await self._listen(at, heard=bool(records))
             except (KafkaError, OffsetOutOfRangeError) as error:
                 for place, log in (await self._past(error, at)).items():
                     at[place] = log.start
@@ -118,7 +118,7 @@ class Tail:
             raise
         except (ClientError, TimeoutError) as error:
             # Who lets us in and says nothing of the topic may not have it any more.
-            return await refused(self._client) or f"the topic is not told of: {_short(error)}"
+            return await refused(self._client) or f"nothing is heard of the topic ({_short(error)})"
         return None
 
 
