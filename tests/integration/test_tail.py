@@ -186,16 +186,21 @@ async def test_what_comes_is_printed_at_once_until_nobody_reads_or_it_is_interru
     async with written(bootstrap_servers, topics) as on:
         await on.write(b"before")
         follow = ("tail", on.topic, "-b", bootstrap_servers, "--follow")
-        async with started(*follow) as process, started(*follow, "-c", "3") as three:
-            for reading in (process, three):
-                assert reading.stdout is not None
-                assert await reading.stdout.readline() == b"before\n"
+        three = ("-c", "3", "--output", "json")
+        async with started(*follow) as process, started(*follow, *three) as counting:
+
+            async def comes(value: bytes) -> None:
+                assert process.stdout is not None
+                assert counting.stdout is not None
+                assert await process.stdout.readline() == value + b"\n"
+                line = await counting.stdout.readline()
+                assert json.loads(line)["payload"] == value.decode()
+
+            await comes(b"before")
             for value in (b"now", b"then"):
                 await on.write(value, partition=1)
-                for reading in (process, three):
-                    assert reading.stdout is not None
-                    assert await reading.stdout.readline() == value + b"\n"
-            assert await three.wait() == 0
+                await comes(value)
+            assert await counting.wait() == 0
             process.send_signal(signal.SIGINT)
             assert await process.communicate() == (b"", b"")
             assert process.returncode == 130
