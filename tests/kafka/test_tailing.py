@@ -1,17 +1,18 @@
 """A tail goes on, whatever happens to what it reads, and says so."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.memory_records import MemoryRecords
 
 from penstock.clock import Clock
+from penstock.errors import KafkaError
 from penstock.kafka import stretch, tailing
 from penstock.kafka.security import client_arguments
 from penstock.kafka.stretch import Reader, Stretch, reader
@@ -138,3 +139,42 @@ async def test_brokers_that_are_away_are_told_of_and_waited_for(
         assert await on.hears() == "Kafka answers again"
         assert (await later).value == b"after"
         assert on.told.empty()
+
+
+class Breaking:
+    """Reads one record, and fails once in the midst of it."""
+
+    def __init__(self) -> None:
+        self.begun: list[Mapping[TopicPartition, Any]] = []
+
+    async def read(
+        self, _: str, stretches: Mapping[TopicPartition, Stretch]
+    ) -> AsyncIterator[ConsumerRecord]:
+        self.begun.append(stretches)
+        yield _record(len(self.begun))
+        if len(self.begun) == 1:
+            raise KafkaError("once") from UnicodeDecodeError("utf-8", b"", 0, 1, "")
+
+    async def follow(
+        self, starts: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        async for record in self.read("", {place: Stretch(at, 0) for place, at in starts.items()}):
+            yield [record]
+
+
+def _record(offset: int) -> ConsumerRecord:
+    return ConsumerRecord("t", 0, offset, 0, 0, None, None, None, -1, -1, ())
+
+
+async def test_what_was_read_before_it_failed_is_not_read_again() -> None:
+    place, other = TopicPartition("t", 0), TopicPartition("t", 1)
+    topics: Any = Breaking()
+    tail = Tail(topics, {}, Clock(), print)
+    whole = {place: Stretch(0, 9), other: Stretch(3, 9)}
+    assert [record.offset async for record in tail.read(whole)] == [1, 2]
+    assert topics.begun == [whole, whole | {place: Stretch(2, 9)}]
+
+    topics.begun.clear()
+    coming = tail.follow({place: 0, other: 3})
+    assert [(await anext(coming)).offset for _ in range(2)] == [1, 2]
+    assert topics.begun[1] == {place: Stretch(2, 0), other: Stretch(3, 0)}

@@ -94,20 +94,20 @@ async def tail(loaded: Settings, asked: Asked, console: Console, out: BinaryIO) 
     client = client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
     topic = topic_of(asked.topic, loaded.topics)
     about = None if asked.question_id is None else About(asked.question_id)
-    count = await _partitions(client, topic, asked.topic)
-    numbers = asked.meant.partitions or _numbers(about, {topic, loaded.topics.questions}, count)
-    places = partitions(topic, count, numbers)
     with readable(topic):
+        count = await _partitions(client, topic, asked.topic)
+        numbers = asked.meant.partitions or _numbers(about, {topic, loaded.topics.questions}, count)
+        places = partitions(topic, count, numbers)
         async with reader(client, clock, WAIT_MS) as topics:
             found = await resolve(topics, places, wanted, clock.wall())
             for note in found.notes:
                 _tell(note)
-            tail = Tail(topics, client, clock, _tell)
-            standing = tail.read(found.stretches)
+            log = Tail(topics, client, clock, _tell)
+            standing = log.read(found.stretches)
             if last is not None and len(places) > 1:
                 standing = latest(standing, last)
             ends = {place: stretch.end for place, stretch in found.stretches.items()}
-            coming = tail.follow(ends) if asked.follow else None
+            coming = log.follow(ends) if asked.follow else None
             show = _show(asked, printed(topics), console, out)
             shown = await _print(said(about, standing, coming), show, asked)
     if shown or about is None:
@@ -196,18 +196,20 @@ def _show(asked: Asked, line: Line, console: Console, out: BinaryIO) -> Show:
 async def _print(records: AsyncGenerator[ConsumerRecord, None], show: Show, asked: Asked) -> int:
     """How many there were."""
     shown = 0
-    with ExitStack() as waiting:
-        if asked.question_id is not None:
-            # It may take a while, and what is read is not shown.
-            waiting.enter_context(Console(stderr=True).status("Reading"))
-        async with aclosing(records):
-            async for record in records:
-                waiting.close()
-                show(record)
-                shown += 1
-                if shown == asked.count:
-                    break
-    show.close()
+    try:
+        with ExitStack() as waiting:
+            if asked.question_id is not None:
+                # It may take a while, and what is read is not shown.
+                waiting.enter_context(Console(stderr=True).status("Reading"))
+            async with aclosing(records):
+                async for record in records:
+                    waiting.close()
+                    show(record)
+                    shown += 1
+                    if shown == asked.count:
+                        break
+    finally:
+        show.close()
     return shown
 
 
