@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tests.support.readme import Block, blocks
 CUT = 3
 """The how-manieth call loses its connection: that of the question called `mine`."""
 
+TERMINAL = {"FORCE_COLOR": "1", "COLUMNS": "120"}
+"""On which what is printed is as in the README."""
+
 ANSWER = "You said Why is the sky blue?"
 
 
@@ -25,7 +29,12 @@ async def run(block: Block, address: str, folder: Path) -> str:
     shell = ("sh", "-e", "-c") if block.language == "sh" else (sys.executable, "-c")
     process = await asyncio.create_subprocess_exec(
         *(*shell, code),
-        env={**os.environ, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"},
+        env={
+            **os.environ,
+            "PATH": f"{folder / 'bin'}:{Path(PENSTOCK).parent}:{os.environ['PATH']}",
+            "KAFKA_BOOTSTRAP_SERVERS": address,
+            **TERMINAL,
+        },
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -41,7 +50,8 @@ async def run(block: Block, address: str, folder: Path) -> str:
 
 
 async def test_other_clients_do_what_the_readme_says(tmp_path: Path) -> None:
-    java, ask, read_tokens, request = blocks("\n## Integrations\n", "\n## ")
+    java, ours, ask, read_tokens, request = blocks("\n## Integrations\n", "\n## ")
+    tail, shown = blocks("\n### Tail\n", "\n### ")
     async with broker() as kafka, model_server() as models:
         models.script["any"] = lambda n, _: "cut?at=8" if n == CUT else "ok"
         environment = {
@@ -56,10 +66,10 @@ async def test_other_clients_do_what_the_readme_says(tmp_path: Path) -> None:
             await put_on_path(tmp_path / "bin")
             said = [
                 await run(block, kafka.bootstrap_servers, tmp_path)
-                for block in (java, ask, read_tokens, request)
+                for block in (java, ours, ask, read_tokens, request, tail)
             ]
 
-    by_java, by_python, tokens, reply = said
+    by_java, by_ours, by_python, tokens, reply, tailed = said
     of_json, of_text = sorted(by_java.splitlines(), key=lambda line: "customer-7" not in line)
     headers, key, value = of_json.split("\t")
     assert "kafka_correlationId:7" in headers.split(",")
@@ -75,3 +85,23 @@ async def test_other_clients_do_what_the_readme_says(tmp_path: Path) -> None:
     assert "connection" in restart
     assert end == f"[completed] {ANSWER}"
     assert reply == f"{ANSWER}\n"
+    # The same as by Kafka's own, whose names and values are parted by another sign.
+    names = r"(^|,)([\w-]+)="
+    alike = [re.sub(names, r"\1\2:", line.partition("\t")[0]) for line in by_ours.splitlines()[:2]]
+    assert sorted(alike) == sorted(line.partition("\t")[0] for line in by_java.splitlines())
+    assert by_ours.splitlines()[2:] == [ANSWER]
+    told = _masked(shown.text)
+    assert _masked(tailed)[: len(told)] == told
+    *_, envelope = tailed.splitlines()
+    # Its key has it there, and it was the first of all.
+    assert json.loads(json.loads(envelope)["payload"])["id"] == "from-java"
+
+
+def _masked(text: str) -> list[str]:
+    """Without colours, and without what is another in every run."""
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text)
+    # How far it had come when the connection was lost.
+    plain = re.sub(r"You.*\n↻", "-\n↻", plain)
+    for other in (r"\d{4}-\d\d-\d\dT[\d:.]+Z", r"\d+/\d+", r"\d+ ms"):
+        plain = re.sub(other, "-", plain)
+    return plain.splitlines()

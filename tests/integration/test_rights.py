@@ -301,6 +301,17 @@ async def test_an_operator_cancels_and_resumes(
     assert (ended.code, ended.stderr) == (2, f"penstock: {says(right)}\n")
 
 
+async def test_a_reader_tails(kafka: Guarded, session_loop: Call) -> None:
+    env = kafka.environment("reader")
+    ended = await penstock("tail", "tokens", "-c", "1", env=env)
+    assert (ended.code, ended.stderr) == (0, "")
+    right = READER[0]
+    session_loop(kafka.take(right))
+    ended = await penstock("tail", "tokens", "-c", "1", env=env)
+    session_loop(kafka.give(right))
+    assert (ended.code, ended.stderr) == (2, f"penstock: {says(right)}\n")
+
+
 async def test_a_reader_reads(kafka: Guarded) -> None:
     async with model_server() as models, running(_settings(kafka, models)), _talk(kafka) as talk:
         await talk.ask({"id": "read", "question": "Why?"})

@@ -1,29 +1,17 @@
 """Records that break the rules of Kafka itself, as a client written in C can send them."""
 
 import json
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.consumer import fetcher
-from aiokafka.producer import message_accumulator
-from aiokafka.producer import producer as producer_module
-from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.record.memory_records import MemoryRecords
 
 from tests.support.conversation import serving
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import settings_for
-
-
-class NotUTF8(str):
-    """A name that reaches the wire as bytes that are no text."""
-
-    __slots__ = ()
-
-    def encode(self, *_: Any) -> bytes:
-        return b"\xff\xfe"
+from tests.support.unreadable import NotUTF8, takes_any_name
 
 
 async def test_a_header_whose_name_is_not_utf8_stops_nobody(
@@ -34,10 +22,7 @@ async def test_a_header_whose_name_is_not_utf8_stops_nobody(
         model_server() as models,
         serving(bootstrap_servers, topics, "openai/ok", models.api_base) as (service, talk),
     ):
-        with monkeypatch.context() as patched:
-            # The builder in C takes real strings only.
-            for module in (message_accumulator, producer_module):
-                patched.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        with takes_any_name(monkeypatch):
             await talk.ask({"id": "strange", "question": "?"}, b"a", ((NotUTF8("x"), b"1"),))
         await talk.ask({"id": "next", "question": "?"}, b"b")
 
@@ -66,9 +51,7 @@ async def test_what_was_read_of_other_partitions_beside_it_is_not_lost(
                 )
     finally:
         await producer.stop()
-    with monkeypatch.context() as patched:
-        for module in (message_accumulator, producer_module):
-            patched.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+    with takes_any_name(monkeypatch):
         strange = AIOKafkaProducer(bootstrap_servers=bootstrap_servers)
         await strange.start()
         await strange.send_and_wait(

@@ -109,6 +109,28 @@ class Reader:
             await self._leave_what_is_read(left)
         progress.over()
 
+    async def follow(
+        self, starts: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[list[ConsumerRecord]]:
+        """What stands and comes from these offsets on, without an end; nothing where for a moment
+        nothing has come.
+
+        Raises:
+            KafkaError, aiokafka.errors.KafkaError: reading failed; it has to begin anew.
+        """
+        self._consumer.assign(list(starts))
+        for place, start in starts.items():
+            self._consumer.seek(place, start)
+        while True:
+            batches = await self._some()
+            yield [record for records in batches.values() for record in records]
+
+    def leader(self, place: TopicPartition) -> int:
+        """The broker that records come from; -1 where that is not known."""
+        cluster = self._consumer._client.cluster  # noqa: SLF001 - there is no public way
+        found: int | None = cluster.leader_for_partition(place)
+        return -1 if found is None else found
+
     async def _some(self, *places: TopicPartition) -> dict[TopicPartition, list[ConsumerRecord]]:
         # What is fetched comes without waiting: token streams want a turn in between.
         await asyncio.sleep(0)
@@ -150,8 +172,12 @@ class _Progress:
 
 
 @asynccontextmanager
-async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reader]:
-    """Connected while the block runs."""
+async def reader(
+    client: Mapping[str, Any], clock: Clock, wait_ms: int = 100
+) -> AsyncIterator[Reader]:
+    """Connected while the block runs. `wait_ms`: a broker that has nothing new says so after so
+    long; what is new it sends at once.
+    """
     consumer = AIOKafkaConsumer(
         **client,
         client_id="penstock-recovery",
@@ -159,7 +185,7 @@ async def reader(client: Mapping[str, Any], clock: Clock) -> AsyncIterator[Reade
         enable_auto_commit=False,
         auto_offset_reset="none",
         isolation_level="read_committed",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=wait_ms,
     )
     try:
         await in_time(consumer.start())
