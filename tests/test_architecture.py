@@ -109,6 +109,7 @@ LAW: dict[str, set[str]] = {
         "structlog",
     },
     "penstock.telemetry": {
+        "penstock.__version__",
         "penstock.clock",
         "penstock.core",
         "penstock.errors",

@@ -27,6 +27,7 @@ from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
 from penstock.kafka.preflight import Needs
 from penstock.kafka.recovery import Recovery
+from penstock.kafka.reports import Reports
 from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
@@ -39,6 +40,7 @@ from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
+from penstock.telemetry.vitals import NEWS, Vitals
 
 log = structlog.get_logger("penstock")
 
@@ -197,6 +199,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
         journal.observe(fact, job)
+        if isinstance(fact, NEWS):
+            reports.soon()
 
     runner = Runner(programs, clock, hiding(settings))
 
@@ -206,6 +210,8 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
 
     loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
+    vitals = Vitals(group, engine, loop.jobs, source.member_id, clock)
+    reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)
     built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
@@ -220,11 +226,13 @@ async def service(settings: Settings) -> AsyncIterator[Service]:
         )
         stack.push_async_callback(control.stop)
         stack.push_async_callback(rights.stop)
+        stack.push_async_callback(reports.stop)
         stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await control.start()
         await rights.start()
         await source.start(loop.tell, revoke, sink.settled)
+        reports.start()
         yield built
 
 

@@ -36,7 +36,7 @@ SERVICE = [
     ),
     *(
         Right("penstock", "topic", f"penstock.{topic}", "Write")
-        for topic in ("tokens", "completions", "dead-letters")
+        for topic in ("tokens", "completions", "dead-letters", "control")
     ),
 ]
 ASKER = [

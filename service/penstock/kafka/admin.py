@@ -24,7 +24,8 @@ from penstock.kafka.topic_rules import DEAD_LETTER_HEADROOM, UNSEEN_LIMIT, numbe
 
 log = structlog.get_logger("penstock.kafka")
 
-DAY_MS = 24 * 60 * 60 * 1000
+HOUR_MS = 60 * 60 * 1000
+DAY_MS = 24 * HOUR_MS
 
 _CONNECT_TIMEOUT = 15.0
 _POLL = 0.05
@@ -186,6 +187,9 @@ def _config(role: Role, questions: Mapping[str, str]) -> dict[str, str]:
             "cleanup.policy": "compact,delete",
             "retention.ms": str(30 * DAY_MS),
             "message.timestamp.type": "LogAppendTime",
+            # What is compacted is closed segments alone, and members report all the time: each
+            # start would read a week of that. Shorter than this some clouds do not take.
+            "segment.ms": str(4 * HOUR_MS),
         }
     config = {"cleanup.policy": "delete"}
     if role == "tokens":

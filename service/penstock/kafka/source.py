@@ -179,6 +179,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             # only a session timeout later.
             await stopped(self._consumer.stop(), LEAVE_SECONDS)
 
+    def member_id(self) -> str:
+        """As the group knows us, or has known us last; empty before it does."""
+        return self._member.member_id
+
     async def alone(self) -> bool:
         """Whether the group has no other member."""
         return await self._recovery.members() <= 1
