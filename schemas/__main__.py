@@ -44,8 +44,8 @@ SUMMARIES = {
     "dead-letters": "The original record, byte for byte, with headers that say why.",
     "control": "By key: `cancel/` and the id of a question that nobody wants answered any more; "
     "`pause/all` without a value lets go on who waits for an operator. One partition.",
-    "members": "On the control topic, too, by the key `member/` and the name of a process: what each "
-    "reports of itself every five seconds. One without a value, or 15 s old, has ended.",
+    "members": "On the control topic, too, by the key `member/` and the name of a process: what it "
+    "reports of itself every five seconds. One without a value, or 15 s old, is of one that ended.",
 }
 
 DEAD_LETTER_HEADERS = {

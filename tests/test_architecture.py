@@ -16,6 +16,11 @@ LAW: dict[str, set[str]] = {
     "penstock.errors": set(),
     "penstock.clock": set(),
     "penstock.finding": set(),
+    "penstock.status": {
+        "penstock.core.handover",
+        "penstock.core.offset_map",
+        "penstock.events",
+    },
     "penstock.importing": {"penstock.errors"},
     "penstock.settings": {
         "penstock.settings",
@@ -71,6 +76,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "penstock.finding",
         "penstock.settings",
+        "penstock.status",
         "aiokafka",
         "cryptography",
         "orjson",

@@ -23,6 +23,7 @@ from penstock.cli import (
     resume,
     run,
     serve,
+    status,
 )
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.settings import resolve
@@ -43,6 +44,7 @@ app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
 app.command("resume")(resume.resume)
+app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)
