@@ -57,6 +57,7 @@ class Reports:
         self._look = look
         self._clock = clock
         self._news = asyncio.Event()
+        self._ends = asyncio.Event()
         self._fails = False
         self._producer: AIOKafkaProducer | None = None
         self._telling: asyncio.Task[None] | None = None
@@ -70,27 +71,27 @@ class Reports:
         self._news.set()
 
     async def stop(self) -> None:
-        """Takes the report back, within a second."""
+        """Takes the report back, or gives up within a second."""
+        self._ends.set()
+        self._news.set()
         if self._telling is not None:
+            await asyncio.wait({self._telling}, timeout=GOODBYE_SECONDS)
             self._telling.cancel()
             await asyncio.wait({self._telling})
-        if self._producer is not None:
-            await stopped(self._say(None), GOODBYE_SECONDS)
-            await self._disconnect()
+        await self._disconnect()
 
     async def _tell(self) -> None:
-        while True:
+        while not self._ends.is_set():
             self._news.clear()
             await self._report()
-            await asyncio.sleep(LEAST)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(EVERY - LEAST):
-                    await self._news.wait()
+            await _until(self._ends, LEAST)
+            await _until(self._news, EVERY - LEAST)
+        if self._producer is not None:
+            await self._say(self._producer, None)
 
     async def _report(self) -> None:
         try:
-            async with asyncio.timeout(SAY_SECONDS):
-                await self._say(self._look())
+            await self._say(await self._connected(), self._look())
         except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
             if cancelled():
                 raise
@@ -103,19 +104,30 @@ class Reports:
         else:
             self._fails = False
 
-    async def _say(self, report: Member | None) -> None:
-        producer = self._producer
-        if producer is None:
-            # Not the one of the answers: that says only what a lease covers, and loses nothing.
+    async def _say(self, producer: AIOKafkaProducer, report: Member | None) -> None:
+        value = None if report is None else report.model_dump_json().encode()
+        headers = envelope.headers(envelope.CONTROL, self._key, self._source, self._clock.wall())
+        async with asyncio.timeout(SAY_SECONDS):
+            await producer.send_and_wait(self._topic, value, self._key.encode(), 0, headers=headers)
+
+    async def _connected(self) -> AIOKafkaProducer:
+        """Not the one of the answers: that says only what a lease covers, and loses nothing."""
+        if self._producer is None:
             options = {"acks": 1, "request_timeout_ms": int(SAY_SECONDS * 1000)}
             producer = AIOKafkaProducer(**self._client, client_id="penstock-report", **options)
             self._producer = producer
+            # It takes its own time: cut off in the middle, it would leave its connection open.
             await producer.start()
-        value = None if report is None else report.model_dump_json().encode()
-        headers = envelope.headers(envelope.CONTROL, self._key, self._source, self._clock.wall())
-        await producer.send_and_wait(self._topic, value, self._key.encode(), 0, headers=headers)
+        return self._producer
 
     async def _disconnect(self) -> None:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await stopped(producer.stop(), STOP_SECONDS)
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    """It is set, or so much time has passed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
