@@ -13,6 +13,8 @@ import pytest
 
 from penstock import status as joined
 from penstock.clock import Clock
+from penstock.errors import KafkaError
+from penstock.kafka import stretch
 from penstock.kafka.group_status import looking
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
@@ -217,3 +219,17 @@ async def test_what_is_not_there_is_one_line_and_exit_code_2(
         ended = await penstock("status", "--output", "json", env=_environment(on))
         found = json.loads(ended.stdout)
         assert (found["state"], found["members"]) == ("Empty", [])
+
+
+async def test_who_watches_goes_on_when_kafka_answers_again(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage(bootstrap_servers, topics) as on, on.serving(MODEL):
+        loaded, client = _settings(on), client_arguments(on.servers, {})
+        async with looking(client, loaded.topics, on.operator.group, Clock()) as seen:
+            with monkeypatch.context() as silent:
+                silent.setattr(stretch, "ANSWER_SECONDS", 0)
+                # No ConfigurationError, which would end it.
+                with pytest.raises(KafkaError, match="does not answer"):
+                    await seen.look()
+            assert len((await seen.look()).seats) == 1

@@ -19,7 +19,7 @@ from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.control import PAUSE
 from penstock.events.member import MEMBER, Member
 from penstock.kafka import describe, metadata
-from penstock.kafka.admin import admin, require
+from penstock.kafka.admin import admin, ours
 from penstock.kafka.clock_skew import skew
 from penstock.kafka.control_log import ControlLog, Stated
 from penstock.kafka.preflight import GROUP_SECONDS
@@ -64,13 +64,13 @@ class GroupStatus:
         """
         try:
             return await self._look()
-        except (ClientError, TimeoutError) as error:
+        except ClientError as error:
             why = str(error) or type(error).__name__
             raise KafkaError(f"group {self._group!r} cannot be looked at: {why}") from error
-        except asyncio.CancelledError as error:  # the client lets its own out
+        except (TimeoutError, asyncio.CancelledError) as error:  # the client lets its own out
             if cancelled():
                 raise
-            raise KafkaError(f"group {self._group!r} cannot be looked at") from error
+            raise KafkaError("Kafka does not answer") from error
 
     async def _look(self) -> Seen:
         names = self._names
@@ -79,7 +79,7 @@ class GroupStatus:
             names.dead_letters: [Operation.DESCRIBE],
             names.control: [Operation.READ],
         }
-        topics = await require(self._connection, wanted, self._user)
+        topics = ours(await describe.cluster(self._connection, wanted), wanted, self._user)
         group = await self._described()
         places = _places(topics[names.questions])
         # Before the ends: so a commit is never beyond them.
@@ -92,15 +92,15 @@ class GroupStatus:
         stated = await self._control.stated(self._topics)
         now = self._clock.wall() - self._ahead
         reports = list(_reports(stated, now))
-        ours = [report for report in reports if report.member.group == self._group]
-        if not (group.seats or ours or any(commit.offset >= 0 for commit in commits.values())):
+        told = [report for report in reports if report.member.group == self._group]
+        if not (group.seats or told or any(commit.offset >= 0 for commit in commits.values())):
             raise ConfigurationError(_no_such_group(self._group, reports))
         return Seen(
             group=self._group,
             state=group.state,
             seats=[_seat(seat, names.questions) for seat in group.seats],
             logs=[_log(place, whole[place], commits.get(place), read_at) for place in places],
-            reports=ours,
+            reports=told,
             pauses=list(_pauses(stated, now)),
             dead_letters=await self._dead_letters({place: whole[place] for place in dead}),
         )
