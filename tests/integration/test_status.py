@@ -7,6 +7,7 @@ import pty
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,12 @@ ASSIGNED = "partitions assigned"
 PATIENCE_S = 30.0
 COLUMNS = 100
 TOPICS = ("tokens", "completions", "dead-letters", "control")
+
+ANOTHER = (
+    (Path("schemas") / "examples" / "member.running.json")
+    .read_bytes()
+    .replace(b'"group": "penstock"', b'"group": "penstock.replay.7"')
+)
 
 Found = dict[str, Any]
 
@@ -211,14 +218,21 @@ async def test_what_is_not_there_is_one_line_and_exit_code_2(
         )
         async with on.serving(MODEL):
             pass
+        said = {"member/another": ANOTHER, "pause/program/qa": b'{"reason": "a bad index"}'}
+        await control.say(client_arguments(on.servers, {}), topics.name("control"), said, Clock())
         ended = await penstock("status", "--group", "nobody's", env=_environment(on))
-        assert ended.code == 2
+        assert (ended.code, ended.stdout) == (2, "")
         assert ended.stderr.startswith('penstock: group "nobody\'s" does not exist')
-        assert ended.stdout == ""
-        # A group without members is one: its offsets are there.
+        assert "these report here: penstock.replay.7" in ended.stderr
+        # A group without members is one: its offsets are there. What others report is not shown.
         ended = await penstock("status", "--output", "json", env=_environment(on))
         found = json.loads(ended.stdout)
         assert (found["state"], found["members"]) == ("Empty", [])
+        [pause] = found["pauses"]
+        assert (pause["scope"], pause["value"]) == ("program/qa", {"reason": "a bad index"})
+        ended = await penstock("status", env=_environment(on))
+        assert "paused: program/qa for " in ended.stdout
+        assert "reason a bad index" in ended.stdout
 
 
 async def test_who_watches_goes_on_when_kafka_answers_again(
