@@ -15,7 +15,7 @@ import pytest
 from penstock import status as joined
 from penstock.clock import Clock
 from penstock.errors import KafkaError
-from penstock.kafka import stretch
+from penstock.kafka import control, stretch
 from penstock.kafka.group_status import looking
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
