@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.control import Cancel
+from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from penstock.settings.schema import schema as settings_schema
@@ -24,6 +25,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "token": TokenEvent,
     "completion": Completion,
     "cancel": Cancel,
+    "member": Member,
 }
 
 CHANNELS = {
@@ -32,6 +34,7 @@ CHANNELS = {
     "completions": ("penstock.completions", "completion", envelope.COMPLETION, "send"),
     "dead-letters": ("penstock.dead-letters", None, None, "send"),
     "control": ("penstock.control", "cancel", envelope.CONTROL, "receive"),
+    "members": ("penstock.control", "member", envelope.CONTROL, "send"),
 }
 
 SUMMARIES = {
@@ -41,6 +44,8 @@ SUMMARIES = {
     "dead-letters": "The original record, byte for byte, with headers that say why.",
     "control": "By key: `cancel/` and the id of a question that nobody wants answered any more; "
     "`pause/all` without a value lets go on who waits for an operator. One partition.",
+    "members": "On the control topic, too, by the key `member/` and the name of a process: what it "
+    "reports of itself every five seconds. One without a value, or 15 s old, is of one that ended.",
 }
 
 DEAD_LETTER_HEADERS = {

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from penstock.events import token
 from penstock.events.completion import Completion
 from penstock.events.control import Cancel
+from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from schemas.__main__ import files
@@ -27,6 +28,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "token": TokenEvent,
     "completion": Completion,
     "cancel": Cancel,
+    "member": Member,
 }
 PARSER = "@asyncapi/parser@3.6.3"
 

@@ -8,7 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from uuid import uuid4
 
 import structlog
@@ -18,135 +18,34 @@ from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.engine import Engine
 from penstock.core.failure import Failure
-from penstock.errors import KafkaError
+from penstock.core.policy import Policy
 from penstock.job import Job
 from penstock.kafka.admin import Topics, prepare
-from penstock.kafka.codec import Delivery
 from penstock.kafka.control import Control
 from penstock.kafka.lookup import Lookup
 from penstock.kafka.preflight import longest_run, needs
 from penstock.kafka.recovery import Recovery
+from penstock.kafka.reports import Reports
 from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource, Leaving
-from penstock.loop import Loop, Observer
+from penstock.loop import Observer
 from penstock.program.runner import Runner
 from penstock.replay.again import Again
 from penstock.replay.plan import Plan
+from penstock.running import Service
 from penstock.settings import Settings
 from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.metrics import Metrics
+from penstock.telemetry.vitals import NEWS, Vitals
+
+__all__ = ["Service", "serve", "service"]
 
 log = structlog.get_logger("penstock")
-
-WATCH = 2.0
-"""Seconds between two looks at whether Kafka answers."""
-
-STALLED = 10.0
-"""Seconds without a turn of the loop, which turns every second, after which it is dead."""
-
-
-@dataclass(slots=True)
-class Service:
-    """A running service. `drain` asks it to stop; `run` ends when it has."""
-
-    loop: Loop[Delivery, Job]
-    engine: Engine
-    source: KafkaSource
-    sink: KafkaSink
-    control: Control
-    rights: RightsWatch
-    clock: Clock
-    drain_seconds: float
-    port: int = 0
-    draining: bool = field(default=False)
-    _drain: asyncio.Future[None] | None = field(default=None)
-    reachable: bool = field(default=True)
-    _why: asyncio.Task[None] | None = field(default=None)
-
-    def drain(self) -> None:
-        """Running questions finish: here, and beside the group where others go on in it."""
-        self.draining = True
-        self._drain = asyncio.ensure_future(self._begin_to_drain())
-
-    async def _begin_to_drain(self) -> None:
-        until = self.clock.monotonic() + self.drain_seconds
-        try:
-            alone = await self.source.alone()
-        except Exception as error:  # noqa: BLE001 - whatever it is, we were asked to stop
-            log.warning("whether others are there is not known", reason=str(error))
-            alone = False
-        self.loop.tell(facts.Draining(until, alone))
-
-    async def run(self) -> Failure | None:
-        """Until drained; then why, if an operator is needed.
-
-        Raises:
-            KafkaError: reading or writing failed for good.
-        """
-        loop = asyncio.ensure_future(self.loop.run())
-        watching = asyncio.ensure_future(self._watch_kafka())
-        needed = (self.control.following, self.rights.watching)
-        try:
-            await asyncio.wait((loop, watching, *needed), return_when=asyncio.FIRST_COMPLETED)
-            forbidden = [] if self.draining else [task for task in needed if task.done()]
-            if forbidden:
-                # What runs is paid for.
-                log.error("nothing new starts any more", reason=str(forbidden[0].exception()))
-                self.drain()
-            await asyncio.wait((loop, watching), return_when=asyncio.FIRST_COMPLETED)
-            if not loop.done():
-                await watching
-            failure = await loop
-            if forbidden and failure is None:
-                forbidden[0].result()
-            return failure
-        finally:
-            ending = [task for task in (loop, watching, self._why) if task is not None]
-            for task in ending:
-                task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
-
-    async def _watch_kafka(self) -> None:
-        """The client tells nobody when it is cut off."""
-        while self.sink.healthy():
-            reachable = await self.sink.reaches_kafka()
-            if reachable != self.reachable:
-                self.reachable = reachable
-                log.warning("Kafka answers again" if reachable else "Kafka does not answer")
-                if not reachable and (self._why is None or self._why.done()):
-                    # Beside this: every broker that says nothing is waited for.
-                    self._why = asyncio.create_task(self._say_why())
-            await asyncio.sleep(WATCH)
-        raise KafkaError("the producer has died; a restart goes on where this one stopped")
-
-    async def _say_why(self) -> None:
-        try:
-            reason = await self.sink.refused()
-        except Exception as error:  # noqa: BLE001 - for want of a reason no service ends
-            reason = repr(error)
-        if reason is not None:
-            log.warning("why Kafka does not answer", reason=reason)
-
-    def live(self) -> str | None:
-        if self.loop.turned_at is not None:
-            idle = self.clock.monotonic() - self.loop.turned_at
-            if idle >= STALLED:
-                return f"the loop has not turned for {idle:.0f} s"
-        if len(self.engine.work.abandoned) >= self.engine.policy.slots:
-            return "every slot is held by a program that does not end"
-        return None
-
-    def ready(self) -> str | None:
-        if self.draining:
-            return "draining"
-        if not self.source.joined:
-            return "the group has not assigned its partitions yet"
-        return None if self.reachable else "Kafka does not answer"
 
 
 @asynccontextmanager
@@ -172,11 +71,7 @@ async def service(
     clock = Clock()
     group = settings.kafka.group_id
     writer = uuid4().hex[:12]
-    rules = policy(settings)
-    if plan is not None and plan.rate is not None:
-        # Until it is known how many of its partitions are ours.
-        rules = replace(rules, pace=plan.rate / max(1, len(plan.parts)))
-    engine = Engine(rules, writer, random.random)
+    engine = Engine(_policy(settings, plan), writer, random.random)
     scope = _scope(settings, topics, plan)
     reads = codec(settings, programs)
     recovery = Recovery(client, scope, clock, writer)
@@ -213,6 +108,8 @@ async def service(
         journal.observe(fact, job)
         if watch is not None:
             watch(fact, job)
+        if isinstance(fact, NEWS):
+            reports.soon()
 
     runner = Runner(programs, clock, hiding(settings))
 
@@ -222,6 +119,8 @@ async def service(
 
     loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
+    vitals = Vitals(group, engine, loop.jobs, source.member_id, clock)
+    reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)
     built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
@@ -236,11 +135,13 @@ async def service(
         )
         stack.push_async_callback(control.stop)
         stack.push_async_callback(rights.stop)
+        stack.push_async_callback(reports.stop)
         stack.enter_context(watchdog.watching(runner.running))
         await sink.start()
         await control.start()
         await rights.start()
         await source.start(loop.tell, revoke, sink.settled)
+        reports.start()
         yield built
 
 
@@ -275,6 +176,14 @@ async def serve(
         gc.set_threshold(2_000, 10, 5)
         started(running)
         return await running.run()
+
+
+def _policy(settings: Settings, plan: Plan | None) -> Policy:
+    rules = policy(settings)
+    if plan is None or plan.rate is None:
+        return rules
+    # Until it is known how many of its partitions are ours.
+    return replace(rules, pace=plan.rate / max(1, len(plan.parts)))
 
 
 def _scope(settings: Settings, topics: Topics, plan: Plan | None) -> Scope:

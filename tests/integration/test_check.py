@@ -178,7 +178,7 @@ async def test_a_wrong_setting_of_a_topic_is_told_and_ends_the_start(
 async def test_what_may_do_harm_is_told_and_logged_once_at_the_start(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topics.create("control", 1, {"cleanup.policy": "compact"})
+    topics.create("control", 1, {"cleanup.policy": "compact", "segment.ms": "3600000"})
     settings = settings_for(bootstrap_servers, topics, "openai/ok")
     [warning] = [f for f in await _of_kafka(settings) if f.level is Level.WARNING]
     assert "LogAppendTime" in str(warning)

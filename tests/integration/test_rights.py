@@ -36,7 +36,7 @@ SERVICE = [
     ),
     *(
         Right("penstock", "topic", f"penstock.{topic}", "Write")
-        for topic in ("tokens", "completions", "dead-letters")
+        for topic in ("tokens", "completions", "dead-letters", "control")
     ),
 ]
 ASKER = [
@@ -57,6 +57,12 @@ REDRIVER = [
     Right("operator", "group", "penstock.redrive.", "Read", PREFIXED),
     Right("operator", "transactional-id", "penstock.redrive.", "Write", PREFIXED),
 ]
+WATCHER = [
+    Right("watcher", "group", "penstock", "Describe"),
+    Right("watcher", "topic", "penstock.questions", "Describe"),
+    Right("watcher", "topic", "penstock.dead-letters", "Describe"),
+    Right("watcher", "topic", "penstock.control", "Read"),
+]
 MORE = [
     Right("penstock", "topic", "penstock.", operation, PREFIXED)
     for operation in ("Create", "DescribeConfigs")
@@ -73,7 +79,7 @@ def kafka(session_loop: Call) -> Iterator[Guarded]:
         async with guarded() as kafka:
             await prepare(client_arguments(kafka.servers, {}), needing(TopicSettings(partitions=1)))
             granted = await kafka.grant_as_told(told()[0])
-            assert granted == {*SERVICE, *ASKER, *READER, *OPERATOR}
+            assert granted == {*SERVICE, *ASKER, *READER, *OPERATOR, *WATCHER}
             yield kafka
 
     with entered(prepared(), session_loop) as kafka:
@@ -310,6 +316,19 @@ async def test_a_reader_tails(kafka: Guarded, session_loop: Call) -> None:
     ended = await penstock("tail", "tokens", "-c", "1", env=env)
     session_loop(kafka.give(right))
     assert (ended.code, ended.stderr) == (2, f"penstock: {says(right)}\n")
+
+
+async def test_a_watcher_sees_the_status(kafka: Guarded) -> None:
+    async with model_server() as models, running(_settings(kafka, models)):
+        ended = await penstock("status", env=kafka.environment("watcher"))
+    assert (ended.code, ended.stderr) == (0, "")
+    assert "group penstock  Stable, 1 member, 1 partition" in ended.stdout
+
+
+@each(WATCHER)
+async def test_without_one_of_them_nobody_sees_it(kafka: Guarded, without: Right) -> None:
+    ended = await penstock("status", env=kafka.environment("watcher"))
+    assert (ended.code, ended.stderr) == (2, f"penstock: {says(without)}\n")
 
 
 async def test_a_reader_reads(kafka: Guarded) -> None:

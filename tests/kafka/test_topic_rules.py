@@ -24,6 +24,7 @@ FINE: Mapping[Role, dict[str, str]] = {
         "retention.ms": str(30 * DAY_MS),
         "cleanup.policy": "compact,delete",
         "message.timestamp.type": "LogAppendTime",
+        "segment.ms": str(DAY_MS),
     },
 }
 DEFAULTS = {
@@ -72,6 +73,7 @@ CASES: list[tuple[Role, dict[str, Any], Level, str]] = [
     ("tokens", {"min.insync.replicas": "3"}, WARNING, "one broker that restarts"),
     ("control", {"in_sync": 2}, WARNING, "2 of 3 replicas in sync"),
     ("control", {"cleanup.policy": "delete"}, WARNING, "is not compacted"),
+    ("control", {"segment.ms": str(7 * DAY_MS)}, WARNING, "is not compacted before 7 d"),
     ("control", {"retention.ms": "1000"}, WARNING, "keeps records for 1 s"),
     ("control", {"message.timestamp.type": "CreateTime"}, WARNING, "LogAppendTime"),
 ]

@@ -24,7 +24,7 @@ from tests.support.kafka_tools import kafka_tool
 README = Path(__file__).parents[2] / "README.md"
 PATIENCE_S = 30.0
 
-USERS = {name: f"{name}-secret" for name in ("penstock", "asker", "reader", "operator")}
+USERS = {name: f"{name}-secret" for name in ("penstock", "asker", "reader", "operator", "watcher")}
 
 KINDS = {"topic": 2, "group": 3, "cluster": 4, "transactional-id": 5}
 LITERAL, PREFIXED, ANY_PATTERN = 3, 4, 1

@@ -27,6 +27,7 @@ from penstock.cli import (
     resume,
     run,
     serve,
+    status,
     tail,
     topics,
 )
@@ -53,6 +54,7 @@ app.command("compare", epilog=compare.EXAMPLES)(compare.compare)
 app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
+app.command("status", epilog=status.EXAMPLES)(status.status)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(topics.topics, name="topics")
 app.add_typer(dlq.dlq, name="dlq")

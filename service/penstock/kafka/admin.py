@@ -14,7 +14,7 @@ from aiokafka.errors import for_code
 from penstock.errors import ConfigurationError
 from penstock.finding import Finding, Level
 from penstock.kafka import describe
-from penstock.kafka.describe import Topic
+from penstock.kafka.describe import Cluster, Topic
 from penstock.kafka.entry import enter
 from penstock.kafka.preflight import Needs, Sight, judge, look, rights, unseen
 from penstock.kafka.rights import SERVICE, Operation, Role, lacking
@@ -113,6 +113,13 @@ async def require(
         cluster = await describe.cluster(connection, wanted)
     except (ClientError, TimeoutError) as error:
         raise ConfigurationError(f"topics: {short(error)}") from error
+    return ours(cluster, wanted, user)
+
+
+def ours(
+    cluster: Cluster, wanted: Mapping[str, Iterable[Operation]], user: str | None
+) -> Mapping[str, Topic]:
+    """Raises as `require` does, of what was seen."""
     for name, operations in wanted.items():
         if name in cluster.absent:
             raise ConfigurationError(

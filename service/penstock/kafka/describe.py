@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     GroupAuthorizationFailedError,
@@ -88,18 +89,37 @@ class Config(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """A member, as the group knows it.
+
+    Args:
+        member_id: that the group has given it.
+        host: from which it came.
+        places: topic and partition of what it has; nothing while the group rebalances.
+    """
+
+    member_id: str
+    host: str
+    places: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """Args:
     state: `Stable`, `Empty`, `Dead` ...
     assignor: by which it deals out partitions; empty without members.
-    members: how many.
+    seats: its members.
     allowed: what we may do with it.
     """
 
     state: str
     assignor: str
-    members: int
+    seats: tuple[Seat, ...]
     allowed: Allowed
+
+    @property
+    def members(self) -> int:
+        return len(self.seats)
 
 
 async def cluster(connection: AIOKafkaAdminClient, topics: Iterable[str]) -> Cluster:
@@ -190,13 +210,23 @@ async def group(connection: AIOKafkaAdminClient, name: str, patience: float) -> 
             if code:
                 raise for_code(code)
         except GroupAuthorizationFailedError:
-            return Group("", "", 0, frozenset())
+            return Group("", "", (), frozenset())
         except _AGAIN:
             if loop.time() >= until:
                 return None
             await asyncio.sleep(POLL_SECONDS)
         else:
-            return Group(state, assignor, len(members), allowed(bits[0]) if bits else None)
+            seats = tuple(_seat(*member) for member in members)
+            return Group(state, assignor, seats, allowed(bits[0]) if bits else None)
+
+
+def _seat(member_id: str, _: str, host: str, __: bytes, assignment: bytes) -> Seat:
+    try:
+        found = ConsumerProtocolMemberAssignment.decode(assignment).partitions()
+    except (ValueError, TypeError):
+        # It has none yet, or deals out something else than partitions.
+        found = []
+    return Seat(member_id, host.removeprefix("/"), frozenset(map(tuple, found)))
 
 
 async def controllers_time(connection: AIOKafkaAdminClient) -> float | None:

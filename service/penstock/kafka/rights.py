@@ -48,7 +48,8 @@ SERVICE: Mapping[Role, tuple[Operation, ...]] = {
     "tokens": (READ, WRITE),
     "completions": (READ, WRITE),
     "dead_letters": (READ, WRITE),
-    "control": (READ,),
+    # It reports on itself.
+    "control": (READ, WRITE),
 }
 """Of the service. Each of them lets it describe the topic, too."""
 

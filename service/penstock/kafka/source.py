@@ -21,6 +21,7 @@ from aiokafka.errors import (
     IllegalStateError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
 )
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
@@ -66,6 +67,9 @@ METADATA_MS = 10_000
 
 NOTICE_MS = 1_000
 """How soon a recovery that cannot work is noticed by who fetches."""
+
+_REFUSED = (repr(TopicAuthorizationFailedError()),)
+"""What the client makes of it where it looks for the commit of a partition that has just come."""
 
 ASSIGNORS = {
     "roundrobin": RoundRobinPartitionAssignor,
@@ -194,6 +198,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             # only a session timeout later.
             await stopped(self._consumer.stop(), LEAVE_SECONDS)
 
+    def member_id(self) -> str:
+        """As the group knows us, or has known us last; empty before it does."""
+        return self._member.member_id
+
     async def alone(self) -> bool:
         """Whether the group has no other member."""
         return await self._recovery.members() <= 1
@@ -295,6 +303,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             tolerant.install()
         elif isinstance(error, FORBIDDEN):
             raise KafkaError(unreadable(error, self._topic)) from error
+        elif error.args == _REFUSED:
+            refused = TopicAuthorizationFailedError(self._topic)
+            raise KafkaError(unreadable(refused, self._topic)) from error
         elif error.retriable:
             log.warning("fetching failed and goes on", error=str(error))
             await asyncio.sleep(RETRY_SECONDS)

@@ -14,6 +14,7 @@ CONFIGS = (
     "message.timestamp.type",
     "min.insync.replicas",
     "retention.ms",
+    "segment.ms",
 )
 """What the rules look at."""
 
@@ -26,6 +27,9 @@ DEAD_LETTER_HEADROOM = 64 * 1024
 
 ANSWER_BYTES = 64 * 1024
 """Most answers are smaller, and so is every token event of ours, with its key and headers."""
+
+SEGMENT_MS = 24 * 60 * 60 * 1000
+"""Of the control topic: what is younger is not compacted, and a member reports every 5 s."""
 
 UNSEEN_LIMIT = 1024 * 1024 + 12
 """Kafka's own `max.message.bytes`, where a topic's cannot be seen."""
@@ -136,6 +140,17 @@ def _compacted(here: Here) -> Trouble | None:
     return Trouble(
         "is not compacted: every start reads all that was ever asked there",
         *_set(here.topic, "cleanup.policy", "compact,delete"),
+    )
+
+
+def _compacted_soon(here: Here) -> Trouble | None:
+    open_ms = number(here.topic, "segment.ms")
+    if open_ms is None or open_ms <= SEGMENT_MS or _compacted(here):
+        return None
+    return Trouble(
+        f"is not compacted before {duration(open_ms)}: every start reads what all members have "
+        "reported since",
+        *_set(here.topic, "segment.ms", "14400000"),
     )
 
 
@@ -306,6 +321,7 @@ RULES = (
     Rule(Level.WARNING, WRITTEN, _goes_on_without_a_broker),
     Rule(Level.WARNING, _ALL, _in_sync),
     Rule(Level.WARNING, ("control",), _compacted),
+    Rule(Level.WARNING, ("control",), _compacted_soon),
     Rule(Level.WARNING, ("control",), _outlives_a_question),
     Rule(Level.WARNING, ("control",), _stamped_by_the_broker),
 )

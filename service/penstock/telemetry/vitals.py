@@ -1,0 +1,95 @@
+"""What does this process report of itself? Looked at from outside, whenever a report is due."""
+
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+from penstock import __version__
+from penstock.clock import Clock
+from penstock.core import facts
+from penstock.core.engine import Engine
+from penstock.core.facts import RecordId
+from penstock.core.question import Phase
+from penstock.events import member
+from penstock.events.envelope import rfc3339
+from penstock.job import Job
+
+NEWS = (
+    facts.Assigned,
+    facts.Draining,
+    facts.GateShut,
+    facts.GateOpened,
+    facts.ModelShut,
+    facts.ModelOpened,
+)
+"""What an operator need not wait for the next report to see."""
+
+_HAS_A_SLOT = {Phase.RUNNING, Phase.CANCELLING}
+
+
+class Vitals:
+    """Args:
+    group: of the service.
+    engine: who decides.
+    jobs: the questions that it has.
+    member_id: as the group knows us now.
+    clock: of the service.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        engine: Engine,
+        jobs: Mapping[RecordId, Job],
+        member_id: Callable[[], str],
+        clock: Clock,
+    ) -> None:
+        self._group = group
+        self._engine = engine
+        self._jobs = jobs
+        self._member_id = member_id
+        self._clock = clock
+        self._started_at = rfc3339(clock.wall())
+
+    def __call__(self) -> member.Member:
+        """As of now."""
+        engine = self._engine
+        return member.Member(
+            group=self._group,
+            member_id=self._member_id(),
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._started_at,
+            partitions=sorted(engine.partitions),
+            paused=sorted(engine.intake.paused),
+            slots=engine.policy.slots,
+            in_flight=engine.admission.in_flight,
+            waiting=sum(q.phase is Phase.WAITING for q in engine.questions.values()),
+            held=sum(len(partition.held) for partition in engine.partitions.values()),
+            oldest_running=self._oldest(),
+            models={
+                name: member.Model(shut=model.breaker.cause, limit=model.limiter.limit)
+                for name, model in engine.models.items()
+            },
+            gate_shut=engine.failing.gate.shut,
+            draining=engine.release.stopping,
+        )
+
+    def _oldest(self) -> member.Running | None:
+        running = [
+            (job.started_at, record, job.delivery.question_id)
+            for record, question in self._engine.questions.items()
+            if question.phase in _HAS_A_SLOT
+            and (job := self._jobs.get(record)) is not None
+            and job.started_at is not None
+        ]
+        if not running:
+            return None
+        since, record, question_id = min(running)
+        return member.Running(
+            question_id=question_id,
+            partition=record.partition,
+            offset=record.offset,
+            seconds=round(self._clock.monotonic() - since, 1),
+        )
