@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterable
 
-from penstock.core.admission import Admission
+from penstock.core.admission import Admission, Turn
 from penstock.core.deadline import Deadlines
 from penstock.core.departures import Departures
 from penstock.core.facts import Command, RecordId
+from penstock.core.halts import Halts
 from penstock.core.handover import Run
 from penstock.core.intake import Intake
 from penstock.core.lease import Lease
@@ -27,6 +28,7 @@ class Board:
         self.departures = Departures(policy)
         self.admission = Admission(policy.slots)
         self.intake = Intake(policy.high, policy.low)
+        self.halts = Halts()
         self.lease = Lease(policy.lease)
         self.models = Models(policy.models)
         self.deadlines = Deadlines()
@@ -89,10 +91,17 @@ class Board:
         one is back is here.
         """
         return not any(
-            model.breaker.may_start(now)
-            or (model.breaker.doubts and not self.admission.has_fresh(name))
+            model.breaker.may_start(now) or (model.breaker.doubts and not self.has_fresh(name))
             for name, model in self.models.items()
         )
+
+    def has_fresh(self, model: str) -> bool:
+        """Whether one that has not run yet could, and wants this model."""
+        return self.admission.has_fresh(lambda turn: turn.model == model and self.may(turn))
+
+    def may(self, turn: Turn) -> bool:
+        """As far as an operator decides it."""
+        return not self.halts.hold(turn.partition, turn.program)
 
     def runs(self, records: Iterable[RecordId]) -> list[Run]:
         """What of these goes on whoever has the partition."""

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 CANCEL = "cancel/"
 """And the id of a question."""
 PAUSE = "pause/"
-"""And what is paused."""
-ALL = "all"
+"""And what is paused: `all`, `partition/3`, `program/qa`."""
 
 
 class Cancel(BaseModel):
@@ -22,3 +21,12 @@ class Cancel(BaseModel):
 
     type: Literal["cancel"] = "cancel"
     question_id: str = Field(description="As in the key.")
+
+
+class Pause(BaseModel):
+    """Nothing new starts in the scope that the key names; what runs may finish."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["pause"] = "pause"
+    reason: str | None = Field(None, description="For whoever finds the service paused.")

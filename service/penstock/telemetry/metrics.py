@@ -124,7 +124,7 @@ class Metrics(Collector):
         yield _gauge("penstock_waiting", "Questions fetched and not started.", waiting)
         yield _gauge(
             "penstock_paused_partitions",
-            "Partitions paused: above the high mark, or because nothing may start.",
+            "Partitions paused: above the high mark, or because nothing of them may start.",
             len(engine.intake.paused),
         )
         yield _gauge(
