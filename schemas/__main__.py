@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from penstock.events import envelope
 from penstock.events.completion import Completion
-from penstock.events.control import Cancel
+from penstock.events.control import Cancel, Pause
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from penstock.settings.schema import schema as settings_schema
@@ -24,6 +24,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "token": TokenEvent,
     "completion": Completion,
     "cancel": Cancel,
+    "pause": Pause,
 }
 
 CHANNELS = {
@@ -32,6 +33,7 @@ CHANNELS = {
     "completions": ("penstock.completions", "completion", envelope.COMPLETION, "send"),
     "dead-letters": ("penstock.dead-letters", None, None, "send"),
     "control": ("penstock.control", "cancel", envelope.CONTROL, "receive"),
+    "pauses": ("penstock.control", "pause", envelope.CONTROL, "receive"),
 }
 
 SUMMARIES = {
@@ -39,8 +41,11 @@ SUMMARIES = {
     "tokens": "What is being said, while it is said. The last event of a question is `end`.",
     "completions": "Exactly one per question record.",
     "dead-letters": "The original record, byte for byte, with headers that say why.",
-    "control": "By key: `cancel/` and the id of a question that nobody wants answered any more; "
-    "`pause/all` without a value lets go on who waits for an operator. One partition.",
+    "control": "By key: `cancel/` and the id of a question that nobody wants answered any more. "
+    "One partition.",
+    "pauses": "On the control topic, too, by the key `pause/` and what is paused: `all`, "
+    "`partition/3` or `program/qa`. One without a value takes it back; that of `all` also lets go "
+    "on who waits for an operator.",
 }
 
 DEAD_LETTER_HEADERS = {
@@ -78,7 +83,7 @@ def _json(schema: dict[str, Any]) -> str:
 
 def _schema(name: str) -> dict[str, Any]:
     model = MODELS[name]
-    if model in {Question, Cancel}:
+    if model in {Question, Cancel, Pause}:
         return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
     return {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
 

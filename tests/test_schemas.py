@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from penstock.events import token
 from penstock.events.completion import Completion
-from penstock.events.control import Cancel
+from penstock.events.control import Cancel, Pause
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from schemas.__main__ import files
@@ -27,6 +27,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "token": TokenEvent,
     "completion": Completion,
     "cancel": Cancel,
+    "pause": Pause,
 }
 PARSER = "@asyncapi/parser@3.6.3"
 

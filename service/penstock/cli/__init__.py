@@ -20,6 +20,7 @@ from penstock.cli import (
     demo,
     init,
     model,
+    pause,
     resume,
     run,
     serve,
@@ -42,7 +43,8 @@ app.command("run", epilog=run.EXAMPLES)(run.run)
 app.command("serve")(serve.serve)
 app.command("ask", epilog=ask.EXAMPLES)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES)(cancel.cancel)
-app.command("resume")(resume.resume)
+app.command("pause", epilog=pause.EXAMPLES)(pause.pause)
+app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(config.config, name="config")
 app.command("broker")(broker.broker)

@@ -40,28 +40,22 @@ class Halts:
     """Those that stand. They overlap: what one lets go on another may still hold."""
 
     def __init__(self) -> None:
-        self.everything = False
-        self.partitions: frozenset[int] = frozenset()
-        """Halted by their numbers, ours or not."""
-        self._programs: set[str] = set()
+        self._stand(frozenset())
 
     def add(self, scope: Scope) -> None:
-        if scope.partition is not None:
-            self.partitions |= {scope.partition}
-        elif scope.program is not None:
-            self._programs.add(scope.program)
-        else:
-            self.everything = True
+        self._stand(self.scopes | {scope})
 
     def lift(self, scope: Scope) -> None:
         """Whether it stood or not."""
-        if scope.partition is not None:
-            self.partitions -= {scope.partition}
-        elif scope.program is not None:
-            self._programs.discard(scope.program)
-        else:
-            self.everything = False
+        self._stand(self.scopes - {scope})
 
     def hold(self, partition: int, program: str) -> bool:
         """Whether nothing that this program answers of this partition may start."""
         return self.everything or partition in self.partitions or program in self._programs
+
+    def _stand(self, scopes: frozenset[Scope]) -> None:
+        self.scopes = scopes
+        self.everything = EVERYTHING in scopes
+        self.partitions = frozenset(s.partition for s in scopes if s.partition is not None)
+        """By their numbers, ours or not."""
+        self._programs = frozenset(s.program for s in scopes if s.program is not None)
