@@ -70,9 +70,12 @@ class Board:
             return -math.inf
         return self.lease.until if question.until is None else question.until
 
-    def is_in_time(self, begins: float, until: float) -> bool:
-        """Whether a run is worth beginning then that has to have ended by that time."""
-        return begins + self.policy.flight + self.policy.cancel_grace <= until
+    def is_in_time(self, question: Question, begins: float, until: float) -> bool:
+        """Whether a run of it is worth beginning then that has to have ended by that time. What
+        has all its time again needs all of it: cut off it would be paid for, and asked again.
+        """
+        takes = question.asked.budget if question.expires_at is None else 0.0
+        return begins + takes + self.policy.flight + self.policy.cancel_grace <= until
 
     def has_until(self, record: RecordId) -> float:
         """A run of ours has to have ended then, because its partition has left or is leaving."""

@@ -73,7 +73,7 @@ class Failing:
         breaker = self._board.models[question.asked.model].breaker
         begins = max(now, question.again_at, breaker.until if breaker.cause else now)
         may = not self.gate.shut and self._board.may(question.turn)
-        return may and self._board.is_in_time(begins, until)
+        return may and self._board.is_in_time(question, begins, until)
 
     def may_run_by(self, question: Question, until: float, now: float) -> bool:
         """Whether it is worth keeping from whoever could start it at once."""

@@ -58,7 +58,8 @@ class Starting:
         def goes_on(record: RecordId) -> bool:
             until = board.speaks_until(record)
             ours = until is not None and in_time <= until
-            return ours and board.is_in_time(now, board.has_until(record))
+            question = board.questions[record]
+            return ours and board.is_in_time(question, now, board.has_until(record))
 
         return board.admission.take_again(self._may(models), goes_on)
 
