@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from penstock.core.facts import Assigned, CancelRequested, Draining
+from penstock.core.facts import Assigned, CancelRequested, Draining, Event, Halted, HaltLifted
+from penstock.core.halts import Scope
 from penstock.core.policy import Policy
 from penstock.kafka import metadata
 from tests.simulation.draw import BUDGET, FLIGHT, Weather, draw_log, draw_policy, draw_weather
@@ -54,6 +55,8 @@ class World:
         self._patience = 0
         self.in_flight: Counter[int] = Counter()
         """Requests about questions of a partition."""
+        self.paused: dict[Scope, None] = {}
+        """By an operator, as the control topic has it."""
         self.know(self.log.all())
         self.group = Group(self, policy, batch)
         self._faults = Faults(self, draw)
@@ -93,6 +96,9 @@ class World:
         self.group.begin(self.chance(fewest, MOST))
         if self.weather.moving:
             self._faults.plan()
+        for scope, since, until in self.weather.pauses:
+            self.after(since, partial(self._pause, scope))
+            self.after(until, partial(self._resume, scope))
         self.live_until(self.weather.calm_at)
         while self.now < self.weather.calm_at + self._patience and (
             self.group.rebalancing or self._unfinished()
@@ -128,6 +134,19 @@ class World:
         self.seen["cancelled"] += 1
         for member in self.group.processes:
             member.tell(CancelRequested(question_id, int(self.now), member.clock.now + BUDGET))
+
+    def _pause(self, scope: Scope) -> None:
+        self.seen[f"paused: {scope}"] += 1
+        self.paused[scope] = None
+        self._tell_all(Halted(scope))
+
+    def _resume(self, scope: Scope) -> None:
+        self.paused.pop(scope, None)
+        self._tell_all(HaltLifted(scope))
+
+    def _tell_all(self, event: Event) -> None:
+        for member in self.group.processes:
+            member.tell(event)
 
     def _arrive(self) -> None:
         for member in self.group.processes:
