@@ -25,7 +25,7 @@ class Question:
     @property
     def program(self) -> str:
         """One of two, whatever its key."""
-        return f"program-{self.offset % 2}"
+        return f"program-{self.offset // 2 % 2}"
 
 
 class Completion(NamedTuple):

@@ -88,8 +88,7 @@ class Member:
         self._stop = False
 
     def begin(self) -> None:
-        for scope in self.world.paused:
-            self.tell(facts.Halted(scope))
+        self.world.ask(self)
         self.membership.join()
         self.later(self.world.chance(1, self.world.weather.heartbeat), self.membership.beat)
 

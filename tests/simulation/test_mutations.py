@@ -316,7 +316,7 @@ def _serves_whoever_asks(patch: pytest.MonkeyPatch) -> None:
     weather, never = draw.draw_weather, (10**9, 10**9)
 
     def fair(rng: Random, seed: int) -> draw.Weather:
-        return replace(weather(rng, seed), limited=0.0, unwanted=0.0, outage=never)
+        return replace(weather(rng, seed), limited=0.0, unwanted=0.0, outage=never, pauses=())
 
     patch.setattr("tests.simulation.world.draw_weather", fair)
 

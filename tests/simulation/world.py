@@ -55,8 +55,8 @@ class World:
         self._patience = 0
         self.in_flight: Counter[int] = Counter()
         """Requests about questions of a partition."""
-        self.paused: dict[Scope, None] = {}
-        """By an operator, as the control topic has it."""
+        self._control: dict[object, Callable[[Member], Event]] = {}
+        """What is asked of all members, as the control topic has it."""
         self.know(self.log.all())
         self.group = Group(self, policy, batch)
         self._faults = Faults(self, draw)
@@ -132,21 +132,30 @@ class World:
     def _cancel(self, question_id: str) -> None:
         """All members hear of it."""
         self.seen["cancelled"] += 1
-        for member in self.group.processes:
-            member.tell(CancelRequested(question_id, int(self.now), member.clock.now + BUDGET))
+        at = self.now
+
+        def asked(member: Member) -> Event:
+            until = member.clock.now + at + BUDGET - self.now
+            return CancelRequested(question_id, int(at), until)
+
+        self._ask_all(question_id, asked)
 
     def _pause(self, scope: Scope) -> None:
         self.seen[f"paused: {scope}"] += 1
-        self.paused[scope] = None
-        self._tell_all(Halted(scope))
+        self._ask_all(scope, lambda _: Halted(scope))
 
     def _resume(self, scope: Scope) -> None:
-        self.paused.pop(scope, None)
-        self._tell_all(HaltLifted(scope))
+        self._ask_all(scope, lambda _: HaltLifted(scope))
 
-    def _tell_all(self, event: Event) -> None:
+    def _ask_all(self, what: object, asked: Callable[[Member], Event]) -> None:
+        self._control[what] = asked
         for member in self.group.processes:
-            member.tell(event)
+            member.tell(asked(member))
+
+    def ask(self, member: Member) -> None:
+        """All that was asked before it came."""
+        for asked in self._control.values():
+            member.tell(asked(member))
 
     def _arrive(self) -> None:
         for member in self.group.processes:

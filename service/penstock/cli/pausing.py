@@ -107,4 +107,5 @@ class Replicas:
 def _tell(stand: Pauses) -> None:
     for scope, pause in stand.items():
         why = "" if pause.reason is None else f": {pause.reason}"
-        print(plain(f"still paused: {scope}{why}"))
+        # One line, whatever the reason says.
+        print(plain(" ".join(f"still paused: {scope}{why}".split())))
