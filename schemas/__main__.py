@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from penstock.events import envelope
 from penstock.events.completion import Completion
-from penstock.events.control import Cancel
+from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
@@ -26,6 +26,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "completion": Completion,
     "cancel": Cancel,
     "member": Member,
+    "pause": Pause,
 }
 
 CHANNELS = {
@@ -35,6 +36,7 @@ CHANNELS = {
     "dead-letters": ("penstock.dead-letters", None, None, "send"),
     "control": ("penstock.control", "cancel", envelope.CONTROL, "receive"),
     "members": ("penstock.control", "member", envelope.CONTROL, "send"),
+    "pauses": ("penstock.control", "pause", envelope.CONTROL, "receive"),
 }
 
 SUMMARIES = {
@@ -42,10 +44,13 @@ SUMMARIES = {
     "tokens": "What is being said, while it is said. The last event of a question is `end`.",
     "completions": "Exactly one per question record.",
     "dead-letters": "The original record, byte for byte, with headers that say why.",
-    "control": "By key: `cancel/` and the id of a question that nobody wants answered any more; "
-    "`pause/all` without a value lets go on who waits for an operator. One partition.",
     "members": "On the control topic, too, by the key `member/` and the name of a process: what it "
     "reports of itself every five seconds. One without a value, or 15 s old, is of one that ended.",
+    "control": "By key: `cancel/` and the id of a question that nobody wants answered any more. "
+    "One partition.",
+    "pauses": "On the control topic, too, by the key `pause/` and what is paused: `all`, "
+    "`partition/3` or `program/qa`. One without a value takes it back; that of `all` also lets go "
+    "on who waits for an operator.",
 }
 
 DEAD_LETTER_HEADERS = {
@@ -90,7 +95,7 @@ def _json(schema: dict[str, Any]) -> str:
 
 def _schema(name: str) -> dict[str, Any]:
     model = MODELS[name]
-    if model in {Question, Cancel}:
+    if model in {Question, Cancel, Pause}:
         return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
     return {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
 

@@ -30,6 +30,7 @@ class Asked:
     question_id: str = ""
     own_id: bool = True
     model: str = ""
+    program: str | None = None
     asked_at: int = 0
 
 

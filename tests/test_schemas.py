@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from penstock.events import token
 from penstock.events.completion import Completion
-from penstock.events.control import Cancel
+from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
@@ -29,6 +29,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "completion": Completion,
     "cancel": Cancel,
     "member": Member,
+    "pause": Pause,
 }
 PARSER = "@asyncapi/parser@3.6.3"
 

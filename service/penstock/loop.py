@@ -47,6 +47,8 @@ class Delivery(Protocol):
     @property
     def model(self) -> str: ...
     @property
+    def program(self) -> str | None: ...
+    @property
     def asked_at(self) -> int: ...
 
 
@@ -239,6 +241,7 @@ class Loop(Generic[D, J]):
                 own_id=delivery.own_id,
                 asked_at=delivery.asked_at,
                 model=delivery.model,
+                program=delivery.program or "",
             )
             self._engine.handle(fetched, now)
             # A record may be delivered twice; its first job is at work.

@@ -148,7 +148,10 @@ def judge(evidence: Evidence, slots: int) -> None:
 
 
 def _bounds(evidence: Evidence, slots: int) -> Bounds:
-    identities = {p: Identity(one.question_id, one.timestamp) for p, one in evidence.asked.items()}
+    # Nobody pauses anything here.
+    identities = {
+        p: Identity(one.question_id, one.timestamp, "") for p, one in evidence.asked.items()
+    }
     return Bounds(
         slots=slots,
         held=0,

@@ -124,6 +124,7 @@ def fetched(
     timestamp: int = 0,
     question_id: str | None = None,
     model: str = "",
+    program: str = "",
 ) -> facts.Fetched:
     return facts.Fetched(
         record(offset, partition, epoch),
@@ -136,6 +137,7 @@ def fetched(
         own_id=question_id is None,
         asked_at=timestamp,
         model=model,
+        program=program,
     )
 
 

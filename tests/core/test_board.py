@@ -1,9 +1,11 @@
 """When is another question of no use?"""
 
+from penstock.core.admission import Turn
 from penstock.core.board import Board
 from penstock.core.breaker import BreakerPolicy
 from penstock.core.facts import ONE_CALL, RecordId
 from penstock.core.failure import Failure, Kind
+from penstock.core.halts import Scope
 from penstock.core.limiter import LimiterPolicy
 from penstock.core.models import Model, ModelPolicy
 from penstock.core.policy import Policy
@@ -44,9 +46,13 @@ def test_it_is_not_where_those_we_have_may_be_to_blame() -> None:
     fails(ours.models["a"], 0)
     fails(ours.models["a"], 5)
     assert not ours.has_questions_enough(6)
-    ours.admission.add(call(1), (0, "another"), "a")
+    ours.admission.add(call(1), (0, "another"), Turn(0, "qa", "a"))
     assert ours.has_questions_enough(6)
-    assert ours.admission.take(["a"], lambda _: None) == call(1)
+    # One that may not start finds nothing out.
+    ours.halts.add(Scope(program="qa"))
+    assert not ours.has_questions_enough(6)
+    ours.halts.lift(Scope(program="qa"))
+    assert ours.admission.take(ours.may, lambda _: None) == call(1)
     # For the third time it is asked again whoever has failed.
     fails(ours.models["a"], 10)
     fails(ours.models["a"], 15)

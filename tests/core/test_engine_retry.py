@@ -313,6 +313,21 @@ def test_a_refusal_of_what_is_handed_over_leaves_it_where_it_is_if_it_has_time()
     assert start(0, 1_000, attempt=2) in drive(13)
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_has_all_its_time_again_needs_all_of_it(*, fits: bool) -> None:
+    """Begun and cut off, it would be paid for and asked again."""
+    begins, takes = 13, 1_000 + 500 + 20
+    drive = driven()
+    drive(0, fetched(0))
+    # A deadline that is not named gives it no more than its first time.
+    drive(1, facts.Revoking(ZERO, begins + takes - (not fits)))
+    drive(2, released())
+    commands = drive(3, fails(0, limited(10)))
+    assert (retry(0, begins, limited(10)) in commands) is fits
+    assert (drop(0) in commands) is not fits
+    assert (start(0, begins + 1_000, attempt=2) in drive(begins)) is fits
+
+
 def test_what_was_left_to_others_is_when_its_partition_comes_back_in_that_moment() -> None:
     drive = driven()
     drive(0, fetched(0))

@@ -94,6 +94,34 @@ def test_what_arrives_where_no_question_is_of_use_stays_paused() -> None:
     assert intake.changes(closed=False) == (frozenset(), frozenset({0}))
 
 
+def test_what_an_operator_has_halted_is_paused_and_no_other() -> None:
+    intake = opened(high=4, low=2)
+    halted = frozenset({0, 7})
+    assert intake.changes(closed=False, halted=halted) == (frozenset({0}), frozenset())
+    assert intake.changes(closed=False, halted=halted) == NONE
+    grow(intake, 0, 3)
+    # Above the low mark it stays paused.
+    assert intake.changes(closed=False) == NONE
+    shrink(intake, 0, 1)
+    assert intake.changes(closed=False) == (frozenset(), frozenset({0}))
+
+
+def test_it_stays_paused_when_all_the_others_go_on() -> None:
+    intake = opened(high=4, low=2)
+    halted = frozenset({0})
+    assert intake.changes(closed=True, halted=halted) == (frozenset({0, 1}), frozenset())
+    assert intake.changes(closed=False, halted=halted) == (frozenset(), frozenset({1}))
+
+
+def test_what_arrives_halted_stays_paused() -> None:
+    intake = Intake(high=2, low=0)
+    halted = frozenset({0})
+    assert intake.changes(closed=False, halted=halted) == NONE
+    intake.arrived(0)
+    assert intake.changes(closed=False, halted=halted) == NONE
+    assert intake.changes(closed=False) == (frozenset(), frozenset({0}))
+
+
 @pytest.mark.parametrize(("high", "low"), [(2, 2), (2, 3), (2, -1)])
 def test_marks_that_cannot_work_are_refused(high: int, low: int) -> None:
     with pytest.raises(ValueError, match="low"):

@@ -13,14 +13,18 @@ from penstock.core.facts import RecordId
 SLOTS = 4
 PARTITIONS = range(3)
 KEYS = "abc"
-MODELS = ("large", "small")
+PROGRAMS = ("qa", "short")
 
 Partitions = st.sampled_from(PARTITIONS)
 Keys = st.sampled_from(KEYS)
-Wanted = st.sampled_from(MODELS)
-Called = st.one_of(st.just(set(MODELS)), st.sets(Wanted))
+Wanted = st.sampled_from(PROGRAMS)
+Called = st.one_of(st.just(set(PROGRAMS)), st.sets(Wanted))
 Ceilings = st.dictionaries(Partitions, st.integers(0, 30), max_size=2)
 Which = st.integers(0, 50)
+
+
+def turn_of(record: RecordId, program: str) -> Turn:
+    return Turn(record.partition, program, f"of {program}")
 
 
 class AdmissionBesideOneList(RuleBasedStateMachine):
@@ -38,46 +42,46 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         """Who was, and by whom: turns by other turns, lanes by others of their turn."""
 
     def next_of_lanes(self) -> dict[LaneId, tuple[RecordId, str]]:
-        """Of every open lane its first, and the model it wants."""
+        """Of every open lane its first, and the program it wants."""
         heads: dict[LaneId, tuple[RecordId, str]] = {}
-        for record, lane, model in self.waiting:
+        for record, lane, program in self.waiting:
             if lane not in self.shut:
-                heads.setdefault(lane, (record, model))
+                heads.setdefault(lane, (record, program))
         return heads
 
     # --- who has not run yet ------------------------------------------------------------------
 
     @rule(batch=st.lists(st.tuples(Partitions, Keys, Wanted), min_size=1, max_size=6))
     def adds(self, batch: list[tuple[int, str, str]]) -> None:
-        for partition, key, model in batch:
+        for partition, key, program in batch:
             record, lane = RecordId(partition, 1, self.offset), (partition, key)
             self.offset += 1
-            self.waiting.append((record, lane, model))
-            self.admission.add(record, lane, model)
+            self.waiting.append((record, lane, program))
+            self.admission.add(record, lane, turn_of(record, program))
 
     @rule(called=Called, ceilings=st.one_of(st.just({}), Ceilings))
     def takes(self, called: set[str], ceilings: dict[int, int]) -> None:
         possible = {
-            lane: (record, model)
-            for lane, (record, model) in self.next_of_lanes().items()
-            if model in called
+            lane: (record, program)
+            for lane, (record, program) in self.next_of_lanes().items()
+            if program in called
             and record.offset < ceilings.get(record.partition, self.offset)
             and len(self.running) < SLOTS
         }
-        taken = self.admission.take(called, ceilings.get)
+        taken = self.admission.take(lambda turn: turn.program in called, ceilings.get)
         if taken is None:
             assert not possible
             return
         lane = next(lane for lane, (record, _) in possible.items() if record == taken)
-        _, model = possible[lane]
-        self.waiting.remove((taken, lane, model))
+        _, program = possible[lane]
+        self.waiting.remove((taken, lane, program))
         self.shut.append(lane)
-        self.running.append((taken, model))
+        self.running.append((taken, program))
         self.take_turns(lane, possible)
 
     def take_turns(self, taken: LaneId, possible: dict[LaneId, tuple[RecordId, str]]) -> None:
         """Who was passed over by somebody is not again before it has had its own turn."""
-        turns = {lane: (lane[0], wanted) for lane, (_, wanted) in possible.items()}
+        turns = {lane: turn_of(record, wanted) for lane, (record, wanted) in possible.items()}
         turn = turns[taken]
         self.forget(turn, taken)
         self.passed_over.update((other, turn) for other in set(turns.values()) - {turn})
@@ -93,10 +97,10 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
     @precondition(lambda self: self.waiting)
     @rule(which=Which)
     def drops(self, which: int) -> None:
-        record, lane, model = self.waiting.pop(which % len(self.waiting))
+        record, lane, program = self.waiting.pop(which % len(self.waiting))
         # The next of its lane goes to the end of the queue.
-        self.forget(lane, (lane[0], model))
-        self.admission.drop(record, lane, model)
+        self.forget(lane, turn_of(record, program))
+        self.admission.drop(record, lane, turn_of(record, program))
 
     # --- who has ------------------------------------------------------------------------------
 
@@ -109,32 +113,34 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
     @precondition(lambda self: self.failed)
     @rule(which=Which)
     def is_to_run_again(self, which: int) -> None:
-        record, model = self.failed.pop(which % len(self.failed))
-        self.again.append((record, model))
-        self.admission.again(record, model)
+        record, program = self.failed.pop(which % len(self.failed))
+        self.again.append((record, program))
+        self.admission.again(record, turn_of(record, program))
 
-    @rule(model=Wanted, not_now=st.sets(Partitions, max_size=2))
-    def takes_again(self, model: str, not_now: set[int]) -> None:
-        """In order, of those that may."""
-        possible = [
-            one
-            for one in self.again
-            if one[1] == model and one[0].partition not in not_now and len(self.running) < SLOTS
-        ]
-        taken = self.admission.take_again(model, lambda record: record.partition not in not_now)
-        assert taken == (possible[0][0] if possible else None)
-        if possible:
-            self.again.remove(possible[0])
-            self.running.append(possible[0])
+    @rule(called=Called, not_now=st.sets(Partitions, max_size=2))
+    def takes_again(self, called: set[str], not_now: set[int]) -> None:
+        """Of every turn in order, of those that may."""
+        possible: dict[Turn, tuple[RecordId, str]] = {}
+        for record, program in self.again:
+            if program in called and record.partition not in not_now and len(self.running) < SLOTS:
+                possible.setdefault(turn_of(record, program), (record, program))
+        taken = self.admission.take_again(
+            lambda turn: turn.program in called, lambda record: record.partition not in not_now
+        )
+        assert taken in {record for record, _ in possible.values()} or not (taken or possible)
+        for one in possible.values():
+            if one[0] == taken:
+                self.again.remove(one)
+                self.running.append(one)
 
     @precondition(lambda self: self.again or self.failed)
     @rule(which=Which)
     def withdraws(self, which: int) -> None:
         """Whether it was to run again or not."""
         known = self.again + self.failed
-        record, model = known[which % len(known)]
+        record, program = known[which % len(known)]
         self.again = [one for one in self.again if one[0] != record]
-        self.admission.withdraw(record, model)
+        self.admission.withdraw(record, turn_of(record, program))
 
     # --- lanes --------------------------------------------------------------------------------
 
@@ -151,14 +157,14 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
         self.admission.shut(lane)
 
     @precondition(lambda self: self.shut)
-    @rule(which=Which, model=Wanted)
-    def adds_first(self, which: int, model: str) -> None:
+    @rule(which=Which, program=Wanted)
+    def adds_first(self, which: int, program: str) -> None:
         """What ran elsewhere."""
         lane = self.shut[which % len(self.shut)]
         record = RecordId(lane[0], 1, self.offset)
         self.offset += 1
-        self.waiting.insert(0, (record, lane, model))
-        self.admission.add_first(record, lane, model)
+        self.waiting.insert(0, (record, lane, program))
+        self.admission.add_first(record, lane, turn_of(record, program))
 
     # --- what always holds --------------------------------------------------------------------
 
@@ -170,7 +176,7 @@ class AdmissionBesideOneList(RuleBasedStateMachine):
     def who_leaves_the_queue_goes_to_its_end(self) -> None:
         """Only who waits all the time is passed over."""
         heads = self.next_of_lanes()
-        turns = {(lane[0], model) for lane, (_, model) in heads.items()}
+        turns = {turn_of(record, program) for record, program in heads.values()}
         waited = {one for one, _ in self.passed_over}
         self.forget(*(one for one in waited if one not in turns and one not in heads))
 

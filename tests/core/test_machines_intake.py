@@ -46,22 +46,23 @@ class IntakeBesideCounting(RuleBasedStateMachine):
         self.intake.forget(partition)
         self.intake.arrived(partition)
 
-    @rule(closed=st.booleans())
-    def changes(self, closed: bool) -> None:
-        pause, resume = self.intake.changes(closed=closed)
+    @rule(closed=st.booleans(), halted=st.frozensets(Partitions))
+    def changes(self, closed: bool, halted: frozenset[int]) -> None:
+        pause, resume = self.intake.changes(closed=closed, halted=halted)
         assert not pause & resume
         assert not pause & self.paused
         assert resume <= self.paused
         self.paused = (self.paused | pause) - resume
         for partition in PARTITIONS:
-            if closed or self.held[partition] >= HIGH:
+            if closed or partition in halted or self.held[partition] >= HIGH:
                 assert partition in self.paused
             elif self.held[partition] <= LOW:
                 assert partition not in self.paused
             else:
                 # Between the marks everything stays as it is.
                 assert partition not in pause | resume
-        assert self.intake.changes(closed=closed) == (frozenset(), frozenset())
+        again = self.intake.changes(closed=closed, halted=halted)
+        assert again == (frozenset(), frozenset())
 
     @invariant()
     def it_knows_who_is_paused(self) -> None:

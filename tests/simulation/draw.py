@@ -7,6 +7,7 @@ from penstock.core.breaker import BreakerPolicy
 from penstock.core.cadence import CadencePolicy
 from penstock.core.failure import Failure, Kind
 from penstock.core.gate import GatePolicy
+from penstock.core.halts import EVERYTHING, Scope
 from penstock.core.lease import LeasePolicy
 from penstock.core.limiter import LimiterPolicy
 from penstock.core.models import ModelPolicy
@@ -17,6 +18,11 @@ from tests.simulation.log import Log, Question
 
 BUDGET = 300
 SLOW_BUDGET = 3_000
+SCOPES = (
+    *(EVERYTHING, EVERYTHING),
+    *(Scope(partition=0), Scope(partition=1)),
+    *(Scope(program="program-0"), Scope(program="program-1")),
+)
 POISON = Failure(Kind.RECORD, "not_json", "not JSON", "decode")
 
 
@@ -52,6 +58,8 @@ class Weather:
     """Calls that the provider refuses, and wants to be left alone for a while."""
     unwanted: float
     """Questions that somebody cancels."""
+    pauses: tuple[tuple[Scope, int, int], ...]
+    """What an operator pauses, from when to when."""
     heartbeat: int
     """From one to the next."""
     rebalance: int
@@ -93,10 +101,11 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
     fails = rng.choice((0.1, 0.3, 0.6)) if bad else 0.0
     provider = random.Random(seed)
     outage = provider.randrange(2_000) if provider.random() < 0.4 else 10**9
+    calm_at = rng.randrange(2_500, 5_000)
     return Weather(
         disturbed=disturbed,
         moving=moving,
-        calm_at=rng.randrange(2_500, 5_000),
+        calm_at=calm_at,
         refused=rng.uniform(0, 0.3) if bad else 0.0,
         slow_broker=rng.choice((0.1, 0.5)),
         answer_lost=rng.choice((0.0, 0.05, 0.3)),
@@ -111,11 +120,18 @@ def draw_weather(rng: random.Random, seed: int) -> Weather:
         outage=(outage, outage + provider.randrange(50, 800)),
         limited=provider.choice((0.0, 0.02, 0.2)),
         unwanted=provider.choice((0.0, 0.1)),
+        pauses=_pauses(provider, calm_at) if provider.random() < 0.3 else (),
         rates=(0.998, 1, 1.002) if disturbed else (1,),
         # Often enough for a lease that never lapses where nothing happens to it.
         heartbeat=100 if disturbed else 200,
         rebalance=rng.choice((300, 700)) if disturbed else 1_000,
     )
+
+
+def _pauses(rng: random.Random, calm_at: int) -> tuple[tuple[Scope, int, int], ...]:
+    """All are taken back before the calm."""
+    drawn = ((rng.choice(SCOPES), rng.randrange(calm_at)) for _ in range(rng.randrange(1, 5)))
+    return tuple((scope, at, rng.randrange(at, min(at + 1_500, calm_at))) for scope, at in drawn)
 
 
 def draw_policy(rng: random.Random, weather: Weather, *, tight: bool) -> Policy:

@@ -211,4 +211,6 @@ class Faults:
 
 
 def identities(questions: list[Question]) -> dict[tuple[int, int], Identity]:
-    return {(q.partition, q.offset): Identity(q.question_id, q.arrives_at) for q in questions}
+    return {
+        (q.partition, q.offset): Identity(q.question_id, q.arrives_at, q.program) for q in questions
+    }

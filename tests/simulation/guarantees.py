@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from penstock.core.facts import Head, RecordId
+from penstock.core.halts import EVERYTHING, Scope
 from penstock.core.offset_map import decode
 
 Place = tuple[int, int]
@@ -19,10 +20,13 @@ Place = tuple[int, int]
 
 
 class Identity(NamedTuple):
-    """What a question calls itself, and since when. `timestamp` in Unix milliseconds."""
+    """What a question calls itself, since when, and who is to answer it. `timestamp` in Unix
+    milliseconds.
+    """
 
     question_id: str
     timestamp: int
+    program: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,12 @@ class Guarantee:
 
     def unwanted(self, now: float, member: str, question_id: str, at: int) -> None:
         """The member has learned that nobody wants an answer to what was asked by then."""
+
+    def paused(self, now: float, member: str, scope: Scope) -> None:
+        """The member has learned that an operator wants nothing of it to start."""
+
+    def resumed(self, now: float, member: str, scope: Scope) -> None:
+        """And that this is over."""
 
     def limited(self, now: float, member: str, record: RecordId, until: float) -> None:
         """This call has told the member that the provider wants none before."""
@@ -298,6 +308,32 @@ class CancelledNotStarted(Guarantee):
         asked = self._identities[record.partition, record.offset]
         if asked.timestamp <= self._unwanted.get((member, asked.question_id), -1):
             self.broken(now, f"{member} starts {record}, which nobody wants any more")
+
+    def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
+        self._identities |= questions
+
+
+class PausedNotStarted(Guarantee):
+    """Nothing starts, for the first time or again, of what an operator has paused."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        super().__init__(bounds)
+        self._identities = dict(bounds.questions)
+        self._paused: defaultdict[str, set[Scope]] = defaultdict(set)
+
+    def paused(self, now: float, member: str, scope: Scope) -> None:
+        self._paused[member].add(scope)
+
+    def resumed(self, now: float, member: str, scope: Scope) -> None:
+        self._paused[member].discard(scope)
+
+    def started(
+        self, now: float, member: str, record: RecordId, key: str | None, expires_at: float
+    ) -> None:
+        program = self._identities[record.partition, record.offset].program
+        its = {EVERYTHING, Scope(partition=record.partition), Scope(program=program)}
+        if within := its & self._paused[member]:
+            self.broken(now, f"{member} starts {record} within {', '.join(map(str, within))}")
 
     def recreated(self, now: float, partition: int, questions: Mapping[Place, Identity]) -> None:
         self._identities |= questions
@@ -695,6 +731,7 @@ GUARANTEES: tuple[type[Guarantee], ...] = (
     PaidWorkNotRepeated,
     WorkHandedOver,
     CancelledNotStarted,
+    PausedNotStarted,
     NothingCommittedEarly,
     CommitsNeverGoBack,
     CommitsKeptAlive,

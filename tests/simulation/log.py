@@ -22,6 +22,11 @@ class Question:
     failure: Failure | None
     budget: int
 
+    @property
+    def program(self) -> str:
+        """One of two, whatever its key."""
+        return f"program-{self.offset // 2 % 2}"
+
 
 class Completion(NamedTuple):
     """`repeats`: the offset of the question that this one is a duplicate of."""

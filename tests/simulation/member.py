@@ -88,6 +88,7 @@ class Member:
         self._stop = False
 
     def begin(self) -> None:
+        self.world.ask(self)
         self.membership.join()
         self.later(self.world.chance(1, self.world.weather.heartbeat), self.membership.beat)
 
@@ -174,6 +175,10 @@ class Member:
             self.world.tell("unwanted", self.name, event.question_id, event.at)
         elif isinstance(event, facts.GateOpened):
             self.world.tell("gate", self.name, shut=False)
+        elif isinstance(event, facts.Halted):
+            self.world.tell("paused", self.name, event.scope)
+        elif isinstance(event, facts.HaltLifted):
+            self.world.tell("resumed", self.name, event.scope)
         elif isinstance(event, facts.Failed) and event.record in self.jobs:
             self._fails(event.record, event.failure)
         self.engine.handle(event, self.clock.now)
@@ -201,6 +206,7 @@ class Member:
             question_id=question.question_id,
             own_id=not question.explicit,
             asked_at=min(question.arrives_at, int(self.world.now)),
+            program=question.program,
         )
         self.world.say(self, event)
         self.engine.handle(event, now)

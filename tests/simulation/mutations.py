@@ -337,15 +337,15 @@ def frees_the_slot_at_the_cancellation(patch: Patch) -> None:
 def never_pauses(patch: Patch) -> None:
     changes = Intake.changes
     nothing: frozenset[int] = frozenset()
-    patch.setattr(Intake, "changes", lambda one, closed: (nothing, changes(one, closed=closed)[1]))
+    patch.setattr(Intake, "changes", lambda one, **now: (nothing, changes(one, **now)[1]))
 
 
 def never_resumes(patch: Patch) -> None:
     changes = Intake.changes
     nothing: frozenset[int] = frozenset()
 
-    def never(intake: Intake, *, closed: bool) -> tuple[frozenset[int], frozenset[int]]:
-        paused, resumed = changes(intake, closed=closed)
+    def never(intake: Intake, **now: Any) -> tuple[frozenset[int], frozenset[int]]:
+        paused, resumed = changes(intake, **now)
         # But once, when they arrive.
         return paused, resumed if not +intake._held else nothing
 

@@ -26,6 +26,7 @@ from penstock.core.release import Release
 from penstock.core.starting import Starting
 from penstock.core.work import Work
 from penstock.kafka import metadata
+from tests.simulation import sink
 from tests.simulation.sink import Channel, Saying, Sink
 
 Patch = pytest.MonkeyPatch
@@ -318,4 +319,6 @@ def sends_tokens_whoever_has_the_question(patch: Patch) -> None:
 
 
 def does_not_wait_for_what_it_has_given_up(patch: Patch) -> None:
+    """Where the broker is slow enough for it to matter."""
     patch.setattr(Sink, "settled", 0.0)
+    patch.setattr(sink, "SLOW_TOKENS", 0.5)

@@ -14,6 +14,9 @@ from penstock.core.facts import RecordId
 if TYPE_CHECKING:
     from tests.simulation.member import Job, Member
 
+SLOW_TOKENS = 0.05
+"""Of the token events."""
+
 
 class State(Enum):
     IDLE = auto()
@@ -95,7 +98,7 @@ class Channel:
         self._attempt = attempt = object()
         saying, weather = self._sayings[0], world.weather
         saying.tries += 1
-        slow = world.happens(weather.slow_broker if saying.completes else 0.05)
+        slow = world.happens(weather.slow_broker if saying.completes else SLOW_TOKENS)
         world.in_flight[self._record.partition] += 1
         latency = world.chance(1, weather.PUBLISH if slow else 8)
         refused = saying.completes and member.sink.refuses(self._record)

@@ -17,6 +17,7 @@ from penstock.core.limiter import LimiterPolicy
 from penstock.core.partition import Limits
 from penstock.core.retry import RetryPolicy
 from tests.simulation import draw, guarantees, mutations
+from tests.simulation import mutations_halts as halts
 from tests.simulation import mutations_handover as handover
 from tests.simulation import mutations_provider as provider
 from tests.simulation import test_counterexamples as cases
@@ -88,6 +89,11 @@ CAUGHT: list[tuple[type[guarantees.Guarantee], Mutation, Where]] = [
     (guarantees.WorkHandedOver, handover.hands_over_only_what_its_programs_run, calm),
     (guarantees.WorkHandedOver, handover.drops_what_runs_when_it_leaves, calm),
     (guarantees.CancelledNotStarted, provider.forgets_what_nobody_wants, anywhere),
+    (guarantees.PausedNotStarted, halts.starts_what_is_paused, anywhere),
+    (guarantees.PausedNotStarted, halts.starts_again_what_is_paused, anywhere),
+    (guarantees.PausedNotStarted, halts.knows_no_programs, anywhere),
+    (guarantees.PausedNotStarted, halts.knows_no_partitions, anywhere),
+    (guarantees.PausedNotStarted, halts.goes_on_with_all_when_one_does, anywhere),
     (guarantees.NothingCommittedEarly, mutations.resolves_before_the_acknowledgement, anywhere),
     (guarantees.NothingCommittedEarly, mutations.commits_to_the_end_of_what_was_fetched, anywhere),
     (guarantees.NothingCommittedEarly, mutations.says_one_offset_too_many, anywhere),
@@ -122,6 +128,8 @@ CAUGHT: list[tuple[type[guarantees.Guarantee], Mutation, Where]] = [
     (guarantees.ProgressWhenCalm, provider.resumes_nothing_to_ask_with, anywhere),
     (guarantees.ProgressWhenCalm, provider.never_runs_again, anywhere),
     (guarantees.ProgressWhenCalm, provider.keeps_what_waited_at_the_gate, anywhere),
+    (guarantees.ProgressWhenCalm, halts.never_goes_on, anywhere),
+    (guarantees.ProgressWhenCalm, halts.resumes_no_partition, anywhere),
     (guarantees.LoopNeverSpins, provider.wakes_for_a_model_that_may_be_called, anywhere),
     (guarantees.DeadlinesKept, mutations.is_late_for_every_deadline, anywhere),
     (guarantees.LoopNeverSpins, mutations.forgets_the_backoff_when_it_says_when_to_wake, anywhere),
@@ -279,7 +287,7 @@ def test_every_counterexample_is_proved_able_to_fail() -> None:
 def test_every_fault_is_caught() -> None:
     faults = {
         fault
-        for room in (mutations, handover, provider)
+        for room in (mutations, handover, provider, halts)
         for name, fault in inspect.getmembers(room, inspect.isfunction)
         if fault.__module__ == room.__name__ and not name.startswith("_")
     }
@@ -308,7 +316,7 @@ def _serves_whoever_asks(patch: pytest.MonkeyPatch) -> None:
     weather, never = draw.draw_weather, (10**9, 10**9)
 
     def fair(rng: Random, seed: int) -> draw.Weather:
-        return replace(weather(rng, seed), limited=0.0, unwanted=0.0, outage=never)
+        return replace(weather(rng, seed), limited=0.0, unwanted=0.0, outage=never, pauses=())
 
     patch.setattr("tests.simulation.world.draw_weather", fair)
 

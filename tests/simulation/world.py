@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from penstock.core.facts import Assigned, CancelRequested, Draining
+from penstock.core.facts import Assigned, CancelRequested, Draining, Event, Halted, HaltLifted
+from penstock.core.halts import Scope
 from penstock.core.policy import Policy
 from penstock.kafka import metadata
 from tests.simulation.draw import BUDGET, FLIGHT, Weather, draw_log, draw_policy, draw_weather
@@ -54,6 +55,8 @@ class World:
         self._patience = 0
         self.in_flight: Counter[int] = Counter()
         """Requests about questions of a partition."""
+        self._control: dict[object, Callable[[Member], Event]] = {}
+        """What is asked of all members, as the control topic has it."""
         self.know(self.log.all())
         self.group = Group(self, policy, batch)
         self._faults = Faults(self, draw)
@@ -93,6 +96,9 @@ class World:
         self.group.begin(self.chance(fewest, MOST))
         if self.weather.moving:
             self._faults.plan()
+        for scope, since, until in self.weather.pauses:
+            self.after(since, partial(self._pause, scope))
+            self.after(until, partial(self._resume, scope))
         self.live_until(self.weather.calm_at)
         while self.now < self.weather.calm_at + self._patience and (
             self.group.rebalancing or self._unfinished()
@@ -126,8 +132,30 @@ class World:
     def _cancel(self, question_id: str) -> None:
         """All members hear of it."""
         self.seen["cancelled"] += 1
+        at = self.now
+
+        def asked(member: Member) -> Event:
+            until = member.clock.now + at + BUDGET - self.now
+            return CancelRequested(question_id, int(at), until)
+
+        self._ask_all(question_id, asked)
+
+    def _pause(self, scope: Scope) -> None:
+        self.seen[f"paused: {scope}"] += 1
+        self._ask_all(scope, lambda _: Halted(scope))
+
+    def _resume(self, scope: Scope) -> None:
+        self._ask_all(scope, lambda _: HaltLifted(scope))
+
+    def _ask_all(self, what: object, asked: Callable[[Member], Event]) -> None:
+        self._control[what] = asked
         for member in self.group.processes:
-            member.tell(CancelRequested(question_id, int(self.now), member.clock.now + BUDGET))
+            member.tell(asked(member))
+
+    def ask(self, member: Member) -> None:
+        """All that was asked before it came."""
+        for asked in self._control.values():
+            member.tell(asked(member))
 
     def _arrive(self) -> None:
         for member in self.group.processes:

@@ -23,6 +23,7 @@ from penstock.cli import (
     export,
     init,
     model,
+    pause,
     replay,
     resume,
     run,
@@ -55,6 +56,7 @@ app.command("export", epilog=export.EXAMPLES)(export.export)
 app.command("resume", epilog=resume.EXAMPLES)(resume.resume)
 app.command("tail", epilog=tail.EXAMPLES)(tail.tail)
 app.command("status", epilog=status.EXAMPLES)(status.status)
+app.command("pause", epilog=pause.EXAMPLES)(pause.pause)
 app.command("check", epilog=check.EXAMPLES)(check.check)
 app.add_typer(topics.topics, name="topics")
 app.add_typer(dlq.dlq, name="dlq")

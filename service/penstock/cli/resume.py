@@ -1,6 +1,14 @@
-"""`penstock resume`: an operator has seen to what made too many questions fail."""
+"""`penstock resume`: what an operator has paused goes on, and what waits for one."""
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+from penstock.cli.pause import Partitions, Programs
+
+EXAMPLES = """Examples:
+
+    penstock resume
+
+    penstock resume --partition 3
+"""
 
 EXAMPLES = """Examples:
 
@@ -9,16 +17,24 @@ EXAMPLES = """Examples:
 
 
 def resume(
+    partition: Partitions = None,
+    program: Programs = None,
     bootstrap_server: BootstrapServer = None,
     command_config: CommandConfig = None,
     options: ClientOptions = None,
 ) -> None:
-    """Let all replicas go on that have paused because too many questions failed for good.
+    """Let all replicas go on that are paused, by `penstock pause` or because too many questions
+    failed for good.
 
-    The questions that were kept back are asked anew.
+    The questions that were kept back are asked anew. With `--partition` or `--program`, only that
+    pause ends. Which pauses still stand is printed, where we may read the control topic. Exit code:
+    0 asked, 1 Kafka did not take it, 2 usage or configuration.
     """
-    from penstock.cli.controlling import ask_all
-    from penstock.events.control import ALL, PAUSE
+    from penstock.cli import pausing
 
-    ask_all(Way(bootstrap_server, command_config, options), {f"{PAUSE}{ALL}": None})
-    print("asked all replicas to go on")
+    scopes = pausing.scopes(partition, program)
+    replicas = pausing.Replicas(Way(bootstrap_server, command_config, options))
+    replicas.resume(scopes)
+    for scope in scopes:
+        print("asked all replicas to go on", *(("with", scope) if partition or program else ()))
+    replicas.tell_what_stands()

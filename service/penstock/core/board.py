@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterable
 
-from penstock.core.admission import Admission
+from penstock.core.admission import Admission, Turn
 from penstock.core.deadline import Deadlines
 from penstock.core.departures import Departures
 from penstock.core.facts import Command, RecordId
+from penstock.core.halts import Halts
 from penstock.core.handover import Run
 from penstock.core.intake import Intake
 from penstock.core.lease import Lease
@@ -28,6 +29,7 @@ class Board:
         self.departures = Departures(policy)
         self.admission = Admission(policy.slots)
         self.intake = Intake(policy.high, policy.low)
+        self.halts = Halts()
         self.lease = Lease(policy.lease)
         self.models = Models(policy.models)
         self.pace = Pace(policy.pace)
@@ -70,9 +72,12 @@ class Board:
             return -math.inf
         return self.lease.until if question.until is None else question.until
 
-    def is_in_time(self, begins: float, until: float) -> bool:
-        """Whether a run is worth beginning then that has to have ended by that time."""
-        return begins + self.policy.flight + self.policy.cancel_grace <= until
+    def is_in_time(self, question: Question, begins: float, until: float) -> bool:
+        """Whether a run of it is worth beginning then that has to have ended by that time. What
+        has all its time again needs all of it: cut off it would be paid for, and asked again.
+        """
+        takes = question.asked.budget if question.expires_at is None else 0.0
+        return begins + takes + self.policy.flight + self.policy.cancel_grace <= until
 
     def has_until(self, record: RecordId) -> float:
         """A run of ours has to have ended then, because its partition has left or is leaving."""
@@ -91,10 +96,17 @@ class Board:
         one is back is here.
         """
         return not any(
-            model.breaker.may_start(now)
-            or (model.breaker.doubts and not self.admission.has_fresh(name))
+            model.breaker.may_start(now) or (model.breaker.doubts and not self.has_fresh(name))
             for name, model in self.models.items()
         )
+
+    def has_fresh(self, model: str) -> bool:
+        """Whether one that has not run yet could, and wants this model."""
+        return self.admission.has_fresh(lambda turn: turn.model == model and self.may(turn))
+
+    def may(self, turn: Turn) -> bool:
+        """As far as an operator decides it."""
+        return not self.halts.hold(turn.partition, turn.program)
 
     def runs(self, records: Iterable[RecordId]) -> list[Run]:
         """What of these goes on whoever has the partition."""

@@ -59,6 +59,8 @@ class Engine:
             facts.CancelRequested: work.cancel_requested,
             facts.GateOpened: lambda _, now: failing.open_the_gate(now),
             facts.Paced: lambda event, now: board.pace.change(event.per_second, now),
+            facts.Halted: lambda event, _: board.halts.add(event.scope),
+            facts.HaltLifted: lambda event, _: board.halts.lift(event.scope),
             facts.Heard: self._heard,
             facts.Revoking: release.revoke,
             facts.Released: release.ended,
@@ -76,7 +78,7 @@ class Engine:
             until = now + self.policy.drain
             self.release.drain(until, now, alone=False, stopped_by=failing.stops_for)
         self.commits.commit(now)
-        if not failing.gate.shut:
+        if not self._stands_still:
             self.starting.start(now)
         self._pause_and_resume(now)
         self.following.follow()
@@ -97,12 +99,17 @@ class Engine:
         """See `Board.speaks_until`."""
         return self.board.speaks_until(record)
 
+    @property
+    def _stands_still(self) -> bool:
+        """Whether nothing may start, whatever it is."""
+        return self.failing.gate.shut or self.board.halts.everything
+
     def _pause_and_resume(self, now: float) -> None:
         board = self.board
         for name, cause in board.models.changes():
             board.say(facts.ModelShut(name, cause) if cause else facts.ModelOpened(name))
-        closed = self.failing.gate.shut or board.has_questions_enough(now)
-        pause, resume = board.intake.changes(closed=closed)
+        closed = self._stands_still or board.has_questions_enough(now)
+        pause, resume = board.intake.changes(closed=closed, halted=board.halts.partitions)
         leaving = board.departures.leaving.keys()
         if pause and (pause := pause - leaving):
             board.say(facts.Pause(pause))

@@ -11,6 +11,7 @@ from penstock.core.bookmark import Bookmark
 from penstock.core.claims import Claims
 from penstock.core.duplicates import Asked
 from penstock.core.failure import Failure
+from penstock.core.halts import Scope
 from penstock.core.handover import Run
 from penstock.core.offset_map import DoneBeyond
 
@@ -118,6 +119,7 @@ class Fetched:
         own_id: nobody else can have this id, or it does not matter.
         asked_at: the timestamp, in Unix milliseconds too, but never in the future.
         model: that its program asks.
+        program: that answers it.
     """
 
     record: RecordId
@@ -130,6 +132,7 @@ class Fetched:
     own_id: bool = True
     asked_at: int = 0
     model: str = ""
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +244,23 @@ class Paced:
 
 
 @dataclass(frozen=True, slots=True)
+class Halted:
+    """An operator wants nothing to start in this scope; what runs may finish. `reason`: in his
+    words, for the log.
+    """
+
+    scope: Scope
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HaltLifted:
+    """He has taken it back."""
+
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
 class Heard:
     """The group has answered what was sent then, without an error; see `Lease.renewed`."""
 
@@ -294,6 +314,8 @@ Event = (
     | CancelRequested
     | GateOpened
     | Paced
+    | Halted
+    | HaltLifted
     | Heard
     | Revoking
     | Released

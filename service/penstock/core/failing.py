@@ -72,7 +72,8 @@ class Failing:
         """Whether what is to run again may begin so early that it may end by then."""
         breaker = self._board.models[question.asked.model].breaker
         begins = max(now, question.again_at, breaker.until if breaker.cause else now)
-        return not self.gate.shut and self._board.is_in_time(begins, until)
+        may = not self.gate.shut and self._board.may(question.turn)
+        return may and self._board.is_in_time(question, begins, until)
 
     def may_run_by(self, question: Question, until: float, now: float) -> bool:
         """Whether it is worth keeping from whoever could start it at once."""
@@ -82,12 +83,12 @@ class Failing:
     def run_again(self, now: float) -> None:
         """Whose time has come, as soon as there is a slot."""
         for record in self.retries.expired(now):
-            self._board.admission.again(record, self._board.questions[record].asked.model)
+            self._board.admission.again(record, self._board.questions[record].turn)
 
     def forget(self, record: RecordId, question: Question) -> None:
         """It does not run again."""
         self.retries.disarm(record)
-        self._board.admission.withdraw(record, question.asked.model)
+        self._board.admission.withdraw(record, question.turn)
 
     # --- how it ends --------------------------------------------------------------------------
 

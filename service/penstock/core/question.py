@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from penstock.core.admission import Turn
 from penstock.core.duplicates import Asked
 from penstock.core.facts import Conclusion, Fetched
 from penstock.core.failure import Kind
@@ -59,6 +60,11 @@ class Question:
     """Until when it may go on; None: as long as its partition is ours."""
     lost: bool = False
     """Somebody else will answer it; when its run has ended, it is forgotten."""
+
+    @property
+    def turn(self) -> Turn:
+        asked = self.asked
+        return Turn(asked.record.partition, asked.program, asked.model)
 
     @property
     def on_its_way(self) -> bool:

@@ -1,8 +1,9 @@
 """What starts now?"""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from penstock.core import facts
+from penstock.core.admission import May
 from penstock.core.board import Board
 from penstock.core.deadline import earliest
 from penstock.core.facts import RecordId
@@ -21,7 +22,7 @@ class Starting:
         if not board.admission.has_room:
             return
         models = {
-            name: model.breaker.doubts and board.admission.has_fresh(name)
+            name: model.breaker.doubts and board.has_fresh(name)
             for name, model in board.models.items()
             if model.calls_now(now)
         }
@@ -48,18 +49,20 @@ class Starting:
             return record
         return self._again(models.keys() - set(sure), now)
 
-    def _again(self, models: Iterable[str], now: float) -> RecordId | None:
+    def _may(self, models: Collection[str]) -> May:
+        board = self._board
+        return lambda turn: turn.model in models and board.may(turn)
+
+    def _again(self, models: Collection[str], now: float) -> RecordId | None:
         board, in_time = self._board, now + self._board.policy.flight
 
         def goes_on(record: RecordId) -> bool:
             until = board.speaks_until(record)
             ours = until is not None and in_time <= until
-            return ours and board.is_in_time(now, board.has_until(record))
+            question = board.questions[record]
+            return ours and board.is_in_time(question, now, board.has_until(record))
 
-        for model in models:
-            if (record := board.admission.take_again(model, goes_on)) is not None:
-                return record
-        return None
+        return board.admission.take_again(self._may(models), goes_on)
 
     def _fresh(self, models: Collection[str], now: float) -> RecordId | None:
         board = self._board
@@ -68,7 +71,9 @@ class Starting:
             return None
         if board.pace.allows_at(now) > now:
             return None
-        return board.admission.take(models, lambda number: board.partitions[number].ceiling)
+        return board.admission.take(
+            self._may(models), lambda number: board.partitions[number].ceiling
+        )
 
     def _run(self, record: RecordId, question: Question, now: float) -> None:
         board = self._board

@@ -55,14 +55,14 @@ class Work:
         if (since := partition.taken_over.pop(record.offset, None)) is not None:
             self._board.say(facts.TakeOver(record, since))
         if not self._ends_without_a_run(record, question, now):
-            self._admission.add(record, lane, event.model)
+            self._admission.add(record, lane, question.turn)
 
     def take_over(self, record: RecordId, question: Question, since: float, now: float) -> None:
         """Whoever held it does so no more."""
         question.phase = Phase.WAITING
         self._board.say(facts.TakeOver(record, since))
         if not self._ends_without_a_run(record, question, now):
-            self._admission.add_first(record, question.lane, question.asked.model)
+            self._admission.add_first(record, question.lane, question.turn)
         self._admission.open(question.lane)
 
     def _ends_without_a_run(self, record: RecordId, question: Question, now: float) -> bool:
@@ -308,7 +308,7 @@ class Work:
             self._failing.expire(record, question, "running", now)
 
     def _leave_the_lane(self, record: RecordId, question: Question) -> None:
-        self._admission.drop(record, question.lane, question.asked.model)
+        self._admission.drop(record, question.lane, question.turn)
 
     def _disarm(self, record: RecordId, question: Question) -> None:
         for due in (self._deadlines, self._publishing.due, self._board.until):

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 CANCEL = "cancel/"
 """And the id of a question."""
 PAUSE = "pause/"
-"""And what is paused."""
-ALL = "all"
+"""And what is paused: `all`, `partition/3`, `program/qa`."""
 REDRIVE = "redrive/"
 """And the id of a redrive: what it selects, and how far it may have come."""
 
@@ -40,3 +39,12 @@ class Redriving(BaseModel):
     dead_letters: str
     selection: tuple[str, ...] = Field(description="The words that select, in their order.")
     ends: dict[int, int] = Field(description="By partition, up to where it was to go at most.")
+
+
+class Pause(BaseModel):
+    """Nothing new starts in the scope that the key names; what runs may finish."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["pause"] = "pause"
+    reason: str | None = Field(None, description="For whoever finds the service paused.")

@@ -9,10 +9,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
-from penstock.core.facts import CancelRequested, GateOpened
+from penstock.core.facts import CancelRequested, GateOpened, Halted, HaltLifted
+from penstock.core.halts import EVERYTHING, Scope
 from penstock.errors import KafkaError, PublishError
 from penstock.events import control, envelope
 from penstock.kafka.admin import admin, require
+from penstock.kafka.pauses import Pauses
 from penstock.kafka.rights import Operation, unreadable
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.stopping import cancelled, stopped
@@ -47,7 +49,7 @@ async def say(
         await producer.stop()
 
 
-Tell = Callable[[CancelRequested | GateOpened], None]
+Tell = Callable[[CancelRequested | GateOpened | Halted | HaltLifted], None]
 
 
 class Control:
@@ -69,13 +71,14 @@ class Control:
         self._longest = longest
         self._clock = clock
         self._tell = tell
+        self._pauses = Pauses()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
         self._fails = False
 
     async def start(self) -> None:
-        """Returns when all is told that was there: what is cancelled must not start.
+        """Returns when all is told that was there: what is cancelled or paused must not start.
 
         Raises:
             KafkaError: it cannot be read.
@@ -139,7 +142,7 @@ class Control:
             while True:
                 caught_up = self._caught_up.is_set()
                 if not caught_up and await in_time(consumer.position(self._place)) >= end:
-                    self._caught_up.set()
+                    self._catch_up()
                 found = await consumer.getmany(timeout_ms=POLL_MS)
                 self._fails = False
                 for record in found.get(self._place, ()):
@@ -155,7 +158,24 @@ class Control:
             until = self._clock.monotonic() + self._longest - old
             question_id = key.removeprefix(control.CANCEL)
             self._tell(CancelRequested(question_id, record.timestamp, until))
-        # Nothing of ours was shut before we came.
-        takes_back = record.value is None and self._caught_up.is_set()
-        if key == f"{control.PAUSE}{control.ALL}" and takes_back:
+        elif key.startswith(control.PAUSE):
+            self._read_pause(key, record.value)
+
+    def _read_pause(self, key: str, value: bytes | None) -> None:
+        changed = self._pauses.read(key, value)
+        if not self._caught_up.is_set():
+            # What has been taken back since needs no telling; and nothing of ours was shut then.
+            return
+        if changed is not None:
+            self._tell_of(changed)
+        if value is None and key == f"{control.PAUSE}{EVERYTHING}":
             self._tell(GateOpened())
+
+    def _catch_up(self) -> None:
+        for scope in self._pauses:
+            self._tell_of(scope)
+        self._caught_up.set()
+
+    def _tell_of(self, scope: Scope) -> None:
+        pause = self._pauses.get(scope)
+        self._tell(HaltLifted(scope) if pause is None else Halted(scope, pause.reason))

@@ -145,6 +145,14 @@ class Journal:
                 )
             case facts.GateOpened():
                 log.warning("an operator lets questions start again")
+            case facts.Halted(scope, reason):
+                log.warning(
+                    "paused by an operator: nothing new starts of this scope, what runs finishes",
+                    scope=str(scope),
+                    reason=reason,
+                )
+            case facts.HaltLifted(scope):
+                log.warning("an operator has taken back a pause", scope=str(scope))
 
     def _of_the_process(self, fact: facts.Event | facts.Command) -> None:
         match fact:

@@ -124,7 +124,7 @@ class Metrics(Collector):
         yield _gauge("penstock_waiting", "Questions fetched and not started.", waiting)
         yield _gauge(
             "penstock_paused_partitions",
-            "Partitions paused: above the high mark, or because nothing may start.",
+            "Partitions paused: above the high mark, or because nothing of them may start.",
             len(engine.intake.paused),
         )
         yield _gauge(
@@ -139,6 +139,14 @@ class Metrics(Collector):
             "1: too many questions failed for good, and an operator has to see to it.",
             engine.failing.gate.shut,
         )
+        paused = GaugeMetricFamily(
+            "penstock_paused",
+            "1: an operator wants nothing of this scope to start; see `penstock resume`.",
+            labels=["scope"],
+        )
+        for scope in engine.board.halts.scopes:
+            paused.add_metric([str(scope)], 1)
+        yield paused
         yield from self._of_models()
         handed_over = sum(q.until is not None for q in engine.questions.values())
         yield _gauge(
