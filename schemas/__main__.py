@@ -14,6 +14,7 @@ from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
+from penstock.replay.plan import Plan
 from penstock.settings.schema import schema as settings_schema
 from schemas.reference import README, readme
 
@@ -27,6 +28,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "cancel": Cancel,
     "member": Member,
     "pause": Pause,
+    "replay": Plan,
 }
 
 CHANNELS = {
@@ -37,6 +39,7 @@ CHANNELS = {
     "control": ("penstock.control", "cancel", envelope.CONTROL, "receive"),
     "members": ("penstock.control", "member", envelope.CONTROL, "send"),
     "pauses": ("penstock.control", "pause", envelope.CONTROL, "receive"),
+    "replays": ("penstock.control", "replay", envelope.CONTROL, "receive"),
 }
 
 SUMMARIES = {
@@ -51,6 +54,8 @@ SUMMARIES = {
     "pauses": "On the control topic, too, by the key `pause/` and what is paused: `all`, "
     "`partition/3` or `program/qa`. One without a value takes it back; that of `all` also lets go "
     "on who waits for an operator.",
+    "replays": "On the control topic, too, by the key `replay/` and its id: which questions are "
+    "answered again, by whom and where. Written once.",
 }
 
 DEAD_LETTER_HEADERS = {

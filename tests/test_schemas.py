@@ -18,6 +18,7 @@ from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
+from penstock.replay.plan import Plan
 from schemas.__main__ import files
 from schemas.reference import README, readme
 
@@ -30,6 +31,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "cancel": Cancel,
     "member": Member,
     "pause": Pause,
+    "replay": Plan,
 }
 PARSER = "@asyncapi/parser@3.6.3"
 
