@@ -301,6 +301,10 @@ async def test_which_questions_are_meant(
         ):
             with pytest.raises(ConfigurationError, match=says):
                 await meant(*where, **wishes)
+        nowhere = settings.topics.model_copy(update={"questions": topics.name("nowhere")})
+        lost = settings.model_copy(update={"topics": nowhere})
+        with pytest.raises(ConfigurationError, match="is missing"):
+            await draw(lost, client, Wishes(Meant()), look=False)
         own = settings.topics.model_copy(update={"questions": topics.name("completions")})
         loops = settings.model_copy(update={"topics": own})
         with pytest.raises(ConfigurationError, match="answer its own answers"):

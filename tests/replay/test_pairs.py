@@ -8,7 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from penstock.clock import Clock
-from penstock.errors import KafkaError
+from penstock.errors import ConfigurationError
 from penstock.kafka.scope import CLOCK_SKEW
 from penstock.kafka.security import client_arguments
 from penstock.kafka.stretch import Stretch, reader
@@ -176,5 +176,7 @@ async def test_where_there_is_no_topic_that_is_said(bootstrap_servers: str, topi
     ask = Asker(bootstrap_servers, topics)
     async with recording(bootstrap_servers, topics) as record:
         await record.question("?")
-    with pytest.raises(KafkaError, match=f"there is no topic '{topics.name('completions')}'"):
+    with pytest.raises(
+        ConfigurationError, match=f"there is no topic '{topics.name('completions')}'"
+    ):
         await ask.pairs({0: Stretch(0, 1)})

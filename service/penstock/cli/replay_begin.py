@@ -11,6 +11,8 @@ from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
+from penstock.kafka.admin import admin, require
+from penstock.kafka.rights import Operation
 from penstock.kafka.stretch import reader
 from penstock.replay import named, where
 from penstock.replay.finding import Found, Wanted, find, places, stretches_of, without_looking
@@ -55,17 +57,27 @@ async def draw(settings: Settings, client: dict[str, Any], wishes: Wishes, *, lo
     """
     clock = Clock()
     conditions = where.parse(wishes.where, where.QUESTION + where.COMPLETION)
+    looks = look or bool(conditions) or wishes.most is not None
+    await _readable(settings, client, looks=looks)
     wanted = await _wanted(settings, client, wishes, clock)
     wanted = replace(wanted, where=conditions, most=wishes.most)
     in_range = sum(stretch.end - stretch.start for stretch in wanted.stretches.values())
     found: Found | None = None
-    if look or conditions or wishes.most is not None:
+    if looks:
         topics = settings.topics
         answers = Answers(topics.completions, topics.questions, settings.kafka.group_id)
         with counting("Looking at the questions", in_range) as looked_at:
             found = await find(client, clock, answers, wanted, looked_at)
     selections = without_looking(wanted) if found is None else found.selections
     return Drawn(_plan(settings, wishes, selections, clock), found, in_range)
+
+
+async def _readable(settings: Settings, client: dict[str, Any], *, looks: bool) -> None:
+    """Raises ConfigurationError: there is no Kafka, no topic, or no right."""
+    read = [settings.topics.questions, *([settings.topics.completions] if looks else [])]
+    async with admin(client) as connection:
+        user = client.get("sasl_plain_username")
+        await require(connection, dict.fromkeys(read, (Operation.READ,)), user)
 
 
 async def _wanted(

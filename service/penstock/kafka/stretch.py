@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from penstock.clock import Clock
-from penstock.errors import KafkaError
+from penstock.errors import ConfigurationError, KafkaError
 from penstock.kafka import tolerant
 from penstock.kafka.stopping import cancelled, stopped
 
@@ -44,14 +44,14 @@ class Reader:
         self._clock = clock
 
     async def partitions(self, topic: str) -> int:
-        """Raises KafkaError where there is no such topic."""
+        """Raises ConfigurationError where there is no such topic."""
         # Of all topics: to ask for one by its name creates it, where the brokers are set so.
         cluster = await in_time(
             self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - there is no public way
         )
         found = cluster.partitions_for_topic(topic)
         if not found:
-            raise KafkaError(f"there is no topic {topic!r}")
+            raise ConfigurationError(f"there is no topic {topic!r}; see TOPICS in the settings")
         return len(found)
 
     async def whole(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, Stretch]:
