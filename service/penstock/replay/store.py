@@ -9,9 +9,10 @@ from penstock.clock import Clock
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
 from penstock.kafka import control
-from penstock.kafka.admin import admin
+from penstock.kafka.admin import admin, require
 from penstock.kafka.control_log import stated
 from penstock.kafka.group_offsets import done
+from penstock.kafka.rights import Operation
 from penstock.replay.plan import KEY, Plan, decode, encode
 
 
@@ -23,7 +24,11 @@ async def known(client: Mapping[str, Any], topic: str, name: str, clock: Clock) 
 
 
 async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -> Plan:
-    """Raises ConfigurationError: there is none of that name; names those there are."""
+    """Raises ConfigurationError: there is none of that name, and which there are; or no Kafka, no
+    such topic, no right to read it.
+    """
+    async with admin(client) as connection:
+        await require(connection, {topic: [Operation.READ]}, client.get("sasl_plain_username"))
     plans = await stated(client, topic, KEY, clock)
     if (said := plans.get(f"{KEY}{name}")) is None:
         there = ", ".join(key.removeprefix(KEY) for key in list(plans)[-10:])
