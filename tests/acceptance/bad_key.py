@@ -54,7 +54,7 @@ async def bad_key(
             code = await second.terminate()
         answered = len(provider.calls) - refused
         await all_completed(outcome, kafka, ids, code)
-    errors = [line for line in map(orjson.loads, lines) if line["level"] == "error"]
+    errors = [line for line in map(orjson.loads, lines) if line.get("level") == "error"]
     outcome.figures |= {
         "questions": questions,
         "exit_code": stopped,

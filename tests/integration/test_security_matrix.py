@@ -11,7 +11,7 @@ import pytest
 from aiokafka.conn import AIOKafkaConnection
 from structlog.testing import capture_logs
 
-from penstock import app
+from penstock import app, running
 from penstock.client import Client
 from penstock.errors import ConfigurationError
 from penstock.kafka.admin import admin
@@ -278,7 +278,7 @@ async def with_a_certificate(
 async def test_a_new_certificate_is_taken_up_by_the_running_service(
     secured: Secured, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(app, "WATCH", 0.1)
+    monkeypatch.setattr(running, "WATCH", 0.1)
     with capture_logs() as logs:
         async with with_a_certificate(secured, topics, tmp_path) as (service, client, become):
             assert (await client.answer("before")).answer == "before"
@@ -312,7 +312,7 @@ async def test_why_kafka_is_away_holds_up_nothing(
     monkeypatch: pytest.MonkeyPatch,
     why: Callable[[], Awaitable[None]],
 ) -> None:
-    monkeypatch.setattr(app, "WATCH", 0.1)
+    monkeypatch.setattr(running, "WATCH", 0.1)
     async with with_a_certificate(secured, topics, tmp_path) as (service, client, become):
         monkeypatch.setattr(service.sink, "refused", why)
         become("stranger.pem")
