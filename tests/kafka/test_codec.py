@@ -193,8 +193,10 @@ def test_what_a_redrive_has_left_is_read_and_repeated_only_where_it_is_one() -> 
 
 
 _header_names = st.text(max_size=20) | st.sampled_from(
-    ["content-type", "ce_id", "ce_type", "ce_expirytime", "ce_correlationid", "traceparent"]
-    + ["penstock-redrive", "penstock-redrives"]
+    (
+        *("content-type", "ce_id", "ce_type", "ce_expirytime", "ce_correlationid", "traceparent"),
+        *("penstock-redrive", "penstock-redrives"),
+    )
 )
 # A header without a value is legal in Kafka.
 _header_values = (

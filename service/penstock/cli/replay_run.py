@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
 
@@ -18,6 +17,7 @@ from penstock import settings
 from penstock.cli import replay_show
 from penstock.cli.connecting import Way
 from penstock.cli.progress import bar
+from penstock.cli.reading import told
 from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
 from penstock.core import facts
@@ -26,6 +26,7 @@ from penstock.errors import ConfigurationError, KafkaError, PenstockError
 from penstock.kafka.admin import admin
 from penstock.kafka.group_offsets import done
 from penstock.kafka.security import client_arguments
+from penstock.kafka.stretch import reader
 from penstock.replay import store
 from penstock.replay.plan import Plan
 from penstock.replay.progress import Progress, Speed, pace, progress
@@ -53,7 +54,8 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
     """The exit code."""
     loaded, client = _loaded(way)
     as_json = output == "json"
-    drawn = uvloop.run(draw(loaded, client, wishes, look=not execute))
+    with told():
+        drawn = uvloop.run(draw(loaded, client, wishes, look=not execute))
     plan = drawn.plan
     if wishes.program is not None or wishes.model is not None:
         for_replay(loaded, plan)
@@ -62,15 +64,16 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
     if not execute or not plan.parts:
         replay_show.dry(drawn, as_json=as_json)
         return DONE
-    told = for_replay(loaded, plan, slots)
-    _load_programs(told)
+    own = for_replay(loaded, plan, slots)
+    _load_programs(own)
 
     async def publish() -> None:
         await store.publish(client, loaded.topics.control, plan, Clock())
 
-    uvloop.run(publish())
+    with told():
+        uvloop.run(publish())
     print(f"penstock: replay {plan.id}: to join it, {_join(plan)}", file=sys.stderr)
-    return _work(told, client, plan, as_json=as_json)
+    return _work(own, client, plan, as_json=as_json)
 
 
 def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool) -> int:
@@ -81,9 +84,14 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
     async def look() -> tuple[Plan, Progress]:
         plan = await store.load(client, loaded.topics.control, name, Clock())
         async with admin(client) as connection:
-            return plan, await _progress(connection, plan)
+            now = await _progress(connection, plan)
+        if not now.over:
+            async with reader(client, Clock()) as topics:
+                plan.check_log(await topics.whole(plan.places))
+        return plan, now
 
-    plan, now = uvloop.run(look())
+    with told():
+        plan, now = uvloop.run(look())
     if not execute or now.over:
         replay_show.standing(plan, now, as_json=as_json)
         return DONE
@@ -92,12 +100,13 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
 
 
 def _loaded(way: Way) -> tuple[Settings, dict[str, Any]]:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loaded = settings.load(kafka=way.flags())
+    # What matters of the connection we say ourselves.
+    logs.configure("error", hide=hiding(loaded))
     return loaded, client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
 
 
-def _load_programs(told: Settings) -> None:
+def _load_programs(own: Settings) -> None:
     """Before there is a plan: one that nobody can work on should not be.
 
     Raises:
@@ -105,7 +114,7 @@ def _load_programs(told: Settings) -> None:
     """
     from penstock.assembly import load_programs
 
-    load_programs(told)
+    load_programs(own)
 
 
 def _join(plan: Plan) -> str:
@@ -113,8 +122,7 @@ def _join(plan: Plan) -> str:
 
 
 async def _progress(connection: AIOKafkaAdminClient, plan: Plan) -> Progress:
-    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
-    commits = await done(connection, plan.group, places)
+    commits = await done(connection, plan.group, plan.places)
     return progress(plan, {place.partition: commit for place, commit in commits.items()})
 
 
@@ -158,7 +166,7 @@ class _Watch:
                 self.now = await _progress(connection, self._plan)
 
 
-def _work(told: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -> int:
+def _work(own: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -> int:
     # DSPy takes two seconds to import.
     from penstock import app
 
@@ -167,10 +175,10 @@ def _work(told: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) 
     async def work() -> None:
         with bar() as drawn:
             # What is logged goes above the bar; of what goes well the bar tells.
-            level = "warning" if told.log_level == "info" else told.log_level
-            logs.configure(level, hide=hiding(told))
+            level = "warning" if own.log_level == "info" else own.log_level
+            logs.configure(level, hide=hiding(own))
             logs.tell_what_nobody_catches()
-            code = await _served(app, told, plan, watch, _shown(drawn, plan))
+            code = await _served(app, own, plan, watch, _shown(drawn, plan))
         replay_show.ended(plan, watch.now, watch.here, watch.seconds, as_json=as_json)
         if code == STOPPED:
             print(f"penstock: stopped; to go on: {_join(plan)}", file=sys.stderr)
@@ -185,7 +193,7 @@ def _work(told: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) 
 
 
 async def _served(
-    app: Any, told: Settings, plan: Plan, watch: _Watch, show: Callable[[Progress], None]
+    app: Any, own: Settings, plan: Plan, watch: _Watch, show: Callable[[Progress], None]
 ) -> int:
     following: list[asyncio.Task[None]] = []
 
@@ -196,7 +204,8 @@ async def _served(
         following.append(task)
 
     try:
-        failure: Failure | None = await app.serve(told, started, plan, watch.saw)
+        with told():
+            failure: Failure | None = await app.serve(own, started, plan, watch.saw)
         await watch.look()
         for task in following:
             if task.done():

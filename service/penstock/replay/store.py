@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import TopicPartition
-
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
@@ -42,9 +40,8 @@ async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Cloc
             f"there is a replay {plan.id!r}, made at {made}: go on with it by `penstock replay "
             f"--resume {plan.id} --execute`, or take another --id"
         )
-    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
     async with admin(client) as connection:
-        commits = await done(connection, plan.group, places)
+        commits = await done(connection, plan.group, plan.places)
     if any(commit is not None for commit in commits.values()):
         raise ConfigurationError(
             f"the group {plan.group!r} has offsets of a replay of before; take another --id"
