@@ -16,6 +16,7 @@ from penstock.cli.ranges import Meant
 from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
+from penstock.kafka import control as control_topic
 from penstock.kafka.stretch import LONG, reader
 from penstock.replay import store
 from tests.support.command import Ended, member_environment, penstock, started
@@ -343,6 +344,33 @@ async def test_what_cannot_be_done_is_said_on_a_line_and_nothing_else_on_stdout(
         ended = await replay(on, "--output", "json")
         assert (ended.code, ended.stderr) == (0, "")
         assert json.loads(ended.stdout)["records"] == many
+
+
+async def test_of_two_who_make_one_plan_at_once_the_first_has_made_it(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, control = topics.create("questions"), topics.create("control")
+    async with recording(bootstrap_servers, topics) as record:
+        await record.question("?")
+    settings = settings_for(bootstrap_servers, topics, "openai/ok")
+    client = {"bootstrap_servers": bootstrap_servers}
+    mine, others = [
+        (await draw(settings, client, Wishes(Meant(), id="fifth", rate=rate), look=False)).plan
+        for rate in (1, 2)
+    ]
+    assert mine.questions == questions
+    say, rivals = control_topic.say, [others]
+
+    async def says(*what: Any) -> None:
+        if rivals:
+            # Who has looked before us, and is quicker.
+            await store.publish(client, control, rivals.pop(), Clock())
+        await say(*what)
+
+    monkeypatch.setattr(control_topic, "say", says)
+    with pytest.raises(ConfigurationError, match="somebody else has made a replay 'fifth' just"):
+        await store.publish(client, control, mine, Clock())
+    assert await store.load(client, control, "fifth", Clock()) == others
 
 
 async def test_a_plan_is_not_of_a_topic_that_was_created_anew(
