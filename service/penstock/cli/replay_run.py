@@ -17,7 +17,7 @@ from penstock import settings
 from penstock.cli import replay_show
 from penstock.cli.connecting import Way
 from penstock.cli.progress import bar
-from penstock.cli.reading import told
+from penstock.cli.reading import tell, told
 from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
 from penstock.core import facts
@@ -60,7 +60,7 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
     if wishes.program is not None or wishes.model is not None:
         for_replay(loaded, plan)
     if not plan.parts:
-        print("penstock: nothing of the range is to be replayed", file=sys.stderr)
+        tell("nothing of the range is to be replayed")
     if not execute or not plan.parts:
         replay_show.dry(drawn, as_json=as_json)
         return DONE
@@ -72,7 +72,7 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
 
     with told():
         uvloop.run(publish())
-    print(f"penstock: replay {plan.id}: to join it, {_join(plan)}", file=sys.stderr)
+    tell(f"replay {plan.id}: to join it, {_join(plan)}")
     return _work(own, client, plan, as_json=as_json)
 
 
@@ -95,7 +95,7 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
     if not execute or now.over:
         replay_show.standing(plan, now, as_json=as_json)
         return DONE
-    print(f"penstock: replay {name}: {now.done:,} of {plan.records:,} done so far", file=sys.stderr)
+    tell(f"replay {name}: {now.done:,} of {plan.records:,} done so far")
     return _work(for_replay(loaded, plan, slots), client, plan, as_json=as_json)
 
 
@@ -181,7 +181,7 @@ def _work(own: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -
             code = await _served(app, own, plan, watch, _shown(drawn, plan))
         replay_show.ended(plan, watch.now, watch.here, watch.seconds, as_json=as_json)
         if code == STOPPED:
-            print(f"penstock: stopped; to go on: {_join(plan)}", file=sys.stderr)
+            tell(f"stopped; to go on: {_join(plan)}")
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -196,6 +196,7 @@ async def _served(
     app: Any, own: Settings, plan: Plan, watch: _Watch, show: Callable[[Progress], None]
 ) -> int:
     following: list[asyncio.Task[None]] = []
+    hide = hiding(own)
 
     def started(running: "Service") -> None:
         task = asyncio.ensure_future(watch.follow(running, show))
@@ -211,21 +212,18 @@ async def _served(
             if task.done():
                 task.result()
     except ConfigurationError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        tell(hide(str(error)))
         return 2
     except KafkaError as error:
-        print(f"penstock: stopped: {error}", file=sys.stderr)
+        tell(hide(f"stopped: {error}"))
         return FAILED
     finally:
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
     if failure is not None:
-        print(
-            f"penstock: stopped: {failure.kind} {failure.code}: {failure.message}; "
-            f"see to it, then go on: {_join(plan)}",
-            file=sys.stderr,
-        )
+        why = hide(f"{failure.kind} {failure.code}: {failure.message}")
+        tell(f"stopped: {why}; see to it, then go on: {_join(plan)}")
         return FAILED
     if not watch.now.over:
         return STOPPED
