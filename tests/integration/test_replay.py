@@ -16,11 +16,13 @@ from penstock.cli.ranges import Meant
 from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
-from penstock.kafka.stretch import reader
+from penstock.kafka import control as control_topic
+from penstock.kafka.stretch import LONG, reader
 from penstock.replay import store
 from tests.support.command import Ended, member_environment, penstock, started
 from tests.support.conversation import Conversation, conversation
 from tests.support.kafka import Topics, admin_of
+from tests.support.recorded import recording
 from tests.support.service import settings_for
 from tests.support.stage import Stage, stage
 
@@ -284,6 +286,13 @@ async def test_which_questions_are_meant(
         assert await meant("id=a4", from_file=csv) == {(0, 4)}
         assert await meant(from_file=jsonl) == {r.asked for r in talk.completed[:3]}
 
+        # Of what is not written yet nothing is waited for, however far it may be.
+        for beyond in (50, 10**18 - 1):
+            csv.write_text(f"{questions},0,4\n{questions},0,{beyond}\n{questions},1,{beyond}\n")
+            assert await meant(from_file=csv) == {(0, 4)}
+            drawn = await draw(settings, client, Wishes(Meant(), csv), look=False)
+            assert drawn.plan.ends == {0: 5}
+
         foreign = tmp_path / "foreign.csv"
         foreign.write_text("other,0,1\n")
         wrong = tmp_path / "wrong.csv"
@@ -298,6 +307,10 @@ async def test_which_questions_are_meant(
             ("line 1: neither", [], {"from_file": wrong}),
             ("leave the range out", [], {"from_file": csv, "offset": "1"}),
             ("is no id", [], {"id": "a/b"}),
+            ("is no id", [], {"id": "a/b", "topic_prefix": "again"}),
+            ("is no id", [], {"id": ""}),
+            ("no topic is called so", [], {"topic_prefix": "a/b"}),
+            ("no topic is called so", [], {"topic_prefix": ""}),
         ):
             with pytest.raises(ConfigurationError, match=says):
                 await meant(*where, **wishes)
@@ -309,3 +322,80 @@ async def test_which_questions_are_meant(
         loops = settings.model_copy(update={"topics": own})
         with pytest.raises(ConfigurationError, match="answer its own answers"):
             await draw(loops, client, Wishes(Meant(), in_place=True), look=False)
+
+
+async def test_what_cannot_be_done_is_said_on_a_line_and_nothing_else_on_stdout(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with stage(bootstrap_servers, topics) as on:
+        control = topics.name("control")
+        ended = await replay(on, "--resume", "any")
+        assert (ended.code, ended.stderr) == (1, f"penstock: there is no topic {control!r}\n")
+        away = {"KAFKA__BOOTSTRAP_SERVERS": "localhost:1"}
+        for words in (("--execute",), ("--resume", "any")):
+            ended = await replay(on, *words, **away)
+            assert (ended.code, ended.stdout) == (1, "")
+            assert ended.stderr.startswith("penstock: Kafka cannot be read: ")
+            assert ended.stderr.count("\n") == 1
+        ended = await replay(on, "--execute")
+        assert ended.code == 0
+        assert ended.stderr == "penstock: nothing of the range is to be replayed\n"
+
+        topics.create("completions")
+        async with recording(on.servers, topics) as record:
+            many = LONG + 1
+            await asyncio.gather(*(record.question("?") for _ in range(many)))
+        ended = await replay(on, "--output", "json")
+        assert (ended.code, ended.stderr) == (0, "")
+        assert json.loads(ended.stdout)["records"] == many
+
+
+async def test_of_two_who_make_one_plan_at_once_the_first_has_made_it(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions, control = topics.create("questions"), topics.create("control")
+    async with recording(bootstrap_servers, topics) as record:
+        await record.question("?")
+    settings = settings_for(bootstrap_servers, topics, "openai/ok")
+    client = {"bootstrap_servers": bootstrap_servers}
+    mine, others = [
+        (await draw(settings, client, Wishes(Meant(), id="fifth", rate=rate), look=False)).plan
+        for rate in (1, 2)
+    ]
+    assert mine.questions == questions
+    say, rivals = control_topic.say, [others]
+
+    async def says(*what: Any) -> None:
+        if rivals:
+            # Who has looked before us, and is quicker.
+            await store.publish(client, control, rivals.pop(), Clock())
+        await say(*what)
+
+    monkeypatch.setattr(control_topic, "say", says)
+    with pytest.raises(ConfigurationError, match="somebody else has made a replay 'fifth' just"):
+        await store.publish(client, control, mine, Clock())
+    assert await store.load(client, control, "fifth", Clock()) == others
+
+
+async def test_a_plan_is_not_of_a_topic_that_was_created_anew(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    """It would wait for its end, and answer on the way what nobody has meant."""
+    async with stage(bootstrap_servers, topics) as on:
+        async with on.serving():
+            # Its topics are there now.
+            pass
+        async with recording(on.servers, topics) as record:
+            for _ in range(5):
+                await record.question("?")
+        settings = settings_for(on.servers, topics, "openai/ok", on.models.api_base)
+        client = {"bootstrap_servers": on.servers}
+        meant = Wishes(Meant(), topic_prefix=again(on), id="fourth")
+        plan = (await draw(settings, client, meant, look=False)).plan
+        await store.publish(client, settings.topics.control, plan, Clock())
+        await on.operator.recreate("questions")
+        for words in ((), ("--execute",)):
+            ended = await replay(on, "--resume", "fourth", *words)
+            assert (ended.code, ended.stdout) == (1, "")
+            assert "ends at 0, and replay 'fourth' goes to 5: the topic was" in ended.stderr
+        assert not on.models.calls

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from penstock.core.facts import RecordId
 from penstock.core.failure import Kind
+from penstock.events.again import Redrive
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Raw
 from tests.support.decoding import (
@@ -174,14 +175,35 @@ def test_token_events_of_a_record_that_is_no_question_are_wanted() -> None:
     assert not decode({"stream": False, **ASKED}).streams
 
 
+def test_what_a_redrive_has_left_is_read_and_repeated_only_where_it_is_one() -> None:
+    def of(said: bytes, *more: tuple[str, bytes]) -> Redrive | None:
+        return decode(ASKED, (("penstock-redrive", said), *more)).redrive
+
+    letter = Redrive(id="all", topic="dead", partition=1, offset=7)
+    assert of(b"all/dead/1/7") == letter
+    assert of(b"all/dead/1/7", ("penstock-redrives", b"0")) == letter
+    thrice = letter.model_copy(update={"count": 3})
+    assert of(b"all/dead/1/7", ("penstock-redrives", b"3")) == thrice
+    for said in (
+        *(b"", b"\xff", b"all", b"all/dead/1", b"//1/7", b"all/dead/1/-7", b"all/dead/1/7/8"),
+        *(b"all/dead/1/" + b"7" * length for length in (19, 5_000)),
+        *(b"i" * 101 + b"/dead/1/7", b"all/" + b"t" * 250 + b"/1/7"),
+    ):
+        assert of(said) is None
+
+
 _header_names = st.text(max_size=20) | st.sampled_from(
-    ["content-type", "ce_id", "ce_type", "ce_expirytime", "ce_correlationid", "traceparent"]
+    (
+        *("content-type", "ce_id", "ce_type", "ce_expirytime", "ce_correlationid", "traceparent"),
+        *("penstock-redrive", "penstock-redrives"),
+    )
 )
 # A header without a value is legal in Kafka.
 _header_values = (
     st.none()
     | st.binary(max_size=40)
     | st.sampled_from([b"text/plain", b"application/cloudevents+json", IN_10_S.encode()])
+    | st.sampled_from([b"all/dead/0/7", b"all/dead/0/" + b"9" * 5_000])
 )
 _fields = st.sampled_from(
     (

@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.errors import ConfigurationError
+from penstock.events.envelope import rfc3339
 from penstock.replay.bounds import At, Beginning, Bound, End, Last, Since, duration, parse, when
 
 NOON = 1_795_867_200.0
@@ -57,3 +58,9 @@ def test_durations() -> None:
 
 def test_a_moment_of_kafkas_tools_is_in_utc() -> None:
     assert when("2026-11-28T12:00:00.000", 0) == NOON
+
+
+def test_a_moment_can_always_be_written_down() -> None:
+    for text in ("-9999999d", f"-{'9' * 400}d", "0001-01-01T00:00+14:00"):
+        assert when(text, NOON) == 0
+    assert rfc3339(when("9999-12-31T23:59:59-14:00", NOON)) == "9999-12-31T23:59:59.000Z"

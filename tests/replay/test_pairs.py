@@ -150,9 +150,9 @@ async def test_the_gaps_of_a_compacted_topic(bootstrap_servers: str, topics: Top
     assert answers(found) == left
     assert not await ask.pairs({0: Stretch(1, 3)})
     async with reader(ask.client, Clock()) as read:
-        place = TopicPartition(topics.name("questions"), 0)
-        assert await first_moment(read, {place: Stretch(0, 6)}) == asked[0].timestamp / 1000
-        assert await first_moment(read, {place: Stretch(1, 6)}) == 0.0
+        place, now = TopicPartition(topics.name("questions"), 0), Clock().wall()
+        assert await first_moment(read, {place: Stretch(0, 6)}, now) == asked[0].timestamp / 1000
+        assert await first_moment(read, {place: Stretch(1, 6)}, now) == 0.0
 
 
 async def test_only_completions_of_the_time_are_read(
@@ -169,6 +169,22 @@ async def test_only_completions_of_the_time_are_read(
         for age, text in ((skew + 1000, "too old"), (skew - 1000, "by a slow clock")):
             await record.completion(where, {"a": text}, timestamp=now - age)
     assert answers(await ask.pairs({0: Stretch(0, 1)})) == {(0, 0): {"a": "by a slow clock"}}
+
+
+async def test_a_question_of_a_clock_that_is_ahead_hides_no_completion(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    """Unanswered it would be asked and paid for again."""
+    for topic in ("questions", "completions"):
+        topics.create(topic)
+    ask = Asker(bootstrap_servers, topics)
+    now = int(Clock().wall() * 1000)
+    async with recording(bootstrap_servers, topics) as record:
+        for timestamp in (now + 3_600_000, now):
+            where = await record.question("?", timestamp=timestamp)
+            await record.completion(where, {"a": str(where.offset)}, timestamp=now)
+    found = answers(await ask.pairs({0: Stretch(0, 2)}))
+    assert found == {(0, 0): {"a": "0"}, (0, 1): {"a": "1"}}
 
 
 async def test_where_there_is_no_topic_that_is_said(bootstrap_servers: str, topics: Topics) -> None:

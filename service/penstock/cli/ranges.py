@@ -63,7 +63,9 @@ class Meant(NamedTuple):
         if self.by_duration is not None:
             if self.from_datetime is not None:
                 raise ConfigurationError("give one of --from-datetime and --by-duration")
-            start = now - _read("--by-duration", self.by_duration, bounds.duration)
+            start = _read(
+                "--by-duration", self.by_duration, lambda text: bounds.when(f"-{text}", now)
+            )
         elif self.from_datetime is not None:
             start = _read(
                 "--from-datetime", self.from_datetime, lambda text: bounds.when(text, now)

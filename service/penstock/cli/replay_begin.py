@@ -1,23 +1,26 @@
 """What is a new replay to do? From what the flags say to a plan, and a word about it."""
 
-import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from aiokafka import TopicPartition
+
 from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
+from penstock.cli.reading import tell
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
 from penstock.kafka.admin import admin, require
 from penstock.kafka.rights import Operation
-from penstock.kafka.stretch import reader
+from penstock.kafka.stretch import Stretch, reader
 from penstock.replay import named, where
-from penstock.replay.finding import Found, Wanted, find, places, stretches_of, without_looking
+from penstock.replay.finding import Found, Wanted, find, places, there, without_looking
 from penstock.replay.pairs import Answers
-from penstock.replay.plan import Plan, check_id, parts
+from penstock.replay.plan import Plan, check_id, check_prefix, parts
 from penstock.replay.ranges import partitions, resolve
 from penstock.replay.selection import Selection
 from penstock.settings import Settings
@@ -87,21 +90,25 @@ async def _wanted(
     default = settings.default_program or next(iter(settings.programs), "")
     numbers = wishes.meant.partitions or []
     async with reader(client, clock) as topics:
-        there = partitions(topic, await topics.partitions(topic), numbers)
+        asked = partitions(topic, await topics.partitions(topic), numbers)
         if wishes.from_file is None:
-            resolved = await resolve(topics, there, wishes.meant.range(), clock.wall())
+            resolved = await resolve(topics, asked, wishes.meant.range(), clock.wall())
             _note(resolved.notes)
             return Wanted(resolved.stretches, default_program=default)
         if wishes.meant._replace(partitions=None) != Meant():
             raise ConfigurationError("--from-file says which: leave the range out")
-        only = named.offsets(wishes.from_file, topic)
+        wanted = named.offsets(wishes.from_file, topic)
         if numbers:
-            only = {number: some for number, some in only.items() if number in numbers}
-        known = {place.partition for place in there}
-        if beyond := sorted(only.keys() - known):
+            wanted = {number: some for number, some in wanted.items() if number in numbers}
+        known = {place.partition for place in asked}
+        if beyond := sorted(wanted.keys() - known):
             raise ConfigurationError(f"--from-file: {topic} has no partition {beyond[0]}")
-        stretches, notes = stretches_of(topic, only, await topics.whole(places(topic, only)))
+        only, notes = there(topic, wanted, await topics.whole(places(topic, wanted)))
     _note(notes)
+    stretches = {
+        TopicPartition(topic, number): Stretch(some.start, some.end)
+        for number, some in only.items()
+    }
     return Wanted(stretches, only, default_program=default)
 
 
@@ -110,8 +117,12 @@ def _plan(
 ) -> Plan:
     now = clock.wall()
     moment = datetime.fromtimestamp(now, UTC)
-    name = wishes.id or f"{moment:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
-    prefix = wishes.topic_prefix or f"penstock.replay.{check_id(name)}"
+    name = f"{moment:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"
+    if wishes.id is not None:
+        name = check_id(wishes.id)
+    prefix = f"penstock.replay.{name}"
+    if wishes.topic_prefix is not None:
+        prefix = check_prefix(wishes.topic_prefix)
     topics = settings.topics
     said = {
         "tokens": topics.tokens if wishes.in_place else f"{prefix}.tokens",
@@ -153,6 +164,6 @@ def _words(wishes: Wishes) -> list[str]:
     return said + [f"--where {text}" for text in wishes.where]
 
 
-def _note(notes: Any) -> None:
+def _note(notes: Iterable[str]) -> None:
     for note in notes:
-        print(f"penstock: {note}", file=sys.stderr)
+        tell(note)

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
 
@@ -18,7 +17,7 @@ from penstock import settings
 from penstock.cli import replay_show
 from penstock.cli.connecting import Way
 from penstock.cli.progress import bar
-from penstock.cli.reading import told
+from penstock.cli.reading import tell, told
 from penstock.cli.replay_begin import Wishes, draw
 from penstock.clock import Clock
 from penstock.core import facts
@@ -27,6 +26,7 @@ from penstock.errors import ConfigurationError, KafkaError, PenstockError
 from penstock.kafka.admin import admin
 from penstock.kafka.group_offsets import done
 from penstock.kafka.security import client_arguments
+from penstock.kafka.stretch import reader
 from penstock.replay import store
 from penstock.replay.plan import Plan
 from penstock.replay.progress import Progress, Speed, pace, progress
@@ -60,7 +60,7 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
     if wishes.program is not None or wishes.model is not None:
         for_replay(loaded, plan)
     if not plan.parts:
-        print("penstock: nothing of the range is to be replayed", file=sys.stderr)
+        tell("nothing of the range is to be replayed")
     if not execute or not plan.parts:
         replay_show.dry(drawn, as_json=as_json)
         return DONE
@@ -72,7 +72,7 @@ def begin(way: Way, wishes: Wishes, slots: int | None, output: str, *, execute: 
 
     with told():
         uvloop.run(publish())
-    print(f"penstock: replay {plan.id}: to join it, {_join(plan)}", file=sys.stderr)
+    tell(f"replay {plan.id}: to join it, {_join(plan)}")
     return _work(own, client, plan, as_json=as_json)
 
 
@@ -84,20 +84,25 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
     async def look() -> tuple[Plan, Progress]:
         plan = await store.load(client, loaded.topics.control, name, Clock())
         async with admin(client) as connection:
-            return plan, await _progress(connection, plan)
+            now = await _progress(connection, plan)
+        if not now.over:
+            async with reader(client, Clock()) as topics:
+                plan.check_log(await topics.whole(plan.places))
+        return plan, now
 
     with told():
         plan, now = uvloop.run(look())
     if not execute or now.over:
         replay_show.standing(plan, now, as_json=as_json)
         return DONE
-    print(f"penstock: replay {name}: {now.done:,} of {plan.records:,} done so far", file=sys.stderr)
+    tell(f"replay {name}: {now.done:,} of {plan.records:,} done so far")
     return _work(for_replay(loaded, plan, slots), client, plan, as_json=as_json)
 
 
 def _loaded(way: Way) -> tuple[Settings, dict[str, Any]]:
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     loaded = settings.load(kafka=way.flags())
+    # What matters of the connection we say ourselves.
+    logs.configure("error", hide=hiding(loaded))
     return loaded, client_arguments(loaded.kafka.bootstrap_servers, loaded.kafka.client)
 
 
@@ -117,8 +122,7 @@ def _join(plan: Plan) -> str:
 
 
 async def _progress(connection: AIOKafkaAdminClient, plan: Plan) -> Progress:
-    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
-    commits = await done(connection, plan.group, places)
+    commits = await done(connection, plan.group, plan.places)
     return progress(plan, {place.partition: commit for place, commit in commits.items()})
 
 
@@ -177,7 +181,7 @@ def _work(own: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -
             code = await _served(app, own, plan, watch, _shown(drawn, plan))
         replay_show.ended(plan, watch.now, watch.here, watch.seconds, as_json=as_json)
         if code == STOPPED:
-            print(f"penstock: stopped; to go on: {_join(plan)}", file=sys.stderr)
+            tell(f"stopped; to go on: {_join(plan)}")
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -192,6 +196,7 @@ async def _served(
     app: Any, own: Settings, plan: Plan, watch: _Watch, show: Callable[[Progress], None]
 ) -> int:
     following: list[asyncio.Task[None]] = []
+    hide = hiding(own)
 
     def started(running: "Service") -> None:
         task = asyncio.ensure_future(watch.follow(running, show))
@@ -200,27 +205,25 @@ async def _served(
         following.append(task)
 
     try:
-        failure: Failure | None = await app.serve(own, started, plan, watch.saw)
+        with told():
+            failure: Failure | None = await app.serve(own, started, plan, watch.saw)
         await watch.look()
         for task in following:
             if task.done():
                 task.result()
     except ConfigurationError as error:
-        print(f"penstock: {error}", file=sys.stderr)
+        tell(hide(str(error)))
         return 2
     except KafkaError as error:
-        print(f"penstock: stopped: {error}", file=sys.stderr)
+        tell(hide(f"stopped: {error}"))
         return FAILED
     finally:
         for task in following:
             task.cancel()
         await asyncio.gather(*following, return_exceptions=True)
     if failure is not None:
-        print(
-            f"penstock: stopped: {failure.kind} {failure.code}: {failure.message}; "
-            f"see to it, then go on: {_join(plan)}",
-            file=sys.stderr,
-        )
+        why = hide(f"{failure.kind} {failure.code}: {failure.message}")
+        tell(f"stopped: {why}; see to it, then go on: {_join(plan)}")
         return FAILED
     if not watch.now.over:
         return STOPPED

@@ -45,7 +45,8 @@ def dry(drawn: Drawn, *, as_json: bool) -> None:
     for row in _target(plan):
         table.add_row(*row)
     _console().print(table)
-    print("Nothing is written. Add --execute to do it.", file=sys.stderr)
+    if plan.parts:
+        print("Nothing is written. Add --execute to do it.", file=sys.stderr)
 
 
 def standing(plan: Plan, now: Progress, *, as_json: bool) -> None:

@@ -10,11 +10,6 @@ EXAMPLES = """Examples:
     penstock resume --partition 3
 """
 
-EXAMPLES = """Examples:
-
-    penstock resume
-"""
-
 
 def resume(
     partition: Partitions = None,

@@ -1,5 +1,6 @@
 """Which question is asked again, and by whom? What a replay and a redrive leave on records."""
 
+import re
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +14,11 @@ REDRIVE = "penstock-redrive"
 REDRIVES = "penstock-redrives"
 """How often it was one."""
 _DIGITS = 9
+_PLACE = re.compile(
+    r"([A-Za-z0-9._-]{1,100})/([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})", re.ASCII
+)
+"""An id, a topic, a partition and an offset: what is longer is none, and would not fit into what is
+said of the question."""
 
 
 class _Again(BaseModel):
@@ -40,14 +46,12 @@ class Redrive(_Again):
 
 def redrive(headers: Headers) -> Redrive | None:
     """What they say of a redrive; None where they say nothing, or no such thing."""
-    if (said := text_header(headers, REDRIVE)) is None:
+    if (found := _PLACE.fullmatch(text_header(headers, REDRIVE) or "")) is None:
         return None
-    id_, topic, partition, offset = (*said.split("/"), "", "", "")[:4]
-    if not (partition.isdecimal() and offset.isdecimal()):
-        return None
-    return Redrive(
-        id=id_, topic=topic, partition=int(partition), offset=int(offset), count=redrives(headers)
-    )
+    id_, topic, partition, offset = found.groups()
+    # That it was one, it was once at least, whatever else the headers say.
+    count = max(1, redrives(headers))
+    return Redrive(id=id_, topic=topic, partition=int(partition), offset=int(offset), count=count)
 
 
 def redrives(headers: Headers) -> int:

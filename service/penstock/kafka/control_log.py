@@ -57,4 +57,6 @@ async def stated(
 ) -> Mapping[str, Stated]:
     """By key, those that begin so, as of now. Raises as `ControlLog.stated` does."""
     async with reader(client, clock) as topics:
+        # Of one that is not there nobody says where it begins.
+        await topics.partitions(topic)
         return await ControlLog(topic, prefix).stated(topics)

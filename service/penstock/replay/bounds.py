@@ -71,6 +71,8 @@ _WORDS: dict[str, Bound] = {
 }
 _SECONDS, _MILLISECONDS = 10, 13
 """Digits of Unix time today and for a while."""
+_LAST = 253_402_300_799.0
+"""The end of the year 9999."""
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])")
 _DURATION = TypeAdapter(timedelta)
@@ -123,11 +125,15 @@ def _bound(text: str, now: float) -> Bound:
 
 
 def when(text: str, now: float) -> float:
-    """A moment, in Unix seconds. `now`: the same.
+    """A moment, in Unix seconds, of this era. `now`: the same.
 
     Raises:
         ValueError: it is none.
     """
+    return min(max(0.0, _moment(text, now)), _LAST)
+
+
+def _moment(text: str, now: float) -> float:
     if text.startswith("-"):
         return now - duration(text[1:])
     if text.isdecimal() and len(text) == _SECONDS:

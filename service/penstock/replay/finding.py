@@ -1,6 +1,7 @@
 """Which questions does a replay mean? Found once, before it begins."""
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -113,30 +114,29 @@ async def find(
 
 def without_looking(wanted: Wanted) -> dict[int, Selection]:
     """What is wanted, where that does not depend on what stands there."""
-    everything = {
+    if wanted.only is not None:
+        return dict(wanted.only)
+    return {
         place.partition: Selection(*stretch)
         for place, stretch in wanted.stretches.items()
         if stretch.start < stretch.end
     }
-    if wanted.only is None:
-        return everything
-    return {number: wanted.only[number] for number in everything if number in wanted.only}
 
 
-def stretches_of(
-    topic: str, only: Mapping[int, Selection], whole: Mapping[TopicPartition, Stretch]
-) -> tuple[dict[TopicPartition, Stretch], list[str]]:
-    """Where these offsets are, and what is to be said of those that are not there (any more)."""
-    stretches, notes = {}, []
-    for number, some in sorted(only.items()):
-        place = TopicPartition(topic, number)
-        log = whole[place]
-        start, end = max(some.start, log.start), min(some.end, log.end)
-        if gone := some.count() - some.count(start, end):
+def there(
+    topic: str, named: Mapping[int, AbstractSet[int]], whole: Mapping[TopicPartition, Stretch]
+) -> tuple[dict[int, Selection], list[str]]:
+    """These offsets, as far as the logs have them, and what is to be said of the others: nobody
+    waits for what is not written yet.
+    """
+    found, notes = {}, []
+    for number, offsets in sorted(named.items()):
+        log = whole[TopicPartition(topic, number)]
+        if some := [offset for offset in offsets if log.start <= offset < log.end]:
+            found[number] = these(some)
+        if gone := len(offsets) - len(some):
             notes.append(f"{gone} of partition {number} are not there (any more)")
-        if start < end:
-            stretches[place] = Stretch(start, end)
-    return stretches, notes
+    return found, notes
 
 
 def _is_wanted(pair: Pair, wanted: Wanted) -> bool:

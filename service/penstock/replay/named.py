@@ -8,14 +8,13 @@ from typing import Any
 import orjson
 
 from penstock.errors import ConfigurationError
-from penstock.replay.selection import Selection, these
 
 _HEADER = ["topic", "partition", "offset"]
 
 
-def offsets(file: Path, topic: str) -> dict[int, Selection]:
-    """By partition. Each line is `topic,partition,offset`, or a JSON object: a completion, or one
-    with `topic`, `partition` and `offset`.
+def offsets(file: Path, topic: str) -> dict[int, set[int]]:
+    """By partition, whether they are there or not. Each line is `topic,partition,offset`, or a JSON
+    object: a completion, or one with `topic`, `partition` and `offset`.
 
     Raises:
         ConfigurationError: it cannot be read; a line is neither, or of another topic.
@@ -24,7 +23,7 @@ def offsets(file: Path, topic: str) -> dict[int, Selection]:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--from-file {file}: {error}") from error
-    found: dict[int, list[int]] = {}
+    found: dict[int, set[int]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or _is_header(line):
             continue
@@ -39,10 +38,10 @@ def offsets(file: Path, topic: str) -> dict[int, Selection]:
             raise ConfigurationError(
                 f"--from-file {file}, line {number}: is of the topic {named!r}, not {topic!r}"
             )
-        found.setdefault(partition, []).append(offset)
+        found.setdefault(partition, set()).add(offset)
     if not found:
         raise ConfigurationError(f"--from-file {file}: names nothing")
-    return {partition: these(some) for partition, some in sorted(found.items())}
+    return found
 
 
 def _is_header(line: str) -> bool:

@@ -77,7 +77,7 @@ async def answered(
         asked, *said = [
             await stack.enter_async_context(reader(client, clock)) for _ in range(1 + len(by))
         ]
-        since = await first_moment(asked, stretches)
+        since = await first_moment(asked, stretches, clock.wall())
         found = _keyed(asked, stretches)
         for topics, answers in zip(said, by, strict=True):
             found = _with(found, completions_of(topics, answers, stretches, since))
@@ -92,15 +92,20 @@ async def _with(
         yield key, Answered(one.question, (*one.completions, completion))
 
 
-async def first_moment(topics: Reader, stretches: Mapping[TopicPartition, Stretch]) -> float:
-    """No question of these was asked before, in Unix seconds; 0 where that is not known."""
+async def first_moment(
+    topics: Reader, stretches: Mapping[TopicPartition, Stretch], now: float
+) -> float:
+    """No question of these was asked before, in Unix seconds; 0 where that is not known, as where
+    somebody's clock is ahead of ours. `now`: the same.
+    """
     firsts = {
         place: Stretch(stretch.start, stretch.start + 1)
         for place, stretch in stretches.items()
         if stretch.start < stretch.end
     }
     moments = [record.timestamp / 1000 async for record in topics.read("questions", firsts)]
-    return min(moments) if len(moments) == len(firsts) and moments else 0.0
+    known = len(moments) == len(firsts) and all(moment <= now for moment in moments)
+    return min(moments) if known and moments else 0.0
 
 
 async def completions_of(

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Literal
 
+from aiokafka import TopicPartition
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from penstock.errors import ConfigurationError
+from penstock.errors import ConfigurationError, KafkaError
+from penstock.kafka.stretch import Stretch
 from penstock.replay import selection
 from penstock.replay.selection import Selection
 
@@ -20,6 +22,7 @@ KEY = "replay/"
 LIMIT = 900_000
 """Bytes of a plan: a record of the control topic, by Kafka's default."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 class Part(BaseModel):
@@ -68,6 +71,25 @@ class Plan(BaseModel):
         return sum(some.count() for some in self.selections.values())
 
     @property
+    def places(self) -> list[TopicPartition]:
+        """The partitions of which something is wanted."""
+        return [TopicPartition(self.questions, part.partition) for part in self.parts]
+
+    def check_log(self, whole: Mapping[TopicPartition, Stretch]) -> None:
+        """`whole`: the logs as they are now.
+
+        Raises:
+            KafkaError: they are not those of then: the job would wait for what comes one day.
+        """
+        for place, part in zip(self.places, self.parts, strict=True):
+            if (end := whole[place].end) < part.end:
+                raise KafkaError(
+                    f"partition {part.partition} of {self.questions!r} ends at {end}, and replay "
+                    f"{self.id!r} goes to {part.end}: the topic was truncated or created anew, and "
+                    "the plan is not of it; make another"
+                )
+
+    @property
     def ends(self) -> dict[int, int]:
         return {part.partition: part.end for part in self.parts}
 
@@ -89,6 +111,20 @@ def check_id(name: str) -> str:
     """
     if not _ID.fullmatch(name):
         raise ConfigurationError(f"{name!r} is no id: letters, digits, '.', '_' and '-', up to 100")
+    return name
+
+
+def check_prefix(name: str) -> str:
+    """Topics are named by it.
+
+    Raises:
+        ConfigurationError: none can be.
+    """
+    if not _PREFIX.fullmatch(name):
+        raise ConfigurationError(
+            f"--topic-prefix {name!r}: no topic is called so; write letters, digits, '.', '_' and "
+            "'-', up to 200"
+        )
     return name
 
 

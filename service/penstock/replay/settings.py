@@ -24,6 +24,8 @@ def for_replay(settings: Settings, plan: Plan, slots: int | None = None) -> Sett
         update={
             "kafka": settings.kafka.model_copy(update=kafka),
             "topics": settings.topics.model_copy(update=said),
+            # Whether an id was asked before does not count, and need not be known.
+            "duplicates": settings.duplicates.model_copy(update={"window_ms": 0}),
             "pool": settings.pool.model_copy(update=pool),
             # Nobody watches a job who could resume it; and the same id goes on with it.
             "gate": settings.gate.model_copy(update={"action": "exit"}),

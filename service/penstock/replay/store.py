@@ -10,9 +10,10 @@ from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
 from penstock.kafka import control
 from penstock.kafka.admin import admin, require
-from penstock.kafka.control_log import stated
+from penstock.kafka.control_log import ControlLog, stated
 from penstock.kafka.group_offsets import done
 from penstock.kafka.rights import Operation
+from penstock.kafka.stretch import Stretch, reader
 from penstock.replay.plan import KEY, Plan, decode, encode
 
 
@@ -39,22 +40,30 @@ async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -
 
 async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Clock) -> None:
     """Raises ConfigurationError: there is one of that name, or was."""
-    key = f"{KEY}{plan.id}"
+    key, place = f"{KEY}{plan.id}", TopicPartition(topic, 0)
     value = encode(plan)
-    if (before := (await stated(client, topic, key, clock)).get(key)) is not None:
-        made = rfc3339(decode(before.value).created_at / 1000)
-        raise ConfigurationError(
-            f"there is a replay {plan.id!r}, made at {made}: go on with it by `penstock replay "
-            f"--resume {plan.id} --execute`, or take another --id"
-        )
-    places = [TopicPartition(plan.questions, part.partition) for part in plan.parts]
-    async with admin(client) as connection:
-        commits = await done(connection, plan.group, places)
-    if any(commit is not None for commit in commits.values()):
-        raise ConfigurationError(
-            f"the group {plan.group!r} has offsets of a replay of before; take another --id"
-        )
-    await control.say(client, topic, {key: value}, clock)
-    said = (await stated(client, topic, key, clock)).get(key)
-    if said is None or said.value != value:
-        raise ConfigurationError(f"somebody else has made a replay {plan.id!r} just now")
+    async with reader(client, clock) as topics:
+        await topics.partitions(topic)
+        [(_, looked)] = (await topics.whole([place])).values()
+        if (before := (await ControlLog(topic, key).stated(topics)).get(key)) is not None:
+            made = rfc3339(decode(before.value).created_at / 1000)
+            raise ConfigurationError(
+                f"there is a replay {plan.id!r}, made at {made}: go on with it by `penstock replay "
+                f"--resume {plan.id} --execute`, or take another --id"
+            )
+        async with admin(client) as connection:
+            commits = await done(connection, plan.group, plan.places)
+        if any(commit is not None for commit in commits.values()):
+            raise ConfigurationError(
+                f"the group {plan.group!r} has offsets of a replay of before; take another --id"
+            )
+        await control.say(client, topic, {key: value}, clock)
+        [(_, end)] = (await topics.whole([place])).values()
+        said = topics.read("control", {place: Stretch(looked, end)})
+        first = [record.value async for record in said if record.key == key.encode()][:1]
+    if first == [value]:
+        return
+    if first:
+        # Its maker works by it already; who joins later finds the last one.
+        await control.say(client, topic, {key: first[0]}, clock)
+    raise ConfigurationError(f"somebody else has made a replay {plan.id!r} just now")
