@@ -61,6 +61,7 @@ class Control:
         longest: seconds for which a question may still be asked that is cancelled already.
         clock: of the service.
         tell: in the order of the topic.
+        since: Unix milliseconds; what was cancelled before counts no more.
     """
 
     def __init__(

@@ -28,8 +28,7 @@ async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -
     """Raises ConfigurationError: there is none of that name, and which there are; or no Kafka, no
     such topic, no right to read it.
     """
-    async with admin(client) as connection:
-        await require(connection, {topic: [Operation.READ]}, client.get("sasl_plain_username"))
+    await _may(client, topic, Operation.READ)
     plans = await stated(client, topic, KEY, clock)
     if (said := plans.get(f"{KEY}{name}")) is None:
         there = ", ".join(key.removeprefix(KEY) for key in list(plans)[-10:])
@@ -39,11 +38,11 @@ async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -
 
 
 async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Clock) -> None:
-    """Raises ConfigurationError: there is one of that name, or was."""
+    """Raises ConfigurationError: there is one of that name, or was; or as `load` does."""
     key, place = f"{KEY}{plan.id}", TopicPartition(topic, 0)
     value = encode(plan)
+    await _may(client, topic, Operation.READ, Operation.WRITE)
     async with reader(client, clock) as topics:
-        await topics.partitions(topic)
         [(_, looked)] = (await topics.whole([place])).values()
         if (before := (await ControlLog(topic, key).stated(topics)).get(key)) is not None:
             made = rfc3339(decode(before.value).created_at / 1000)
@@ -67,3 +66,8 @@ async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Cloc
         # Its maker works by it already; who joins later finds the last one.
         await control.say(client, topic, {key: first[0]}, clock)
     raise ConfigurationError(f"somebody else has made a replay {plan.id!r} just now")
+
+
+async def _may(client: Mapping[str, Any], topic: str, *operations: Operation) -> None:
+    async with admin(client) as connection:
+        await require(connection, {topic: operations}, client.get("sasl_plain_username"))
