@@ -164,9 +164,8 @@ async def _may_read(desk: Opened, name: str) -> None:
 
 async def _left(desk: Opened, plan: _Plan, said: Redriving, before: Redriving | None) -> Left:
     stretches = (await desk.meant(plan.asked.meant)).stretches
-    whole = await desk.reader.whole(stretches)
-    ends = {place: log.end for place, log in whole.items()}
-    left = await checkpoint.left(desk.connection, said, before, stretches, ends)
+    logs = await desk.reader.whole(stretches)
+    left = await checkpoint.left(desk.connection, said, before, stretches, logs)
     for note in left.notes:
         say(note)
     return left
