@@ -133,6 +133,37 @@ async def test_what_is_selected_has_a_name_of_its_own_and_keeps_it(
         assert len(await dead.read()) == 3
 
 
+async def test_a_batch_of_them_is_no_larger_than_the_topic_takes(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with morgue(bootstrap_servers, topics, {"max.message.bytes": "3000"}) as dead:
+        for number in range(20):
+            await dead.letter(0, {"id": f"q{number}", "question": "?" * 1000})
+        await dead.letter(0, {"id": "large", "question": "?" * 3000})
+        ended = await dead.dlq("redrive", "--execute")
+        assert ended.code == 3, ended.stderr
+        assert "1 refused: larger than the 3000 bytes" in ended.stdout
+        assert len(await dead.read()) == 20
+
+
+async def test_what_a_range_left_behind_as_time_went_on_is_not_lost(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with morgue(bootstrap_servers, topics) as dead:
+        await dead.many(20)
+        words = ("redrive", "--offset", "-10", "--execute")
+        async with started("dlq", *words, "--rate", "5", env=dead.env) as process:
+            await _some_went(dead)
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+        assert (process.returncode, len(await dead.read()) < 20) == (130, True)
+        # The last ten of each partition are others now.
+        await dead.many(20)
+        ended = await dead.dlq(*words)
+        assert ended.code == 0, ended.stderr
+        assert len(await dead.read()) == 40
+
+
 async def test_what_kafka_has_forgotten_does_not_go_twice(
     bootstrap_servers: str, topics: Topics
 ) -> None:
@@ -267,7 +298,8 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no id": (("redrive", "--id", "a/b"), 2, "--id a/b: write letters"),
     "no patch": (("redrive", "--edit", "[1]"), 2, "--edit [1]: cannot be read"),
     "a patch that is no JSON": (("redrive", "--edit", "{1}"), 2, "is no JSON"),
-    "no bound": (("purge", "--before", "1:2"), 2, "write one offset, one time, or end"),
+    "no bound": (("purge", "--before", "1:2"), 2, "--before 1:2: write one offset"),
+    "a range": (("purge", "--before", "1:"), 2, "--before 1:: write one offset"),
     "no Kafka": (("ls", "-b", "localhost:1"), 2, "nothing listens at localhost:1"),
 }
 

@@ -18,7 +18,7 @@ from penstock.kafka import describe
 from penstock.kafka.rights import READ, Operation
 from penstock.kafka.stretch import Stretch, in_time
 from penstock.replay import bounds
-from penstock.replay.bounds import Beginning, End, Range
+from penstock.replay.bounds import Range
 
 PARTLY = 3
 
@@ -41,12 +41,12 @@ def run(
 
 def _up_to(text: str) -> Range:
     try:
-        start, end = bounds.parse(text, Clock().wall())
-    except ConfigurationError as error:
-        raise ConfigurationError(str(error).replace("--offset", "--before", 1)) from error
-    if end != End() or start == Beginning():
-        raise ConfigurationError(f"--before {text}: write one offset, one time, or end")
-    return Range(end=start)
+        return Range(end=bounds.bound(text, Clock().wall()))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--before {text}: write one offset (42), all but the last so many (-42), one time "
+            "(@2026-11-27, @-7d), or end"
+        ) from error
 
 
 async def _purge(

@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError as ClientError
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.envelope import Headers
 from penstock.kafka.rights import READ, WRITE, missing
+from penstock.kafka.sink import BATCH_BYTES
 from penstock.kafka.stopping import cancelled, stopped
 
 OPEN_SECONDS = 10.0
@@ -112,7 +113,7 @@ def _named(error: ClientError) -> list[str]:
 
 @asynccontextmanager
 async def transactions(
-    client: Mapping[str, Any], name: str, group: str
+    client: Mapping[str, Any], name: str, group: str, limit: int
 ) -> AsyncIterator[Transactions]:
     """Whoever else has this name ends with its next transaction, and what it has not committed is
     undone by now.
@@ -121,6 +122,7 @@ async def transactions(
         client: the connection.
         name: of whoever may do this once at a time (`transactional.id`).
         group: that knows how far is read; it has no members.
+        limit: bytes of a batch, of the topics that are written to.
 
     Raises:
         ConfigurationError: the right lacks.
@@ -133,6 +135,7 @@ async def transactions(
         transaction_timeout_ms=int(OPEN_SECONDS * 1000),
         # Topics have their limits, which are looked at before; this would only hide them.
         max_request_size=2**30,
+        max_batch_size=min(BATCH_BYTES, limit),
     )
     said = Transactions(producer, name, group)
     try:
