@@ -3,8 +3,10 @@
 import json
 import signal
 from collections import Counter
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock.cli import dlq_table
 from penstock.cli.dlq_progress import progress
@@ -276,12 +278,29 @@ async def test_a_purge_takes_what_is_before_and_nothing_else(
         ended = await dead.typed("show", "1/1")
         assert ended.code == 2
         assert "the first one that the retention has left is 2" in ended.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AIOKafkaAdminClient, "delete_records", _first_does_not_answer())
+            ended = await dead.typed("purge", "--before", "3", "--execute")
+        assert (ended.code, await _starts(dead)) == (3, [0, 3])
+        assert ended.stdout == "deleted 1 of partition 1: 2 to 2\n"
+        assert "Kafka does not answer, and may have deleted them" in ended.stderr
         ended = await dead.typed("purge", "--before", "-1", "--execute")
         assert (ended.code, await _starts(dead)) == (0, [4, 4]), ended.stderr
         ended = await dead.typed("purge", "--before", "end", "--execute")
         assert (ended.code, await _starts(dead)) == (0, [5, 5]), ended.stderr
         ended = await dead.typed("purge", "--before", "end", "--execute")
         assert (ended.code, ended.stderr) == (0, "penstock: nothing to delete\n")
+
+
+def _first_does_not_answer() -> Any:
+    silent, delete = [TimeoutError()], AIOKafkaAdminClient.delete_records
+
+    async def answer(*arguments: Any, **named: Any) -> Any:
+        if silent:
+            raise silent.pop()
+        return await delete(*arguments, **named)
+
+    return answer
 
 
 BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
