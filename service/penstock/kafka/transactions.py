@@ -96,7 +96,10 @@ async def _translated(name: str) -> AsyncIterator[None]:
     except GroupAuthorizationFailedError as error:
         raise ConfigurationError(str(missing("group", _named(error), [READ]))) from error
     except TimeoutError as error:
-        raise KafkaError(f"Kafka has said nothing for {ANSWER_SECONDS:g} s") from error
+        raise KafkaError(
+            f"Kafka has said nothing for {ANSWER_SECONDS:g} s: what it was told last may be done or "
+            "not; the same command knows, and goes on"
+        ) from error
     except ClientError as error:
         raise KafkaError(f"Kafka refuses it: {error or type(error).__name__}") from error
     except asyncio.CancelledError as error:
