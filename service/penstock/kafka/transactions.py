@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidProducerEpoch,
+    MessageSizeTooLargeError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -46,7 +47,8 @@ class Transactions:
         self._group = group
 
     async def say(self, records: Iterable[Said], read: Mapping[TopicPartition, int]) -> None:
-        """Returns when all of it is there. `read`: from where on to read the next time.
+        """Returns when all of it is there. `read`: from where on to read the next time. When it has
+        raised, nothing more can be said.
 
         Raises:
             KafkaError: another process has begun by this name, or Kafka refused it, or nobody
@@ -95,10 +97,16 @@ async def _translated(name: str) -> AsyncIterator[None]:
         raise ConfigurationError(str(missing("topic", _named(error), [WRITE]))) from error
     except GroupAuthorizationFailedError as error:
         raise ConfigurationError(str(missing("group", _named(error), [READ]))) from error
+    except MessageSizeTooLargeError as error:
+        # Who sees the limit is not told so: it was looked at before.
+        raise KafkaError(
+            "records are larger than their topic takes, which is not to be seen beforehand without "
+            "the right DescribeConfigs on it; grant that"
+        ) from error
     except TimeoutError as error:
         raise KafkaError(
-            f"Kafka has said nothing for {ANSWER_SECONDS:g} s: what it was told last may be done or "
-            "not; the same command knows, and goes on"
+            f"Kafka has said nothing for {ANSWER_SECONDS:g} s: what it was told last may be done "
+            "or not; the same command knows, and goes on"
         ) from error
     except ClientError as error:
         raise KafkaError(f"Kafka refuses it: {error or type(error).__name__}") from error
