@@ -132,6 +132,17 @@ def test_a_line(one: ConsumerRecord, shown: str) -> None:
     assert line(one).plain == f"{when} {shown}"
 
 
+def test_a_line_of_what_says_microseconds_and_of_a_letter_that_was_one_before() -> None:
+    said = {
+        "kafka_dlt-exception-message": b"theirs",
+        "penstock-error-kind": b"UPSTREAM",
+        "penstock-error-code": b"model_error",
+        "__dlq.errors.message": b"ours",
+    }
+    shown = line(record(b"?", 0, 0, AT * 1000, None, **said)).plain
+    assert shown == "9999-12-31T23:59:59.999Z      0/0 t/0/0 UPSTREAM model_error ours"
+
+
 @given(
     st.sampled_from(["completion", "token", "restart", "status", "end", "cancel"]),
     st.dictionaries(st.sampled_from(FIELDS), JSON),

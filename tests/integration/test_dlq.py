@@ -3,8 +3,10 @@
 import json
 import signal
 from collections import Counter
+from typing import Any
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock.cli import dlq_table
 from penstock.cli.dlq_progress import progress
@@ -133,6 +135,37 @@ async def test_what_is_selected_has_a_name_of_its_own_and_keeps_it(
         assert len(await dead.read()) == 3
 
 
+async def test_a_batch_of_them_is_no_larger_than_the_topic_takes(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with morgue(bootstrap_servers, topics, {"max.message.bytes": "3000"}) as dead:
+        for number in range(20):
+            await dead.letter(0, {"id": f"q{number}", "question": "?" * 1000})
+        await dead.letter(0, {"id": "large", "question": "?" * 3000})
+        ended = await dead.dlq("redrive", "--execute")
+        assert ended.code == 3, ended.stderr
+        assert "1 refused: larger than the 3000 bytes" in ended.stdout
+        assert len(await dead.read()) == 20
+
+
+async def test_what_a_range_left_behind_as_time_went_on_is_not_lost(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with morgue(bootstrap_servers, topics) as dead:
+        await dead.many(20)
+        words = ("redrive", "--offset", "-10", "--execute")
+        async with started("dlq", *words, "--rate", "5", env=dead.env) as process:
+            await _some_went(dead)
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+        assert (process.returncode, len(await dead.read()) < 20) == (130, True)
+        # The last ten of each partition are others now.
+        await dead.many(20)
+        ended = await dead.dlq(*words)
+        assert ended.code == 0, ended.stderr
+        assert len(await dead.read()) == 40
+
+
 async def test_what_kafka_has_forgotten_does_not_go_twice(
     bootstrap_servers: str, topics: Topics
 ) -> None:
@@ -245,12 +278,29 @@ async def test_a_purge_takes_what_is_before_and_nothing_else(
         ended = await dead.typed("show", "1/1")
         assert ended.code == 2
         assert "the first one that the retention has left is 2" in ended.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(AIOKafkaAdminClient, "delete_records", _first_does_not_answer())
+            ended = await dead.typed("purge", "--before", "3", "--execute")
+        assert (ended.code, await _starts(dead)) == (3, [0, 3])
+        assert ended.stdout == "deleted 1 of partition 1: 2 to 2\n"
+        assert "Kafka does not answer, and may have deleted them" in ended.stderr
         ended = await dead.typed("purge", "--before", "-1", "--execute")
         assert (ended.code, await _starts(dead)) == (0, [4, 4]), ended.stderr
         ended = await dead.typed("purge", "--before", "end", "--execute")
         assert (ended.code, await _starts(dead)) == (0, [5, 5]), ended.stderr
         ended = await dead.typed("purge", "--before", "end", "--execute")
         assert (ended.code, ended.stderr) == (0, "penstock: nothing to delete\n")
+
+
+def _first_does_not_answer() -> Any:
+    silent, delete = [TimeoutError()], AIOKafkaAdminClient.delete_records
+
+    async def answer(*arguments: Any, **named: Any) -> Any:
+        if silent:
+            raise silent.pop()
+        return await delete(*arguments, **named)
+
+    return answer
 
 
 BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
@@ -267,7 +317,8 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "no id": (("redrive", "--id", "a/b"), 2, "--id a/b: write letters"),
     "no patch": (("redrive", "--edit", "[1]"), 2, "--edit [1]: cannot be read"),
     "a patch that is no JSON": (("redrive", "--edit", "{1}"), 2, "is no JSON"),
-    "no bound": (("purge", "--before", "1:2"), 2, "write one offset, one time, or end"),
+    "no bound": (("purge", "--before", "1:2"), 2, "--before 1:2: write one offset"),
+    "a range": (("purge", "--before", "1:"), 2, "--before 1:: write one offset"),
     "no Kafka": (("ls", "-b", "localhost:1"), 2, "nothing listens at localhost:1"),
 }
 

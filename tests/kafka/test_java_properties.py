@@ -173,3 +173,12 @@ def test_flags_come_before_the_file_and_the_file_before_the_settings(
     assert settings.load(kafka=way.flags()).kafka.bootstrap_servers == "flag:1"
     assert way.words == ("-b", "flag:1", "--command-config", str(file))
     assert settings.load(kafka=Way().flags()).kafka.client["sasl.password"] == "environment"
+
+
+def test_a_command_that_is_printed_has_no_secrets() -> None:
+    options = ["sasl.username=ann", "sasl.password=who=knows", "ssl.ca.location=/ca.pem"]
+    assert Way(options=options).words == (
+        *("-X", "sasl.username=ann"),
+        *("-X", "sasl.password=**********"),
+        *("-X", "ssl.ca.location=/ca.pem"),
+    )

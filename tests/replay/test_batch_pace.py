@@ -1,5 +1,7 @@
 """So many a second, evenly."""
 
+import math
+
 import pytest
 
 from penstock.replay.batch_pace import BatchPace
@@ -24,7 +26,8 @@ def test_what_was_missed_is_not_caught_up_with() -> None:
     assert pace.waits(60) == pytest.approx(pace.at_once / 10)
 
 
-def test_without_one_nothing_waits() -> None:
-    pace = BatchPace(None, 500)
+@pytest.mark.parametrize("rate", [None, math.inf])
+def test_without_one_nothing_waits(rate: float | None) -> None:
+    pace = BatchPace(rate, 500)
     pace.gone(500, 0)
     assert (pace.at_once, pace.waits(0)) == (500, 0)

@@ -138,7 +138,18 @@ def test_a_merge_patch(document: str, patch: str, result: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"[1]", b"{", b"\xff{}", b'{"a": NaN}', b"[" * 100_000, b'{"a":"\\ud800"}']
+    "value",
+    [
+        None,
+        b"",
+        b"[1]",
+        b"{",
+        b"\xff{}",
+        b'{"a": NaN}',
+        b'{"a": 1e400}',
+        b"[" * 100_000,
+        b'{"a":"\\ud800"}',
+    ],
 )
 def test_what_is_no_object_is_not_edited(value: bytes | None) -> None:
     raw = letter(value=value)

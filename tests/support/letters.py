@@ -7,7 +7,7 @@ async with morgue(bootstrap_servers, topics) as dead:
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -148,9 +148,12 @@ class Morgue:
 
 
 @asynccontextmanager
-async def morgue(servers: str, topics: Topics) -> AsyncIterator[Morgue]:
+async def morgue(
+    servers: str, topics: Topics, questions: Mapping[str, str] | None = None
+) -> AsyncIterator[Morgue]:
+    """`questions`: settings of their topic."""
     for topic, partitions in PARTITIONS.items():
-        topics.create(topic, partitions)
+        topics.create(topic, partitions, questions if topic == "questions" else None)
     loaded = settings_for(servers, topics, "openai/ok")
     own = {"PENSTOCK_TOPICS__DEAD_LETTERS": loaded.topics.dead_letters}
     producer = AIOKafkaProducer(bootstrap_servers=servers)

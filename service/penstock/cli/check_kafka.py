@@ -13,6 +13,7 @@ from penstock.finding import Finding, Level
 from penstock.kafka import clock_skew
 from penstock.kafka.admin import absent, admin, refusals
 from penstock.kafka.describe import Topic
+from penstock.kafka.group_offsets import commits
 from penstock.kafka.preflight import GROUP_SECONDS, OFFSET_METADATA, Needs, Sight, judge, needs
 from penstock.kafka.preflight import look as look_at
 from penstock.kafka.stretch import reader
@@ -123,7 +124,7 @@ async def _lag(
     clock: Clock,
 ) -> int:
     places = [TopicPartition(questions.name, number) for number in range(questions.partitions)]
-    committed = await connection.list_consumer_group_offsets(needs.group, partitions=places)
+    committed = await commits(connection, needs.group, places)
     async with reader(client, clock) as topics:
         whole = await topics.whole(places)
     return sum(

@@ -57,13 +57,16 @@ class Way(NamedTuple):
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The flags again, for another command."""
+        """The flags again, for a command that is printed: secrets are hidden in it."""
+        # It needs the settings, and the help none of them.
+        from penstock.settings import secrets
+
         servers, file, options = self
         said: list[str] = [] if servers is None else ["-b", servers]
         if file is not None:
             said += ["--command-config", str(file)]
-        for option in options or ():
-            said += ["-X", option]
+        for name, value in map(_named, options or ()):
+            said += ["-X", f"{name}={secrets.shown(('kafka', 'client', name), value)}"]
         return tuple(said)
 
     def flags(self) -> dict[str, Any]:

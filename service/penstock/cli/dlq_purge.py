@@ -18,7 +18,7 @@ from penstock.kafka import describe
 from penstock.kafka.rights import READ, Operation
 from penstock.kafka.stretch import Stretch, in_time
 from penstock.replay import bounds
-from penstock.replay.bounds import Beginning, End, Range
+from penstock.replay.bounds import Range
 
 PARTLY = 3
 
@@ -41,12 +41,12 @@ def run(
 
 def _up_to(text: str) -> Range:
     try:
-        start, end = bounds.parse(text, Clock().wall())
-    except ConfigurationError as error:
-        raise ConfigurationError(str(error).replace("--offset", "--before", 1)) from error
-    if end != End() or start == Beginning():
-        raise ConfigurationError(f"--before {text}: write one offset, one time, or end")
-    return Range(end=start)
+        return Range(end=bounds.bound(text, Clock().wall()))
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--before {text}: write one offset (42), all but the last so many (-42), one time "
+            "(@2026-11-27, @-7d), or end"
+        ) from error
 
 
 async def _purge(
@@ -67,7 +67,7 @@ async def _purge(
         if place not in failed:
             _tell(place, stretch, output, execute=execute)
     for place, why in failed.items():
-        say(f"partition {place.partition} of {place.topic}: not deleted: {why}")
+        say(f"partition {place.partition} of {place.topic}: {why}")
     count = sum(stretch.end - stretch.start for stretch in doomed.values())
     if not execute:
         say(
@@ -78,7 +78,7 @@ async def _purge(
     elif not count:
         say("nothing to delete")
     if failed and len(failed) == len(doomed):
-        raise KafkaError("nothing was deleted")
+        raise KafkaError("of no partition is it known that anything was deleted")
     return PARTLY if failed else 0
 
 
@@ -94,15 +94,17 @@ async def _deletable(desk: Opened) -> None:
 async def _delete(
     desk: Opened, doomed: Mapping[TopicPartition, Stretch]
 ) -> dict[TopicPartition, str]:
-    """One partition after the other: why not, where it failed."""
+    """One partition after the other: what is to be said where it is not known to be done."""
     failed: dict[TopicPartition, str] = {}
     for place, stretch in doomed.items():
         try:
             await in_time(desk.connection.delete_records({place: RecordsToDelete(stretch.end)}))
         except PolicyViolationError as error:
             raise ConfigurationError(_compacted(desk.topic)) from error
-        except (ClientError, TimeoutError) as error:
-            failed[place] = str(error) or type(error).__name__
+        except ClientError as error:
+            failed[place] = f"not deleted: {error or type(error).__name__}"
+        except TimeoutError:
+            failed[place] = "Kafka does not answer, and may have deleted them: a dry run says it"
     return failed
 
 

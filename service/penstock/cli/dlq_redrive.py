@@ -120,7 +120,8 @@ async def _run(way: Way, plan: _Plan, output: Literal["text", "json"], *, execut
             if execute:
                 return await _execute(desk, plan, said, before, output)
             left = await _left(desk, plan, said, before)
-            tally = await looked_at(desk.reader, await _wanted(desk, plan, left))
+            wanted = _wanted(desk, plan, left, await _limit(desk))
+            tally = await looked_at(desk.reader, wanted)
     _tell(plan, left, tally, output, executed=False)
     return 0
 
@@ -134,10 +135,11 @@ async def _execute(
 ) -> int:
     name = name_of(said)
     tally, stop = Tally(), asyncio.Event()
-    async with transactions(desk.client, name, name) as kafka:
+    limit = await _limit(desk)
+    async with transactions(desk.client, name, name, limit) as kafka:
         # Only now: whoever else has this id has said its last.
         left = await _left(desk, plan, said, before)
-        wanted = await _wanted(desk, plan, left)
+        wanted = _wanted(desk, plan, left, limit)
         control = desk.settings.topics.control
         await checkpoint.begin(
             desk.client, control, kafka, said, before, left.stretches, desk.clock
@@ -146,10 +148,12 @@ async def _execute(
         try:
             with _stopping(stop), progress(records, tally, desk.clock) as told:
                 pace = BatchPace(plan.asked.rate, AT_ONCE)
-                await redriven(desk.reader, kafka, wanted, pace, desk.clock, stop, tally, told)
+                ended = await redriven(
+                    desk.reader, kafka, wanted, pace, desk.clock, stop, tally, told
+                )
         finally:
             _tell(plan, left, tally, output, executed=True)
-    if stop.is_set():
+    if not ended:
         say("stopped; the same command goes on from here")
         return STOPPED
     return PARTLY if tally.refused else 0
@@ -164,22 +168,27 @@ async def _may_read(desk: Opened, name: str) -> None:
 
 async def _left(desk: Opened, plan: _Plan, said: Redriving, before: Redriving | None) -> Left:
     stretches = (await desk.meant(plan.asked.meant)).stretches
-    whole = await desk.reader.whole(stretches)
-    ends = {place: log.end for place, log in whole.items()}
-    left = await checkpoint.left(desk.connection, said, before, stretches, ends)
+    logs = await desk.reader.whole(stretches)
+    left = await checkpoint.left(desk.connection, said, before, stretches, logs)
     for note in left.notes:
         say(note)
     return left
 
 
-async def _wanted(desk: Opened, plan: _Plan, left: Left) -> Wanted:
+async def _limit(desk: Opened) -> int:
+    """Bytes of a batch of questions."""
     name, limit = desk.settings.topics.questions, "max.message.bytes"
     config = (await describe.configs(desk.connection, [name], [limit])).get(name)
+    return UNSEEN_LIMIT if config is None else int(config.values.get(limit, UNSEEN_LIMIT))
+
+
+def _wanted(desk: Opened, plan: _Plan, left: Left, limit: int) -> Wanted:
+    name = desk.settings.topics.questions
     policy = Policy(
         id=plan.id,
         questions=name,
         partitions=desk.topics[name].partitions,
-        limit=UNSEEN_LIMIT if config is None else int(config.values.get(limit, UNSEEN_LIMIT)),
+        limit=limit,
         most=plan.asked.max_redrives,
         patch=plan.patch,
     )

@@ -8,6 +8,7 @@ from aiokafka import ConsumerRecord
 from rich.text import Text
 
 from penstock.cli.transcript import plain
+from penstock.events import dead_letter
 from penstock.events.envelope import rfc3339, text_header
 from penstock.kafka.completed import json_object
 from penstock.replay import view
@@ -78,7 +79,7 @@ def _dead_letter(record: ConsumerRecord, _: Said) -> Iterator[Part]:
     found = view.of_dead_letter(view.raw(record), "")
     yield _text(found["id"]), "bold"
     yield f"{found['kind']} {found['code']}", "red"
-    yield _message(record), ""
+    yield dead_letter.message(tuple(record.headers)) or "", ""
 
 
 def _question(record: ConsumerRecord, _: Said) -> Iterator[Part]:
@@ -107,16 +108,6 @@ _KINDS: tuple[Callable[[ConsumerRecord, Said], Iterator[Part]], ...] = (
     _question,
     _anything,
 )
-
-
-def _message(record: ConsumerRecord) -> str:
-    """By whichever names it is told."""
-    names = (
-        "__dlq.errors.message",
-        "kafka_dlt-exception-message",
-        "__connect.errors.exception.message",
-    )
-    return next((said for name in names if (said := text_header(record.headers, name))), "")
 
 
 def _object(said: Said, name: str) -> Said:

@@ -15,6 +15,9 @@ COMPLETION = f"{TYPE_PREFIX}completion.v1"
 CONTROL = f"{TYPE_PREFIX}control.v1"
 QUESTION = f"{TYPE_PREFIX}question.v1"
 
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.999
+"""Unix seconds of the years 1 and 9999."""
+
 _FIXED: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
 
 
@@ -38,14 +41,16 @@ def source(group: str) -> str:
 
 
 def rfc3339(at: float) -> str:
-    """Unix seconds as RFC 3339 in UTC, with milliseconds."""
-    seconds, milliseconds = divmod(round(at * 1000), 1000)
+    """Unix seconds as RFC 3339 in UTC, with milliseconds. What is beyond its years, 1 to 9999, is
+    at their end: somebody may have taken microseconds for milliseconds.
+    """
+    seconds, milliseconds = divmod(round(min(max(at, _FIRST), _LAST) * 1000), 1000)
     return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 def text_header(headers: Iterable[tuple[str, bytes]], name: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import OffsetAndMetadata
 
 from penstock.core.offset_map import DoneBeyond
 from penstock.errors import KafkaError
@@ -20,11 +21,28 @@ async def done(
     Raises:
         KafkaError, aiokafka.errors.KafkaError, TimeoutError: nobody knows.
     """
+    found = await commits(connection, group, places)
+    return {place: _read(commit.offset, commit.metadata) for place, commit in found.items()}
+
+
+async def commits(
+    connection: AIOKafkaAdminClient, group: str, places: Iterable[TopicPartition]
+) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """As they stand there; the offset -1: there is none.
+
+    Raises:
+        KafkaError, aiokafka.errors.KafkaError, TimeoutError: nobody knows.
+    """
     wanted = list(places)
     found = await in_time(connection.list_consumer_group_offsets(group, partitions=wanted))
+    # The client leaves an error of the whole group out, and with it the partitions.
     if missing := set(wanted) - found.keys():
-        raise KafkaError(f"the last commit of {min(missing)} cannot be read")
-    return {place: _read(found[place].offset, found[place].metadata) for place in wanted}
+        topic, number = min(missing)
+        raise KafkaError(
+            f"the last commit of group {group!r} for partition {number} of {topic} cannot be read; "
+            "try again in a moment"
+        )
+    return {place: found[place] for place in wanted}
 
 
 def _read(offset: int, text: str) -> DoneBeyond | None:

@@ -22,10 +22,11 @@ from penstock.kafka import describe, metadata
 from penstock.kafka.admin import admin, ours
 from penstock.kafka.clock_skew import skew
 from penstock.kafka.control_log import ControlLog, Stated
+from penstock.kafka.group_offsets import commits
 from penstock.kafka.preflight import GROUP_SECONDS
 from penstock.kafka.rights import Operation, lacking
 from penstock.kafka.stopping import cancelled
-from penstock.kafka.stretch import Reader, Stretch, in_time, reader
+from penstock.kafka.stretch import Reader, Stretch, reader
 from penstock.settings import TopicSettings
 from penstock.status import DeadLetters, Log, Pause, Report, Seat, Seen
 
@@ -83,9 +84,7 @@ class GroupStatus:
         group = await self._described()
         places = _places(topics[names.questions])
         # Before the ends: so a commit is never beyond them.
-        commits = await in_time(
-            self._connection.list_consumer_group_offsets(self._group, partitions=places)
-        )
+        committed = await commits(self._connection, self._group, places)
         read_at = self._clock.monotonic()
         dead = _places(topics[names.dead_letters])
         whole = await self._topics.whole([*places, *dead])
@@ -93,13 +92,13 @@ class GroupStatus:
         now = self._clock.wall() - self._ahead
         reports = list(_reports(stated, now))
         told = [report for report in reports if report.member.group == self._group]
-        if not (group.seats or told or any(commit.offset >= 0 for commit in commits.values())):
+        if not (group.seats or told or any(commit.offset >= 0 for commit in committed.values())):
             raise ConfigurationError(_no_such_group(self._group, reports))
         return Seen(
             group=self._group,
             state=group.state,
             seats=[_seat(seat, names.questions) for seat in group.seats],
-            logs=[_log(place, whole[place], commits.get(place), read_at) for place in places],
+            logs=[_log(place, whole[place], committed[place], read_at) for place in places],
             reports=told,
             pauses=list(_pauses(stated, now)),
             dead_letters=await self._dead_letters({place: whole[place] for place in dead}),
@@ -148,11 +147,9 @@ def _seat(seat: describe.Seat, questions: str) -> Seat:
     return Seat(seat.member_id, seat.host, tuple(partitions))
 
 
-def _log(
-    place: TopicPartition, whole: Stretch, commit: OffsetAndMetadata | None, read_at: float
-) -> Log:
+def _log(place: TopicPartition, whole: Stretch, commit: OffsetAndMetadata, read_at: float) -> Log:
     number, (start, end) = place.partition, whole
-    if commit is None or commit.offset < 0:
+    if commit.offset < 0:
         return Log(number, start, end, None)
     try:
         last = metadata.read(commit.offset, commit.metadata or "", read_at)

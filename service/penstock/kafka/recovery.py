@@ -25,6 +25,7 @@ from penstock.events import envelope
 from penstock.kafka import metadata
 from penstock.kafka.codec import Delivery
 from penstock.kafka.completed import Completions, Search, json_object
+from penstock.kafka.group_offsets import commits
 from penstock.kafka.producer import MARGIN
 from penstock.kafka.scope import CLOCK_SKEW, Scope
 from penstock.kafka.stopping import cancelled
@@ -103,12 +104,12 @@ class Recovery:
         """
         places = {p: TopicPartition(self._scope.questions, p) for p in sorted(partitions)}
         async with reader(self._client, self._clock) as topics:
-            commits = await self._commits(places.values())
+            committed = await commits(self._admin, self._scope.group, places.values())
             read_at = self._clock.monotonic()
             logs = await topics.whole(places.values())
             searches = {
                 partition: self._begin(
-                    place, commits[place], logs[place], read_at, anew=partition in anew
+                    place, committed[place], logs[place], read_at, anew=partition in anew
                 )
                 for partition, place in places.items()
             }
@@ -148,18 +149,6 @@ class Recovery:
     def forget(self, partition: int) -> None:
         """What was said of its questions: it has left."""
         self._tails.pop(partition, None)
-
-    async def _commits(
-        self, places: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, OffsetAndMetadata]:
-        wanted = list(places)
-        found: dict[TopicPartition, OffsetAndMetadata] = await in_time(
-            self._admin.list_consumer_group_offsets(self._scope.group, partitions=wanted)
-        )
-        # The client is silent about some errors; a partition without a commit is named.
-        if missing := set(wanted) - found.keys():
-            raise KafkaError(f"the last commit of {min(missing)} cannot be read")
-        return found
 
     def _begin(
         self,

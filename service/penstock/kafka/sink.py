@@ -29,7 +29,7 @@ from penstock.kafka.token_channel import Send, TokenChannel
 
 ANSWER_TIMEOUT = 3.0
 
-_BATCH_BYTES = 16 * 1024
+BATCH_BYTES = 16 * 1024
 _KEY_BYTES = 8 * 1024
 """A longer key is not repeated in every event about its question."""
 SEQUENCE_DIGITS = 20
@@ -80,7 +80,7 @@ class KafkaSink:
         self._last_said = last_said
         self._dead_letter_style = dead_letter_style
         # The limit of a topic is one for batches: small records must not exceed it together.
-        batch_bytes = min(_BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit)
+        batch_bytes = min(BATCH_BYTES, tokens.limit, completions.limit, dead_letters.limit)
         self._producer = Producer(client, batch_bytes, clock, speaks_until)
 
     async def start(self) -> None:

@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InvalidProducerEpoch,
+    MessageSizeTooLargeError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -18,6 +19,7 @@ from aiokafka.errors import KafkaError as ClientError
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.envelope import Headers
 from penstock.kafka.rights import READ, WRITE, missing
+from penstock.kafka.sink import BATCH_BYTES
 from penstock.kafka.stopping import cancelled, stopped
 
 OPEN_SECONDS = 10.0
@@ -45,7 +47,8 @@ class Transactions:
         self._group = group
 
     async def say(self, records: Iterable[Said], read: Mapping[TopicPartition, int]) -> None:
-        """Returns when all of it is there. `read`: from where on to read the next time.
+        """Returns when all of it is there. `read`: from where on to read the next time. When it has
+        raised, nothing more can be said.
 
         Raises:
             KafkaError: another process has begun by this name, or Kafka refused it, or nobody
@@ -94,8 +97,17 @@ async def _translated(name: str) -> AsyncIterator[None]:
         raise ConfigurationError(str(missing("topic", _named(error), [WRITE]))) from error
     except GroupAuthorizationFailedError as error:
         raise ConfigurationError(str(missing("group", _named(error), [READ]))) from error
+    except MessageSizeTooLargeError as error:
+        # Who sees the limit is not told so: it was looked at before.
+        raise KafkaError(
+            "records are larger than their topic takes, which is not to be seen beforehand without "
+            "the right DescribeConfigs on it; grant that"
+        ) from error
     except TimeoutError as error:
-        raise KafkaError(f"Kafka has said nothing for {ANSWER_SECONDS:g} s") from error
+        raise KafkaError(
+            f"Kafka has said nothing for {ANSWER_SECONDS:g} s: what it was told last may be done "
+            "or not; the same command knows, and goes on"
+        ) from error
     except ClientError as error:
         raise KafkaError(f"Kafka refuses it: {error or type(error).__name__}") from error
     except asyncio.CancelledError as error:
@@ -112,7 +124,7 @@ def _named(error: ClientError) -> list[str]:
 
 @asynccontextmanager
 async def transactions(
-    client: Mapping[str, Any], name: str, group: str
+    client: Mapping[str, Any], name: str, group: str, limit: int
 ) -> AsyncIterator[Transactions]:
     """Whoever else has this name ends with its next transaction, and what it has not committed is
     undone by now.
@@ -121,6 +133,7 @@ async def transactions(
         client: the connection.
         name: of whoever may do this once at a time (`transactional.id`).
         group: that knows how far is read; it has no members.
+        limit: bytes of a batch, of the topics that are written to.
 
     Raises:
         ConfigurationError: the right lacks.
@@ -133,6 +146,7 @@ async def transactions(
         transaction_timeout_ms=int(OPEN_SECONDS * 1000),
         # Topics have their limits, which are looked at before; this would only hide them.
         max_request_size=2**30,
+        max_batch_size=min(BATCH_BYTES, limit),
     )
     said = Transactions(producer, name, group)
     try:

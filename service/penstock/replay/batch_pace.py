@@ -16,7 +16,7 @@ class BatchPace:
         self._per_second = per_second
         self._next = -math.inf
         self.at_once = (
-            most if per_second is None else max(1, min(most, int(per_second * TICK_SECONDS)))
+            most if per_second is None else max(1, int(min(most, per_second * TICK_SECONDS)))
         )
 
     def waits(self, now: float) -> float:

@@ -12,6 +12,7 @@ Kafka's tools have it (`2026-11-27T15:04:05.000`, in UTC where it says nothing e
 ago (`-1h30m`, `-PT1H`).
 """
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -96,24 +97,28 @@ def parse(text: str, now: float) -> Range:
 
 def _parsed(text: str, now: float) -> Range:
     if text.startswith("e@"):
-        return Range(end=_bound(text[1:], now))
+        return Range(end=bound(text[1:], now))
     try:
-        return Range(_bound(text, now))
+        return Range(bound(text, now))
     except ValueError:
         # A time has colons, too: the one that parts a range has a bound on either side.
         for colon in (found.start() for found in re.finditer(":", text)):
             try:
                 return Range(
-                    _bound(text[:colon], now) if colon else Beginning(),
-                    _bound(text[colon + 1 :], now) if text[colon + 1 :] else End(),
+                    bound(text[:colon], now) if colon else Beginning(),
+                    bound(text[colon + 1 :], now) if text[colon + 1 :] else End(),
                 )
             except ValueError:
                 continue
         raise
 
 
-def _bound(text: str, now: float) -> Bound:
-    """Raises ValueError."""
+def bound(text: str, now: float) -> Bound:
+    """One end of a range. `now`: Unix seconds.
+
+    Raises:
+        ValueError: it is none.
+    """
     if (word := _WORDS.get(text.lower())) is not None:
         return word
     if text.startswith(("@", "s@")):
@@ -155,7 +160,9 @@ def duration(text: str) -> float:
     """
     parts = _SPAN.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
-        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+        if math.isfinite(seconds):
+            return seconds
     if text.upper().startswith("P"):
         try:
             return _DURATION.validate_python(text.upper()).total_seconds()

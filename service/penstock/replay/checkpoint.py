@@ -12,7 +12,8 @@ from penstock.errors import ConfigurationError
 from penstock.events.control import REDRIVE, Redriving
 from penstock.kafka import control
 from penstock.kafka.control_log import stated
-from penstock.kafka.stretch import Stretch, in_time
+from penstock.kafka.group_offsets import commits
+from penstock.kafka.stretch import Stretch
 from penstock.kafka.transactions import Transactions
 
 
@@ -69,7 +70,7 @@ async def left(
     plan: Redriving,
     before: Redriving | None,
     stretches: Mapping[TopicPartition, Stretch],
-    ends: Mapping[TopicPartition, int],
+    logs: Mapping[TopicPartition, Stretch],
 ) -> Left:
     """What this redrive has not read yet.
 
@@ -78,35 +79,47 @@ async def left(
         plan: what is meant to be done now.
         before: what was said under its id before.
         stretches: what is selected now.
-        ends: of the partitions' logs.
+        logs: the partitions, whole.
 
     Raises:
         ConfigurationError: the dead letters are others than those of before.
-        aiokafka.errors.KafkaError, TimeoutError: nobody says.
+        KafkaError, aiokafka.errors.KafkaError, TimeoutError: nobody says.
     """
-    committed = await in_time(
-        connection.list_consumer_group_offsets(name_of(plan), partitions=list(stretches))
-    )
-    found, forgotten = {}, False
-    for place, stretch in stretches.items():
-        at = committed[place].offset if place in committed else -1
-        if at < 0 and before is not None and place.partition in before.ends:
-            forgotten, at = True, before.ends[place.partition]
-        if at > ends[place]:
+    committed = await commits(connection, name_of(plan), stretches)
+    planned = {} if before is None else before.ends
+    found, notes = {}, []
+    for place, meant in stretches.items():
+        at, log = committed[place].offset, logs[place]
+        until = planned.get(place.partition, -1)
+        if at < 0 <= until:
+            at = until
+            notes.append(_FORGOTTEN)
+        if at > log.end:
             raise ConfigurationError(
                 f"redrive {plan.id} has read partition {place.partition} of {place.topic} up to "
-                f"{at}, which ends at {ends[place]}: the topic was made anew, take another --id"
+                f"{at}, which ends at {log.end}: the topic was made anew, take another --id"
             )
-        start = max(stretch.start, at)
-        found[place] = Stretch(start, max(start, stretch.end))
-    read = sum(min(found[p].start, s.end) - s.start for p, s in stretches.items())
-    notes = (_FORGOTTEN,) if forgotten else ()
-    return Left(found, read, notes)
+        rest = Stretch(max(at, log.start), min(until, log.end))
+        if at < 0 or rest.start >= rest.end:
+            start = max(meant.start, at)
+            found[place] = Stretch(start, max(start, meant.end))
+        elif rest.end < meant.start:
+            found[place] = rest
+            notes.append(_CUT_OFF)
+        else:
+            # Where the range has moved on with the time, what it has left behind is still to do.
+            found[place] = Stretch(rest.start, max(rest.end, meant.end))
+    read = sum(max(0, min(found[p].start, s.end) - s.start) for p, s in stretches.items())
+    return Left(found, read, tuple(dict.fromkeys(notes)))
 
 
 _FORGOTTEN = (
     "Kafka has forgotten how far this redrive came (offsets.retention.minutes): all that it was to "
     "do counts as done; what it was cut off from goes by another --id"
+)
+_CUT_OFF = (
+    "this redrive was cut off: first comes what is left of that; the same command once more takes "
+    "what is selected now"
 )
 
 

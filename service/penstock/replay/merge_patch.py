@@ -1,6 +1,7 @@
 """What becomes of a JSON document by a merge patch (RFC 7396)?"""
 
 import json
+import math
 from typing import Any
 
 
@@ -24,7 +25,7 @@ def json_object(text: str) -> dict[str, Any]:
         ValueError: it is none; the message says what it is.
     """
     try:
-        found = json.loads(text, parse_constant=_no_number)
+        found = json.loads(text, parse_constant=_no_number, parse_float=_finite)
     except RecursionError as error:
         raise ValueError("is nested too deep") from error
     except ValueError as error:
@@ -37,6 +38,11 @@ def json_object(text: str) -> dict[str, Any]:
 def written(document: dict[str, Any]) -> bytes:
     """Raises ValueError where it has text that no encoding knows."""
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _finite(text: str) -> float:
+    """A larger one would be written as no number."""
+    return _no_number(text) if math.isinf(found := float(text)) else found
 
 
 def _no_number(text: str) -> Any:

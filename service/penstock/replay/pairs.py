@@ -13,6 +13,11 @@ from penstock.kafka.scope import CLOCK_SKEW
 from penstock.kafka.stretch import Reader, Stretch, reader
 from penstock.replay.join import joined
 
+AHEAD = 3600.0
+"""Seconds by which the clock of whoever asked may be before the others: brokers refuse what is from
+further in the future (`message.timestamp.after.max.ms`, since 4.0).
+"""
+
 Key = tuple[int, int]
 """Partition and offset of a question."""
 Said = dict[str, Any]
@@ -119,7 +124,7 @@ async def completions_of(
     # The topic may have been given more partitions since some of them ended.
     numbers = {place.partition % count for place in stretches for count in range(1, now + 1)}
     whole = await topics.whole([TopicPartition(answers.topic, n) for n in sorted(numbers)])
-    starts = await topics.since(whole, since - CLOCK_SKEW)
+    starts = await topics.since(whole, since - AHEAD - CLOCK_SKEW)
     wanted = {place.partition: stretch for place, stretch in stretches.items()}
     reading = {place: Stretch(starts[place], log.end) for place, log in whole.items()}
     async for record in topics.read("completions", reading, by_time=True):

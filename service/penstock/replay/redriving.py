@@ -133,17 +133,20 @@ async def redriven(
     """
     batch = _Batch(wanted.policy.questions)
 
-    async def say(ends: Mapping[TopicPartition, int]) -> None:
+    async def say(ends: Mapping[TopicPartition, int]) -> bool:
+        """Whether it is said; or it was stopped before."""
         read = {**batch.read, **ends}
         await _unless(stop, pace.waits(clock.monotonic()))
-        if stop.is_set() or not read:
-            return
-        await said.say(batch.records, read)
+        if stop.is_set():
+            return False
+        if read:
+            await said.say(batch.records, read)
         pace.gone(len(batch.records), clock.monotonic())
         for one in batch.letters:
             tally.add(one)
         batch.clear()
         told()
+        return True
 
     async with aclosing(judged(topics, wanted)) as letters:
         async for one in letters:
@@ -153,8 +156,7 @@ async def redriven(
             if stop.is_set():
                 return False
     # Gaps at an end are read, too.
-    await say({place: s.end for place, s in wanted.stretches.items() if s.start < s.end})
-    return not stop.is_set()
+    return await say({place: s.end for place, s in wanted.stretches.items() if s.start < s.end})
 
 
 class _Batch:
