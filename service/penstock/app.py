@@ -118,7 +118,9 @@ async def service(
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
     loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
-    control = Control(client, topics.control, scope.longest_run, clock, loop.tell)
+    # Who has cancelled the question did not mean the replay.
+    since = 0 if plan is None else plan.created_at
+    control = Control(client, topics.control, scope.longest_run, clock, loop.tell, since)
     vitals = Vitals(group, engine, loop.jobs, source.member_id, clock)
     reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)

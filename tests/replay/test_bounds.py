@@ -51,7 +51,7 @@ def test_what_is_none_is_said_on_one_line(text: str) -> None:
 def test_durations() -> None:
     assert duration("PT1H") == duration("1h") == duration("60m") == 3600
     assert duration("1d2h3m4s5ms") == 93_784.005
-    for nothing in ("", "1", "h", "1h ", "P", "one hour", f"{'9' * 400}d"):
+    for nothing in ("", "1", "h", "1h ", "P", "one hour"):
         with pytest.raises(ValueError, match="no duration"):
             duration(nothing)
 

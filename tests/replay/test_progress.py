@@ -73,7 +73,7 @@ def test_a_plan_is_read_as_it_was_written() -> None:
 
 def test_too_scattered_a_plan_is_refused() -> None:
     chance = random.Random(1)
-    wanted = these(number for number in range(8_000_000) if chance.random() < 0.5)
+    wanted = these([number for number in range(8_000_000) if chance.random() < 0.5])
     with pytest.raises(ConfigurationError, match="narrow it"):
         encode(plan(parts=parts({0: wanted})))
 

@@ -17,6 +17,7 @@ from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
 from penstock.cli.reading import Reading, reading, told
 from penstock.errors import ConfigurationError
+from penstock.kafka import codec
 from penstock.replay import view
 from penstock.replay.comparison import Compared, compare, outputs
 from penstock.replay.figures import Figures
@@ -121,7 +122,7 @@ async def _compared(
     async with aclosing(answered(own.client, own.clock, found.by, found.stretches)) as questions:
         async for record, (original, replay) in questions:
             advance()
-            raw = view.raw(record)
+            raw = codec.raw(record)
             if not found.wants(raw.partition, raw.offset) or not own.holds(raw, original):
                 continue
             outcome = compare(original, replay, fields)

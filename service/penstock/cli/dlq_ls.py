@@ -13,6 +13,7 @@ from penstock.cli.dlq_table import write
 from penstock.cli.ranges import Meant
 from penstock.events import dead_letter
 from penstock.events.envelope import rfc3339
+from penstock.kafka import codec
 from penstock.kafka.codec import Raw
 from penstock.kafka.stretch import Stretch
 from penstock.replay import view
@@ -73,7 +74,7 @@ async def _last(
     last: list[_Listed] = []
     async with aclosing(desk.reader.read("dead letters", stretches)) as records:
         async for record in records:
-            letter = view.raw(record)
+            letter = codec.raw(record)
             seen = view.of_dead_letter(letter, desk.program)
             if not holds(conditions, seen):
                 continue

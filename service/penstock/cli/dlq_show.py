@@ -15,6 +15,7 @@ from penstock.cli.dlq_open import Opened, in_words, opened
 from penstock.cli.dlq_table import plain
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
+from penstock.kafka import codec
 from penstock.kafka.codec import Raw
 from penstock.kafka.stretch import Stretch
 from penstock.replay import view
@@ -56,7 +57,7 @@ async def _read(desk: Opened, partition: int, offset: int) -> Raw:
     async with aclosing(desk.reader.read("dead letters", stretch)) as records:
         async for record in records:
             if record.offset == offset:
-                return view.raw(record)
+                return codec.raw(record)
             raise ConfigurationError(
                 f"{partition}/{offset}: no dead letter stands there, the next one is "
                 f"{partition}/{record.offset}"

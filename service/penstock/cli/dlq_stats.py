@@ -11,6 +11,7 @@ from penstock.cli.dlq_open import in_words, opened, say
 from penstock.cli.dlq_table import write
 from penstock.cli.ranges import Meant
 from penstock.events.envelope import rfc3339
+from penstock.kafka import codec
 from penstock.replay import view
 from penstock.replay.causes import HOUR, Cause, Causes
 from penstock.replay.where import DEAD_LETTER, Condition, holds, parse
@@ -43,7 +44,7 @@ async def _count(way: Way, meant: Meant, conditions: tuple[Condition, ...]) -> C
             stretches = (await desk.meant(meant)).stretches
             async with aclosing(desk.reader.read("dead letters", stretches)) as records:
                 async for record in records:
-                    letter = view.raw(record)
+                    letter = codec.raw(record)
                     seen = view.of_dead_letter(letter, desk.program)
                     if holds(conditions, seen):
                         kind, code = (seen[name] or UNKNOWN for name in ("kind", "code"))

@@ -17,11 +17,12 @@ from penstock.cli.lines import Write, printed, written
 from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
 from penstock.cli.reading import Reading, reading, tell, told
+from penstock.kafka import codec
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Raw
 from penstock.kafka.rights import Operation
 from penstock.kafka.stretch import reader
-from penstock.replay import dataset, view
+from penstock.replay import dataset
 from penstock.replay.pairs import Answers, Said, pairs
 from penstock.replay.where import Condition
 
@@ -90,7 +91,7 @@ async def _run(own: Reading, form: Form, write: Write, tally: Tally) -> None:
             async with aclosing(found):
                 async for record, completion in found:
                     advance()
-                    raw = view.raw(record)
+                    raw = codec.raw(record)
                     if not own.holds(raw, completion):
                         tally.left_out["not wanted"] += 1
                         continue

@@ -10,6 +10,7 @@ from rich.text import Text
 from penstock.cli.transcript import plain
 from penstock.events import dead_letter
 from penstock.events.envelope import rfc3339, text_header
+from penstock.kafka import codec
 from penstock.kafka.completed import json_object
 from penstock.replay import view
 
@@ -76,14 +77,14 @@ def _token(_: ConsumerRecord, said: Said) -> Iterator[Part]:
 def _dead_letter(record: ConsumerRecord, _: Said) -> Iterator[Part]:
     if text_header(record.headers, "penstock-error-kind") is None:
         return
-    found = view.of_dead_letter(view.raw(record), "")
+    found = view.of_dead_letter(codec.raw(record), "")
     yield _text(found["id"]), "bold"
     yield f"{found['kind']} {found['code']}", "red"
     yield dead_letter.message(tuple(record.headers)) or "", ""
 
 
 def _question(record: ConsumerRecord, _: Said) -> Iterator[Part]:
-    if (asked := view.question(view.raw(record))) is None:
+    if (asked := view.question(codec.raw(record))) is None:
         return
     own = asked.id or text_header(record.headers, "ce_id")
     yield own or f"{record.topic}/{record.partition}/{record.offset}", "bold"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
+from aiokafka import ConsumerRecord
 from pydantic import ValidationError
 
 from penstock.core.facts import RecordId
@@ -35,6 +36,19 @@ class Raw:
     key: bytes | None
     value: bytes | None
     headers: Headers
+
+
+def raw(record: ConsumerRecord) -> Raw:
+    """Of the client's."""
+    return Raw(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )
 
 
 @dataclass(frozen=True, slots=True)

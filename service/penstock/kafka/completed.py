@@ -88,9 +88,9 @@ class Completions:
         ours = self._scope.completions.partitions
         places = await self._places(searches)
         whole = await topics.whole(sorted(set().union(*places.values())))
+        firsts = {place: log_.start for place, log_ in whole.items()}
         if self._scope.since:
             firsts = await topics.since(whole, self._scope.since - CLOCK_SKEW)
-            whole = {place: Stretch(firsts[place], log_.end) for place, log_ in whole.items()}
         # Only now: no completion up to these ends is about a record behind the log's.
         questions = {TopicPartition(self._scope.questions, p): s for p, s in searches.items()}
         for place, log_ in (await topics.whole(questions)).items():
@@ -106,7 +106,9 @@ class Completions:
                 starts[place] = max(at, whole[place].end - ASKED)
         for partition, search in searches.items():
             for place in places[partition]:
-                start = _claims_begin(partition, search, place.partition, whole[place])
+                start = _claims_begin(
+                    partition, search, place.partition, whole[place], firsts[place]
+                )
                 search.claimed_from[place.partition] = start
                 starts[place] = min(starts[place], start)
         stretches = {place: Stretch(starts[place], whole[place].end) for place in whole}
@@ -209,11 +211,12 @@ def _asks(said: Mapping[str, Any]) -> bool:
     return said.get("status") != "duplicate" and not said.get("redrive") and not undecodable
 
 
-def _claims_begin(partition: int, search: Search, place: int, whole: Stretch) -> int:
+def _claims_begin(partition: int, search: Search, place: int, whole: Stretch, first: int) -> int:
+    """`first`: where the group can have begun to complete."""
     if search.again:
         return whole.end
     if search.bookmark is None or search.bookmark.partitions <= 0:
-        return whole.start
+        return first
     if place != partition % search.bookmark.partitions:
         # The topic had or has another number of partitions.
         return whole.start

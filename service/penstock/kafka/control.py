@@ -65,13 +65,20 @@ class Control:
     """
 
     def __init__(
-        self, client: Mapping[str, Any], topic: str, longest: float, clock: Clock, tell: Tell
+        self,
+        client: Mapping[str, Any],
+        topic: str,
+        longest: float,
+        clock: Clock,
+        tell: Tell,
+        since: int = 0,
     ) -> None:
         self._client = client
         self._place = TopicPartition(topic, 0)
         self._longest = longest
         self._clock = clock
         self._tell = tell
+        self._since = since
         self._pauses = Pauses()
         self._next: int | None = None
         self._caught_up = asyncio.Event()
@@ -155,6 +162,8 @@ class Control:
     def _read(self, record: ConsumerRecord) -> None:
         key = (record.key or b"").decode(errors="replace")
         if key.startswith(control.CANCEL) and record.value is not None:
+            if record.timestamp < self._since:
+                return
             old = max(0.0, self._clock.wall() - record.timestamp / 1000)
             until = self._clock.monotonic() + self._longest - old
             question_id = key.removeprefix(control.CANCEL)

@@ -31,7 +31,7 @@ from penstock.core.facts import Assigned, Event, Head, Heard, RecordId
 from penstock.errors import CommitError, FencedError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
-from penstock.kafka.codec import Delivery, Raw
+from penstock.kafka.codec import Delivery, Raw, raw
 from penstock.kafka.commit import commit
 from penstock.kafka.follower import Follower
 from penstock.kafka.membership import Membership, listen, membership
@@ -226,7 +226,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 continue
             for record in self._within(tp, records):
                 place = RecordId(tp.partition, epoch, record.offset)
-                if delivery := self._codec.decode(place, _raw(record), monotonic, wall):
+                if delivery := self._codec.decode(place, raw(record), monotonic, wall):
                     deliveries.append(delivery)
                     self._given[tp.partition] = record.offset + 1
         return deliveries
@@ -340,6 +340,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             await asyncio.sleep(RETRY_SECONDS)
         elif offset > end:
             # It was truncated, or is another topic by the same name.
+            if self._ends is not None:
+                self._broken(
+                    KafkaError(
+                        f"{self._topic}/{tp.partition} ends at {end} and was read up to {offset}: "
+                        "it is another log than this was begun on"
+                    )
+                )
+                return
             self._consumer.pause(tp)
             replaced = frozenset({tp.partition})
             leaving = partial(self._take, replaced, Leaving.REPLACED)
@@ -492,15 +500,3 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 def _assignors(wanted: str) -> list[type]:
     """One: of several, the client joins with the first, then anew with the first two."""
     return [ASSIGNORS[wanted]]
-
-
-def _raw(record: ConsumerRecord) -> Raw:
-    return Raw(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )

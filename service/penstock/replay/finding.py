@@ -1,5 +1,6 @@
 """Which questions does a replay mean? Found once, before it begins."""
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from penstock.clock import Clock
+from penstock.kafka import codec
 from penstock.kafka.stretch import Stretch
 from penstock.replay import view
 from penstock.replay.pairs import Answers, Pair, pairs
@@ -37,7 +39,7 @@ class Found:
     """
 
     looked_at: int = 0
-    offsets: dict[int, list[int]] = field(default_factory=dict)
+    offsets: dict[int, "array[int]"] = field(default_factory=dict)
     first: Moment | None = None
     last: Moment | None = None
     answered: int = 0
@@ -61,7 +63,8 @@ class Found:
     def add(self, pair: Pair) -> None:
         """It is wanted."""
         record = pair.question
-        self.offsets.setdefault(record.partition, []).append(record.offset)
+        # There may be millions: eight bytes each.
+        self.offsets.setdefault(record.partition, array("q")).append(record.offset)
         moment = Moment(record.timestamp / 1000, record.partition, record.offset)
         self.first = min(self.first or moment, moment)
         self.last = max(self.last or moment, moment)
@@ -145,7 +148,7 @@ def _is_wanted(pair: Pair, wanted: Wanted) -> bool:
         return False
     if not wanted.where:
         return True
-    raw = view.raw(record)
+    raw = codec.raw(record)
     return holds(wanted.where, view.of_question(raw, pair.completion, wanted.default_program))
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 
 from penstock.clock import Clock
+from penstock.kafka import codec
 from penstock.kafka.stretch import Reader, Stretch
 from penstock.kafka.transactions import Said, Transactions
 from penstock.replay import view, where
@@ -88,7 +89,7 @@ async def judged(topics: Reader, wanted: Wanted) -> AsyncGenerator[Judged, None]
     """
     async with aclosing(topics.read("dead letters", wanted.stretches)) as records:
         async for record in records:
-            letter = view.raw(record)
+            letter = codec.raw(record)
             seen = view.of_dead_letter(letter, wanted.default_program)
             verdict = None
             if where.holds(wanted.conditions, seen):

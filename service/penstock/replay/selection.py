@@ -2,7 +2,7 @@
 
 import zlib
 from base64 import b85decode, b85encode
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from penstock.errors import ConfigurationError
@@ -47,17 +47,15 @@ class Selection:
         return None if self.bits is None else b85encode(zlib.compress(self.bits, 9)).decode()
 
 
-def these(offsets: Iterable[int]) -> Selection:
-    """Of at least one."""
-    wanted = sorted(set(offsets))
-    start, end = wanted[0], wanted[-1] + 1
-    if len(wanted) == end - start:
-        return Selection(start, end)
+def these(offsets: Collection[int]) -> Selection:
+    """Of at least one; in any order, and some may be there twice."""
+    start, end = min(offsets), max(offsets) + 1
     bits = bytearray((end - start + 7) // 8)
-    for offset in wanted:
+    for offset in offsets:
         byte, bit = divmod(offset - start, 8)
         bits[byte] |= 1 << bit
-    return Selection(start, end, bytes(bits))
+    made = Selection(start, end, bytes(bits))
+    return Selection(start, end) if made.count() == end - start else made
 
 
 def read(start: int, end: int, text: str | None) -> Selection:

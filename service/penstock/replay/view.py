@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from aiokafka import ConsumerRecord
-
 from penstock.errors import RecordError
 from penstock.events import dead_letter
 from penstock.events.again import redrives
@@ -24,18 +22,6 @@ LENIENT = Codec(
     forward=frozenset(),
 )
 """It reads whatever the service with its own bounds may have read."""
-
-
-def raw(record: ConsumerRecord) -> Raw:
-    return Raw(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )
 
 
 def question(record: Raw) -> Question | None:
