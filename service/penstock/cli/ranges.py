@@ -22,7 +22,7 @@ Offset = Annotated[
 ]
 Partitions = Annotated[
     list[int] | None,
-    typer.Option("--partition", "-p", min=0, help="Only this partition; repeatable."),
+    typer.Option("--partition", "-p", metavar="N", min=0, help="Only this partition; repeatable."),
 ]
 FromDatetime = Annotated[
     str | None,

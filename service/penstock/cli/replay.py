@@ -51,12 +51,13 @@ def replay(
     program: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Answers them all: one of PROGRAMS, a signature, or module:attribute. Default: "
-            "each its own."
+            "each its own.",
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Is asked by the programs: one of MODELS.")
+        str | None, typer.Option(metavar="NAME", help="Is asked by the programs: one of MODELS.")
     ] = None,
     topic_prefix: Annotated[
         str | None,
@@ -74,7 +75,8 @@ def replay(
         typer.Option(min=0.001, metavar="N", help="Questions a second, on all machines together."),
     ] = None,
     slots: Annotated[
-        int | None, typer.Option(min=1, help="Questions that run at once, on this machine.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Questions that run at once, on this machine."),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--id", metavar="ID", help="What to call it. Default: the time.")
