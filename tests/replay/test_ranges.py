@@ -51,7 +51,7 @@ async def test_what_is_meant_and_what_is_said_of_it(bootstrap_servers: str, topi
         assert stretches(some) == [(3, 6), (2, 4), (0, 0)]
         assert some.notes == (
             "partition 2 ends before offset 2: nothing is meant there",
-            "of partition 0 the retention took records after offset 2",
+            "of partition 0 the records before offset 3 are gone",
             "partitions 1, 2 end before offset 6: up to there",
         )
         with pytest.raises(ConfigurationError, match=r"offset 11 is beyond the end of .*0: 10, 1:"):

@@ -132,9 +132,16 @@ PATCHED = [
 @pytest.mark.parametrize(("document", "patch", "result"), PATCHED)
 def test_a_merge_patch(document: str, patch: str, result: str) -> None:
     assert applied(json.loads(patch), json.loads(document)) == json.loads(result)
-    found = again(letter(value=document.encode()), replace(POLICY, patch=json.loads(patch)))
+
+
+def test_what_is_edited_goes_back_if_it_is_a_question() -> None:
+    asked = letter(value=b'{"question": "?", "program": "old"}')
+    found = again(asked, replace(POLICY, patch={"program": None}))
     assert isinstance(found, Question)
-    assert found.value == result.encode()
+    assert found.value == b'{"question":"?"}'
+    both = again(asked, replace(POLICY, patch={"inputs": {"question": "!"}}))
+    assert isinstance(both, Refused)
+    assert both.reason.startswith("edited it is no question: both question and inputs")
 
 
 @pytest.mark.parametrize(
@@ -158,10 +165,10 @@ def test_what_is_no_object_is_not_edited(value: bytes | None) -> None:
 
 
 def test_numbers_of_any_size_stay_what_they_are() -> None:
-    found = again(letter(value=b'{"n": 123456789012345678901, "u": "\xc3\xa9"}'),
-                  replace(POLICY, patch={"m": None}))  # fmt: skip
+    value = b'{"question":"\xc3\xa9","n":123456789012345678901}'
+    found = again(letter(value=value), replace(POLICY, patch={"m": None}))
     assert isinstance(found, Question)
-    assert found.value == b'{"n":123456789012345678901,"u":"\xc3\xa9"}'
+    assert found.value == value
 
 
 def test_the_name_is_that_of_the_words() -> None:

@@ -53,7 +53,8 @@ def test_all_must_hold() -> None:
         ("state=failed", "no field 'state'; did you mean status?"),
         ("metadata=acme", "no field 'metadata'"),
         ("metadata.=acme", "no field 'metadata.'"),
-        ("status=done", "a status is one of completed"),
+        ("status=done", "status is one of completed"),
+        ("error.kind=answer", "error.kind is one of RECORD, ANSWER"),
     ],
 )
 def test_what_is_no_condition(text: str, says: str) -> None:

@@ -74,8 +74,8 @@ def compare(
     space at the ends of a text. Range and `--where` are about the original questions and
     completions. JSON is one object for each question with both completions, and a last one with
     `type: summary`. Nothing is written to Kafka. Exit code: 0 it was compared, whatever differs,
-    1 Kafka does not answer, 2 there is no such replay, topic or metric, 3 the metric raised for
-    some questions, 130 at Ctrl-C.
+    1 Kafka failed on the way, 2 there is no Kafka, no such replay, topic or metric, 3 the metric
+    raised for some questions, 130 at Ctrl-C.
     """
     # Kafka's client and DSPy take a while to import, and the help needs neither.
     from penstock.cli import compare_run

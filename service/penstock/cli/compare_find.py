@@ -106,8 +106,13 @@ async def _chosen(read: Reader, topics: list[str], replay: str | None) -> Replay
             )
         for one in found.values():
             return one
-    who = "any replay" if replay is None else f"the replay {replay!r}"
-    raise ConfigurationError(f"there is no answer of {who} in {' or in '.join(topics)}")
+    where = " or in ".join(topics)
+    if replay is None:
+        raise ConfigurationError(f"there is no answer of any replay in {where}")
+    raise ConfigurationError(
+        f"there is no replay {replay!r}: nothing on the control topic says what it was to do, and "
+        f"it has no answer in {where}; `penstock replay --resume {replay}` names those there are"
+    )
 
 
 def _say_what_is_gone(chosen: Replayed, logs: Mapping[TopicPartition, Stretch]) -> None:

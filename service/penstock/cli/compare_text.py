@@ -56,8 +56,10 @@ class Screen:
             show(Text(f"  {side:<10}{', '.join(map(plain, summary['programs'][side]))}"))
         show(_outcomes(summary))
         show(_sides(summary))
-        if raised := summary.get("metric", {}).get("raised"):
-            show(Text(f"The metric raised for {raised:,} questions; --output json says how."))
+        if raised := (metric := summary.get("metric", {})).get("raised"):
+            show(
+                Text(f"The metric raised for {raised:,} questions: {plain(metric['first_raised'])}")
+            )
         for text in self._differences:
             show()
             show(text)

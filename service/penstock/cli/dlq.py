@@ -84,7 +84,8 @@ def ls(
     """List dead letters, the newest last.
 
     On a terminal the message is cut to its width. JSON has all that is known of each, with headers,
-    key and value. Exit code: 0, 1 Kafka failed, 2 usage or configuration.
+    key and value. Exit code: 0, 1 Kafka failed on the way, 2 usage or
+    configuration, or no Kafka answers.
     """
     from penstock.cli import dlq_ls
 

@@ -97,7 +97,7 @@ def run(way: Way, asked: Asked, output: Literal["text", "json"], *, execute: boo
 
 def _patch(text: str) -> dict[str, Any]:
     said = text
-    if not text.lstrip().startswith("{"):
+    if not text.lstrip().startswith(("{", "[")):
         try:
             said = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -233,8 +233,13 @@ def _tell(
         _name(one for one in tally.first_refused if one.reason == reason)
     for topic, count in tally.elsewhere.most_common():
         say(f"{count} left out: they were questions on {plain(topic)}")
+    if tally.again:
+        say(f"{tally.again} of these were redriven before, and have failed again")
     if left.before:
-        say(f"{left.before} dead letters were dealt with before by the id {plan.id}")
+        say(
+            f"{left.before} dead letters lie behind: by the id {plan.id} they were redriven, "
+            "refused or passed over before"
+        )
     if not executed and tally.redriven:
         say("nothing is written; --execute does it")
 

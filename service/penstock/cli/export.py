@@ -52,8 +52,8 @@ def export(
     For `dspy` only what has `status=completed`, unless `--where` asks for another status; what has
     no outputs, as a duplicate has none, is left out. A question is a record: one that was redriven
     is two. How many were written, and what was left out, is on stderr. Nothing is written to
-    Kafka. Exit code: 0 written, 1 Kafka does not answer or there was nothing to write, 2 a flag, a
-    topic or FILE is wrong, 130 at Ctrl-C.
+    Kafka. Exit code: 0 written, 1 Kafka failed on the way or there was nothing to write, 2 there
+    is no Kafka, or a flag, a topic or FILE is wrong, 130 at Ctrl-C.
     """
     # Kafka's client takes a while to import, and the help needs none of it.
     from penstock.cli import export_run

@@ -93,7 +93,7 @@ async def _run(own: Reading, form: Form, write: Write, tally: Tally) -> None:
                     advance()
                     raw = codec.raw(record)
                     if not own.holds(raw, completion):
-                        tally.left_out["not wanted"] += 1
+                        tally.left_out["not " + " and ".join(map("=".join, own.conditions))] += 1
                         continue
                     _write(raw, completion, form, write, tally)
 

@@ -36,5 +36,5 @@ def told(error: BaseException, said: str | None = None) -> str:
 
 
 def _own(file: str) -> bool:
-    """What is installed is not, nor what Python names `<frozen ...>`."""
-    return not file.startswith("<") and not any(map(Path(file).is_relative_to, _OTHERS))
+    """What is installed is not, nor what Python names `<frozen ...>`, nor what was compiled."""
+    return file.endswith(".py") and not any(map(Path(file).is_relative_to, _OTHERS))

@@ -40,8 +40,9 @@ def replay(
         typer.Option(
             metavar="FILE",
             dir_okay=False,
+            allow_dash=True,
             help="Just these: lines of topic, partition and offset with commas between, or "
-            "completions as JSON lines.",
+            "completions or dead letters as JSON lines; `-` is standard input.",
         ),
     ] = None,
     where: Where = None,

@@ -64,7 +64,12 @@ async def draw(settings: Settings, client: dict[str, Any], wishes: Wishes, *, lo
     await _readable(settings, client, looks=looks)
     wanted = await _wanted(settings, client, wishes, clock)
     wanted = replace(wanted, where=conditions, most=wishes.most)
-    in_range = sum(stretch.end - stretch.start for stretch in wanted.stretches.values())
+    in_range = sum(
+        stretch.end - stretch.start
+        if wanted.only is None
+        else wanted.only[place.partition].count(*stretch)
+        for place, stretch in wanted.stretches.items()
+    )
     found: Found | None = None
     if looks:
         topics = settings.topics
@@ -133,6 +138,12 @@ def _plan(
         raise ConfigurationError(
             f"the replay would write to {topics.questions!r}, which it reads: it would answer its "
             "own answers; take another --topic-prefix"
+        )
+    ordinary = {topics.tokens, topics.completions, topics.dead_letters}
+    if not wishes.in_place and (both := ordinary.intersection(said.values())):
+        raise ConfigurationError(
+            f"--topic-prefix {prefix}: {min(both)!r} is an ordinary topic; to answer there, say "
+            "--in-place"
         )
     return Plan(
         id=name,

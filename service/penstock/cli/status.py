@@ -33,8 +33,8 @@ def status(
     Members are those of Kafka's group, with what each reports of itself on the control topic every
     5 s; one that has not for 15 s is `silent`. The backlog is the lag less what is done beyond the
     commit. Dead letters are counted by offsets, of all groups that share the topic: so many at
-    most. No group is joined, and nothing is written. Exit code: 0 it was seen, 1 Kafka does not
-    answer, 2 there is no such group or topic, or a right lacks, 130 at Ctrl-C.
+    most. No group is joined, and nothing is written. Exit code: 0 it was seen, 1 Kafka failed
+    on the way, 2 there is no Kafka, no such group or topic, or a right lacks, 130 at Ctrl-C.
     """
     # Kafka's client takes a while to import, and the help needs none of it.
     from penstock.cli import status_run

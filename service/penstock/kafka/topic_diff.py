@@ -25,7 +25,9 @@ ALTERED: Mapping[Role, frozenset[str]] = {
     "tokens": frozenset({"cleanup.policy", "retention.ms"}),
     "completions": frozenset({"cleanup.policy", "retention.ms"}),
     "dead_letters": frozenset({"cleanup.policy", "retention.ms", "max.message.bytes"}),
-    "control": frozenset({"cleanup.policy", "retention.ms", "message.timestamp.type"}),
+    "control": frozenset(
+        {"cleanup.policy", "retention.ms", "message.timestamp.type", "segment.ms"}
+    ),
 }
 """What we set on a topic that is there. Not `min.insync.replicas`: it stops the writing where too
 few are in sync. The questions are their writers'.

@@ -43,6 +43,7 @@ class Figures:
         self.outcomes: Counter[str] = Counter(dict.fromkeys(OUTCOMES, 0))
         self.not_replayed = 0
         self.raised = 0
+        self.first_raised: str | None = None
         self._metric = metric
         self._times = {name: _Both() for name in TIMES}
         self._scores = _Both()
@@ -58,6 +59,7 @@ class Figures:
                 self._programs[side][program_and_model(said)] += 1
         if one.scores is not None:
             self.raised += one.scores.error is not None
+            self.first_raised = self.first_raised or one.scores.error
             self._scores.add(one.scores.original, one.scores.replay)
         if one.original is None or one.outcome == "original_unanswered":
             return
@@ -110,6 +112,7 @@ class Figures:
             "better": sum(more > 0 for more in differences),
             "worse": sum(more < 0 for more in differences),
             "raised": self.raised,
+            "first_raised": self.first_raised,
         }
 
 

@@ -1,6 +1,9 @@
-"""Which offsets does a file name? As Kafka's tools write them, or as completions do."""
+"""Which offsets does a file name? As Kafka's tools write them, or as completions or dead letters
+do.
+"""
 
 import csv
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,17 +17,18 @@ _HEADER = ["topic", "partition", "offset"]
 
 def offsets(file: Path, topic: str) -> dict[int, set[int]]:
     """By partition, whether they are there or not. Each line is `topic,partition,offset`, or a JSON
-    object: a completion, or one with `topic`, `partition` and `offset`.
+    object: a completion, bare or in kcat's envelope; a dead letter as `penstock dlq ls --output
+    json` has it; or one with `topic`, `partition` and `offset`. `-` is standard input.
 
     Raises:
         ConfigurationError: it cannot be read; a line is neither, or of another topic.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--from-file {file}: {error}") from error
     found: dict[int, set[int]] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or _is_header(line):
             continue
         try:
@@ -32,7 +36,7 @@ def offsets(file: Path, topic: str) -> dict[int, set[int]]:
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(
                 f"--from-file {file}, line {number}: neither topic,partition,offset nor a "
-                f"completion as JSON ({error})"
+                "completion or a dead letter as JSON"
             ) from error
         if named != topic:
             raise ConfigurationError(
@@ -51,7 +55,10 @@ def _is_header(line: str) -> bool:
 def _place(line: str) -> tuple[str, int, int]:
     if line.lstrip().startswith("{"):
         said: Any = orjson.loads(line)
-        place = said.get("source") or said
+        if isinstance(said.get("payload"), str) and "tstype" in said:
+            # Of kcat's envelope, what was in the record.
+            said = orjson.loads(said["payload"])
+        place = said.get("source") or said.get("origin") or said
         words: Iterable[Any] = (place[name] for name in _HEADER)
     else:
         words = next(csv.reader([line]))

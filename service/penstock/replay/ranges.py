@@ -121,7 +121,8 @@ def _beyond(whole: Mapping[TopicPartition, Stretch], wanted: Range) -> Iterable[
             yield f"{_ending(beyond)} before offset {start.offset}: nothing is meant there"
         gone = [place for place, log in whole.items() if start.offset < log.start]
         if gone:
-            yield f"of {_named(gone)} the retention took records after offset {start.offset}"
+            first = min(whole[place].start for place in gone)
+            yield f"of {_named(gone)} the records before offset {first} are gone"
     if isinstance(end, At) and (short := [p for p, log in whole.items() if end.offset > log.end]):
         yield f"{_ending(short)} before offset {end.offset}: up to there"
 

@@ -1,14 +1,16 @@
 """What of a dead letter goes back to the questions, and what does not?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from penstock.errors import RecordError
 from penstock.events import dead_letter
 from penstock.events.again import REDRIVE, REDRIVES, Redrive, redrives
 from penstock.events.envelope import Headers
 from penstock.kafka.codec import Raw
 from penstock.kafka.sink import size_of
 from penstock.replay import merge_patch
+from penstock.replay.view import LENIENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ def again(letter: Raw, policy: Policy) -> Question | Refused | Elsewhere:
         value = letter.value if policy.patch is None else _edited(letter.value, policy.patch)
     except ValueError as error:
         return Refused(f"the value {error}, as --edit needs")
+    if policy.patch is not None and (trouble := _no_question(letter, value)) is not None:
+        return Refused(f"edited it is no question: {trouble}")
     count = redrives(letter.headers) + 1
     headers = (*_without_ours(letter.headers), *_ours(letter, policy.id, count))
     if size_of(letter.key, value, list(headers)) > policy.limit:
@@ -76,6 +80,15 @@ def _refusal(number: str, letter: Raw, policy: Policy) -> Refused | None:
         return Refused(f"{policy.questions} has no such partition any more")
     if redrives(letter.headers) >= policy.most:
         return Refused(f"redriven {policy.most} times or more before (--max-redrives)")
+    return None
+
+
+def _no_question(letter: Raw, value: bytes | None) -> str | None:
+    """What keeps it from being one."""
+    try:
+        LENIENT.question(replace(letter, value=value))
+    except RecordError as error:
+        return error.message
     return None
 
 

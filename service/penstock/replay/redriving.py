@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka import TopicPartition
 
 from penstock.clock import Clock
+from penstock.events.again import redrives
 from penstock.kafka import codec
 from penstock.kafka.stretch import Reader, Stretch
 from penstock.kafka.transactions import Said, Transactions
@@ -53,6 +54,8 @@ class Tally:
 
     read: int = 0
     redriven: int = 0
+    again: int = 0
+    """Of these, how many were redriven before."""
     refused: Counter[str] = field(default_factory=Counter)
     elsewhere: Counter[str] = field(default_factory=Counter)
     first: list[Named] = field(default_factory=list)
@@ -62,8 +65,9 @@ class Tally:
         self.read += 1
         place = f"{judged.place.partition}/{judged.offset}"
         match judged.verdict:
-            case Question():
+            case Question(headers=headers):
                 self.redriven += 1
+                self.again += redrives(headers) > 1
                 self.first = [*self.first, Named(place, judged.id)][:NAMED]
             case Refused(reason):
                 self.refused[reason] += 1

@@ -1,6 +1,6 @@
 """Where do the plans of replays stand? On the control topic, each written once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -15,6 +15,9 @@ from penstock.kafka.group_offsets import done
 from penstock.kafka.rights import Operation
 from penstock.kafka.stretch import Stretch, reader
 from penstock.replay.plan import KEY, Plan, decode, encode
+
+LISTED = 10
+"""Plans that are named where none is found: the last ones."""
 
 
 async def known(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -> Plan | None:
@@ -31,10 +34,13 @@ async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -
     await _may(client, topic, Operation.READ)
     plans = await stated(client, topic, KEY, clock)
     if (said := plans.get(f"{KEY}{name}")) is None:
-        there = ", ".join(key.removeprefix(KEY) for key in list(plans)[-10:])
-        known = f"there are {there}" if there else "there is none at all"
-        raise ConfigurationError(f"there is no replay {name!r} on {topic}; {known}")
+        raise ConfigurationError(f"there is no replay {name!r} on {topic}; {_named(plans)}")
     return decode(said.value)
+
+
+def _named(plans: Iterable[str]) -> str:
+    there = ", ".join(key.removeprefix(KEY) for key in list(plans)[-LISTED:])
+    return f"there are {there}" if there else "there is none at all"
 
 
 async def publish(client: Mapping[str, Any], topic: str, plan: Plan, clock: Clock) -> None:

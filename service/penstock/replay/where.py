@@ -17,6 +17,9 @@ DEAD_LETTER = ("id", "key", "program", "metadata.*", "kind", "code", "stage", "g
 """Fields of a dead letter; `redrives` says how often it was asked again."""
 
 STATUSES = ("completed", "failed", "expired", "cancelled", "duplicate", UNANSWERED)
+KINDS = ("RECORD", "ANSWER", "UPSTREAM", "OPERATOR", "DEADLINE", "CANCELLED")
+_VALUES = {"status": STATUSES, "kind": KINDS, "error.kind": KINDS}
+"""Of fields that have no others."""
 
 
 class Condition(NamedTuple):
@@ -55,8 +58,8 @@ def _condition(text: str, known: tuple[str, ...]) -> Condition:
         raise ConfigurationError(
             f"--where {text}: there is no field {field!r}{meant} (known: {', '.join(known)})"
         )
-    if field == "status" and value not in STATUSES:
-        raise ConfigurationError(f"--where {text}: a status is one of {', '.join(STATUSES)}")
+    if value not in (values := _VALUES.get(field, (value,))):
+        raise ConfigurationError(f"--where {text}: {field} is one of {', '.join(values)}")
     return Condition(field, value)
 
 
