@@ -9,7 +9,8 @@ from penstock.events.member import Cause, Model
 from penstock.status import DeadLetters, Pause, Report, Seen, status
 from tests.test_status import AT, report, seat
 
-SHUT = {"gate_shut": True, "gate_cause": Cause(kind="ANSWER", code="program_error", message="why")}
+WHY = Cause(kind="ANSWER", code="program_error", message="why")
+SHUT: dict[str, Any] = {"gate_shut": True, "gate_cause": WHY}
 
 
 def lines(*reports: Report, pauses: tuple[Pause, ...] = ()) -> list[str]:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from penstock.core import facts
-from tests.support.command import environment, penstock
+from tests.support.command import environment, member_environment, penstock
 from tests.support.kafka import Topics
 from tests.support.observing import observe
 from tests.support.service import settings_for
@@ -40,7 +40,7 @@ async def _is_seen(on: Stage) -> None:
     said = ""
     async with asyncio.timeout(PATIENCE_S):
         while "gate shut" not in said:
-            said = (await penstock("status", env=environment(settings))).stdout
+            said = (await penstock("status", env=member_environment(settings))).stdout
     words = " ".join(said.split())
     assert 'gate shut on 1 of 1 member: ANSWER unparsable_answer, "' in words
     assert '" ; see to it, then: penstock resume' in words
