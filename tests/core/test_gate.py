@@ -32,6 +32,18 @@ def test_a_run_of_dead_letters_shuts_it_and_the_one_too_many_is_not_one() -> Non
     assert one.shut
 
 
+def test_its_cause_is_the_one_too_many_until_it_opens() -> None:
+    one = gate()
+    fails(one, 3)
+    assert one.cause is None
+    timeout = Failure(Kind.UPSTREAM, "model_timeout", "no answer")
+    fails(one, 1, failure=timeout)
+    fails(one, 1)
+    assert one.cause == timeout
+    one.open()
+    assert one.cause is None
+
+
 def test_an_answer_ends_a_run() -> None:
     one = gate()
     succeeds(one, 9)

@@ -283,8 +283,12 @@ async def test_where_nothing_serves_the_command_gives_up(
     monkeypatch.setattr(ask_one, "WAIT", 0.2)
     of_one_without_a_deadline, how_to_end_it = await asked(None)
 
-    assert "within 0.1 s; is `penstock serve` running" in of_one_that_has_expired
-    assert "within 0.2 s; is `penstock serve` running" in of_one_without_a_deadline
+    why = (
+        "is `penstock serve` running on these brokers and topics, "
+        "and neither paused nor its gate shut? (penstock status)"
+    )
+    assert f"within 0.1 s; {why}" in of_one_that_has_expired
+    assert f"within 0.2 s; {why}" in of_one_without_a_deadline
     assert " penstock cancel " in how_to_end_it
 
 

@@ -1,12 +1,13 @@
 """The whole service on a real Kafka: too many questions fail for good, and an operator is asked."""
 
+import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from penstock.core import facts
-from tests.support.command import environment, penstock
+from tests.support.command import environment, member_environment, penstock
 from tests.support.kafka import Topics
 from tests.support.observing import observe
 from tests.support.service import settings_for
@@ -23,6 +24,7 @@ FLAGS: dict[str, Any] = {
 IDS = [f"q{number}" for number in range(6)]
 KEPT = IDS[RUN - 1 :]
 NEEDS_OPERATOR = 4
+PATIENCE_S = 20.0
 LONG_AGO = "2020-01-01T00:00:00Z"
 
 
@@ -30,6 +32,18 @@ async def resumed(on: Stage) -> None:
     settings = settings_for(on.servers, on.topics, MODEL, on.models.api_base)
     ended = await penstock("resume", env=environment(settings))
     assert (ended.code, ended.stdout, ended.stderr) == (0, "asked all replicas to go on\n", "")
+
+
+async def _is_seen(on: Stage) -> None:
+    """Who looks is told why, and what to do. The report comes at once, not in 5 s."""
+    settings = settings_for(on.servers, on.topics, MODEL, on.models.api_base)
+    said = ""
+    async with asyncio.timeout(PATIENCE_S):
+        while "gate shut" not in said:
+            said = (await penstock("status", env=member_environment(settings))).stdout
+    words = " ".join(said.split())
+    assert 'gate shut on 1 of 1 member: ANSWER unparsable_answer, "' in words
+    assert '" ; see to it, then: penstock resume' in words
 
 
 async def test_what_is_too_much_is_kept_until_an_operator_has_seen_to_it(
@@ -46,6 +60,7 @@ async def test_what_is_too_much_is_kept_until_an_operator_has_seen_to_it(
             assert await sample(service, "penstock_gate_shut") == 1
             assert [kept.record.offset for kept in seen.of(facts.KeptBack)] == [RUN - 1]
             assert service.ready() is None
+            await _is_seen(on)
 
             broken = False
             await resumed(on)

@@ -164,6 +164,11 @@ async def test_one_program_or_one_partition_stands_still_and_the_others_go_on(
             assert await says(on, "resume", "--partition", "1") == [
                 "asked all replicas to go on with partition/1"
             ]
+            # Once more, and one that is not there.
+            assert await says(on, "resume", "--partition", "1", "--partition", "7") == [
+                "partition/1 was not paused",
+                "partition/7 was not paused",
+            ]
             assert (await talk.completion("there"))["status"] == "completed"
             await talk.to_the_end()
             assert len(talk.completed) == 6

@@ -86,7 +86,8 @@ def reason(completion: Completion) -> str:
 def nobody(timeout: float) -> str:
     return (
         f"penstock: no answer within {timeout:g} s; "
-        "is `penstock serve` running, on these brokers and topics?"
+        "is `penstock serve` running on these brokers and topics, "
+        "and neither paused nor its gate shut? (penstock status)"
     )
 
 

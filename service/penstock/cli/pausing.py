@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aiokafka.errors import KafkaError as ClientError
 
@@ -65,10 +65,17 @@ class Replicas:
         """Raises as `control.say` does."""
         asyncio.run(self._say(dict.fromkeys(wanted)))
 
+    def stood(self, wanted: Sequence[Scope]) -> Collection[Scope]:
+        """Those of them that are paused now; all, where that cannot be seen."""
+        try:
+            return asyncio.run(self._standing()).keys() & set(wanted)
+        except (ConfigurationError, KafkaError, ClientError, TimeoutError):
+            return wanted
+
     def tell_what_stands(self) -> None:
         """One line for every pause."""
         try:
-            stand = asyncio.run(standing(self._client, self._topics.control, Clock()))
+            stand = asyncio.run(self._standing())
         except (KafkaError, ClientError, TimeoutError) as error:
             why = str(error) or type(error).__name__
             if isinstance(error, FORBIDDEN):
@@ -78,6 +85,9 @@ class Replicas:
             )
         else:
             _tell(stand)
+
+    async def _standing(self) -> Pauses:
+        return await standing(self._client, self._topics.control, Clock())
 
     async def _pause(self, records: Mapping[Scope, bytes]) -> None:
         numbers = [scope.partition for scope in records if scope.partition is not None]

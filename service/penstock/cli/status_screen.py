@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.cli.transcript import plain
-from penstock.events.member import Member
+from penstock.events.member import Cause, Member
 from penstock.status import MemberRow, PartitionRow, Pause, State, Status
 
 _STYLES = {
@@ -25,7 +25,7 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 def screen(found: Status, trouble: str | None = None) -> RenderableType:
     """`trouble`: why it is not of now."""
     lines = [_heading(found), _work(found), *_oldest(found), _dead(found)]
-    lines += map(_paused, found.pauses)
+    lines += [*_gates(found.members), *map(_paused, found.pauses)]
     if trouble is not None:
         lines.insert(0, Text(plain(trouble), style="red"))
     return Group(*lines, "", _members(found.members), "", _partitions(found.partitions))
@@ -64,6 +64,28 @@ def _dead(found: Status) -> Text:
     return Text(said, style="yellow" if hour else "")
 
 
+def _gates(rows: Sequence[MemberRow]) -> Iterator[Text]:
+    """One line for each kind of failure, whatever the members' messages say."""
+    shut: dict[tuple[str, str], list[Cause | None]] = {}
+    for row in rows:
+        report = row.report
+        if report is None or row.state is State.SILENT or not report.gate_shut:
+            continue
+        cause = report.gate_cause
+        shut.setdefault(("", "") if cause is None else (cause.kind, cause.code), []).append(cause)
+    for causes in shut.values():
+        why = "" if causes[0] is None else f": {_said(causes[0])}"
+        where = f"{len(causes)} of {_count(len(rows), 'member')}"
+        yield Text(
+            plain(f"gate shut on {where}{why} ; see to it, then: penstock resume"), style="red"
+        )
+
+
+def _said(cause: Cause) -> str:
+    message = " ".join(cause.message.split())
+    return f'{cause.kind} {cause.code}, "{message}"'
+
+
 def _paused(pause: Pause) -> Text:
     said = [f"paused: {pause.scope} for {_time(pause.seconds)}", *_why(pause.value)]
     return Text(plain(", ".join(said)), style="yellow")
@@ -89,7 +111,7 @@ def _members(rows: Iterable[MemberRow]) -> Table:
         host, told = (row.host, [""] * 4) if report is None else (report.host, _told(report))
         version, *work = told
         cells = [row.name, host, version, _ranges(row.partitions), *work]
-        for note in () if report is None else _notes(report):
+        for note in () if report is None or row.state is State.SILENT else _notes(report):
             state.append(f", {note}")
         table.add_row(*(Text(plain(cell)) for cell in cells), state)
     return table
@@ -113,8 +135,11 @@ def _notes(report: Member) -> Iterator[str]:
     if report.held:
         yield f"held {report.held}"
     for name, model in report.models.items():
-        shut = "" if model.shut is None else f"{model.shut}, "
-        yield plain(f"{name}: {shut}limit {model.limit:.0f}")
+        if model.shut is not None:
+            yield plain(f"{name}: {model.shut}")
+    for name, model in report.models.items():
+        if round(model.limit) != report.slots:
+            yield plain(f"{name}: limit {model.limit:.0f}")
 
 
 def _partitions(rows: Iterable[PartitionRow]) -> Table:

@@ -28,13 +28,18 @@ class Gate:
     """
 
     def __init__(self, policy: GatePolicy) -> None:
-        self.shut = False
         self.policy = policy
+        self.cause: Failure | None = None
+        """The one too many, while it is shut."""
         self._in_a_row = 0
         self._last: deque[tuple[float, bool]] = deque()
         """When a question ended, and whether badly."""
         self._failed = 0
         """Of those."""
+
+    @property
+    def shut(self) -> bool:
+        return self.cause is not None
 
     def succeeded(self, now: float) -> None:
         self._in_a_row = 0
@@ -49,12 +54,13 @@ class Gate:
         if not self.shut:
             self._in_a_row += 1
             self._note(now, failed=True)
-            self.shut = self._too_many()
+            if self._too_many():
+                self.cause = failure
         return not self.shut
 
     def open(self) -> None:
         """An operator has seen to it: it counts anew."""
-        self.shut = False
+        self.cause = None
         self._in_a_row = self._failed = 0
         self._last.clear()
 

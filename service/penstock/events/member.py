@@ -37,6 +37,14 @@ class Model(_Part):
     limit: float = Field(description="Calls at once that it serves without a queue, as is known.")
 
 
+class Cause(_Part):
+    """The failure that was one too many."""
+
+    kind: str = Field(description="As `error.kind` of a completion: who has to act.")
+    code: str = Field(description="A stable word for machines.")
+    message: str = Field(description="Its first 200 characters.")
+
+
 class Member(_Part):
     """One running process of the service."""
 
@@ -56,4 +64,7 @@ class Member(_Part):
     oldest_running: Running | None = None
     models: dict[str, Model] = Field(description="By their names in the settings.")
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
+    gate_cause: Cause | None = Field(
+        None, description="What shut it; null: it is open, or the release is before this."
+    )
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")

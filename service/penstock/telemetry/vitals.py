@@ -24,6 +24,9 @@ NEWS = (
 )
 """What an operator need not wait for the next report to see."""
 
+MESSAGE_CHARACTERS = 200
+"""Of what shut the gate: a report stays small, whatever a model's error page says."""
+
 _HAS_A_SLOT = {Phase.RUNNING, Phase.CANCELLING}
 
 
@@ -73,8 +76,16 @@ class Vitals:
                 for name, model in engine.models.items()
             },
             gate_shut=engine.failing.gate.shut,
+            gate_cause=self._cause(),
             draining=engine.release.stopping,
         )
+
+    def _cause(self) -> member.Cause | None:
+        failure = self._engine.failing.gate.cause
+        if failure is None:
+            return None
+        message = failure.message[:MESSAGE_CHARACTERS]
+        return member.Cause(kind=failure.kind, code=failure.code, message=message)
 
     def _oldest(self) -> member.Running | None:
         running = [
