@@ -315,7 +315,7 @@ BAD: dict[str, tuple[tuple[str, ...], int, str]] = {
     "an empty partition": (("show", "0/3"), 2, "partition 0 of"),
     "no place": (("show", "3"), 2, "write PARTITION/OFFSET"),
     "no id": (("redrive", "--id", "a/b"), 2, "--id a/b: write letters"),
-    "no patch": (("redrive", "--edit", "[1]"), 2, "--edit [1]: cannot be read"),
+    "no patch": (("redrive", "--edit", "[1]"), 2, "--edit [1]: is JSON, but no object"),
     "a patch that is no JSON": (("redrive", "--edit", "{1}"), 2, "is no JSON"),
     "no bound": (("purge", "--before", "1:2"), 2, "--before 1:2: write one offset"),
     "a range": (("purge", "--before", "1:"), 2, "--before 1:: write one offset"),

@@ -78,7 +78,7 @@ async def test_what_was_asked_and_answered(
             {"inputs": {"question": "Why?"}, "outputs": {"answer": "Because."}},
         ]
         assert dspy_.stderr.splitlines() == [
-            "penstock: 2 written; left out: 5 not wanted",
+            "penstock: 2 written; left out: 5 not status=completed",
             "penstock: of several programs (qa 1, support 1): --where program=NAME takes one",
         ]
 
@@ -117,7 +117,7 @@ async def test_what_was_asked_and_answered(
     ]
     assert nothing.code == 1
     assert nothing.stderr == (
-        "penstock: 0 written; left out: 5 not wanted, 2 failed, without outputs\n"
+        "penstock: 0 written; left out: 5 not status=completed, 2 failed, without outputs\n"
     )
     assert names_in(tmp_path) == {"train.jsonl", "mine"}
 
