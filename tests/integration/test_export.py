@@ -117,7 +117,7 @@ async def test_what_was_asked_and_answered(
     ]
     assert nothing.code == 1
     assert nothing.stderr == (
-        "penstock: 0 written; left out: 5 not status=completed, 2 failed, without outputs\n"
+        "penstock: 0 written; left out: 5 not status=failed, 2 failed, without outputs\n"
     )
     assert names_in(tmp_path) == {"train.jsonl", "mine"}
 
