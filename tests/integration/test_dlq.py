@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from penstock.cli import dlq_table
 from penstock.cli.dlq_progress import progress
 from penstock.clock import Clock
 from penstock.replay.redriving import Tally
@@ -246,20 +245,6 @@ async def test_a_list_and_one_of_it(bootstrap_servers: str, topics: Topics) -> N
             "2026-11-23 11:00                     1                1",
             "2026-11-23 12:00                     1                .",
         ]
-
-
-WORDS = "not UTF-8, nor anything else"
-
-
-@pytest.mark.parametrize(("columns", "told"), [("80", "not UTF-8, nor …"), ("300", WORDS)])
-def test_on_a_terminal_the_last_column_is_cut(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], columns: str, told: str
-) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", columns)
-    row = ["1", "x" * 65, WORDS]
-    dlq_table.write(["n", "name", "message"], [row], frozenset({0}))
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"  {told}")
 
 
 async def test_a_purge_takes_what_is_before_and_nothing_else(

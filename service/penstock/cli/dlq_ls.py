@@ -2,14 +2,16 @@
 
 import asyncio
 import heapq
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, Literal, NamedTuple
 
 import orjson
+from rich.console import Console
 
 from penstock.cli.connecting import Way
 from penstock.cli.dlq_open import Opened, in_words, opened, say
-from penstock.cli.dlq_table import write
+from penstock.cli.dlq_table import fits, write
 from penstock.cli.ranges import Meant
 from penstock.events import dead_letter
 from penstock.events.envelope import rfc3339
@@ -21,6 +23,10 @@ from penstock.replay.letters import told
 from penstock.replay.where import DEAD_LETTER, Condition, holds, parse
 
 COLUMNS = ("time", "at", "kind", "code", "program", "id", "message")
+GIVES = (("message", 16), ("id", 9), ("program", 0))
+"""The place and the cause are whole on any terminal."""
+LAST = (("message", 8), ("message", 0), ("id", 0), ("time", 0))
+"""What else gives way, once the time is short."""
 
 
 class _Listed(NamedTuple):
@@ -43,11 +49,21 @@ def run(
         for one in found:
             print(orjson.dumps(told(one.letter, one.view)).decode())
     elif found:
-        write(COLUMNS, [_row(one) for one in found], frozenset())
+        show(Console(highlight=False), [_row(one) for one in found])
     if others:
         say(f"and {others} more before; --limit shows more of them")
     elif not found:
         say("no dead letters" + (" like this" if conditions else ""))
+
+
+def show(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """A line for each, no wider than a terminal."""
+    if fits(console, COLUMNS, rows, GIVES):
+        write(console, COLUMNS, rows, gives=GIVES)
+        return
+    month_to_minute = slice(5, 16)
+    short = [(time[month_to_minute], *others) for time, *others in rows]
+    write(console, COLUMNS, short, gives=(*GIVES, *LAST))
 
 
 async def _find(

@@ -5,10 +5,11 @@ from contextlib import aclosing
 from typing import Literal
 
 import orjson
+from rich.console import Console
 
 from penstock.cli.connecting import Way
 from penstock.cli.dlq_open import in_words, opened, say
-from penstock.cli.dlq_table import write
+from penstock.cli.dlq_table import fits, write
 from penstock.cli.ranges import Meant
 from penstock.events.envelope import rfc3339
 from penstock.kafka import codec
@@ -20,6 +21,7 @@ UNKNOWN = "-"
 """What somebody else put there says no cause of ours."""
 BESIDE = 5
 """Causes that have a column over time; the others have one together."""
+GIVES = (("first seen", 0), ("last seen", 0))
 
 
 def run(way: Way, meant: Meant, where: list[str], output: Literal["text", "json"]) -> None:
@@ -30,11 +32,20 @@ def run(way: Way, meant: Meant, where: list[str], output: Literal["text", "json"
         for cause in causes:
             print(orjson.dumps(_told(cause, causes)).decode())
     elif len(causes):
-        write(*_totals(causes))
-        print()
-        write(*_over_time(causes))
+        show(Console(highlight=False), causes)
     if not len(causes):
         say("no dead letters" + (" like this" if conditions else ""))
+
+
+def show(console: Console, causes: Causes) -> None:
+    """Numbers are whole on any terminal."""
+    write(console, *_totals(causes), gives=GIVES)
+    console.print()
+    names, rows, numbers = _over_time(causes)
+    if fits(console, names, rows):
+        write(console, names, rows, numbers)
+    else:
+        write(console, *_one_by_one(causes))
 
 
 async def _count(way: Way, meant: Meant, conditions: tuple[Condition, ...]) -> Causes:
@@ -87,9 +98,24 @@ def _over_time(causes: Causes) -> Table:
         counts = [cause.within(begin, seconds) for cause in told]
         if others:
             counts.append(sum(cause.within(begin, seconds) for cause in others))
-        moment = _second(begin)[:16] if seconds == HOUR else _second(begin)[:10]
-        rows.append([moment, *(str(count or ".") for count in counts)])
+        rows.append([_moment(begin, seconds), *(str(count or ".") for count in counts)])
     return names, rows, frozenset(range(1, len(names)))
+
+
+def _one_by_one(causes: Causes) -> Table:
+    """The same where there is no room for so many columns, and of each cause."""
+    seconds, begins = causes.buckets()
+    rows = [
+        [_moment(begin, seconds), str(count), f"{cause.kind} {cause.code}"]
+        for begin in begins
+        for cause in causes
+        if (count := cause.within(begin, seconds))
+    ]
+    return ["from", "count", "cause"], rows, frozenset({1})
+
+
+def _moment(begin: int, seconds: int) -> str:
+    return _second(begin)[: 16 if seconds == HOUR else 10]
 
 
 def _second(at: float) -> str:

@@ -1,34 +1,59 @@
-"""How is a table printed: cut to a terminal's width, or whole for `grep`?"""
+"""How is a table printed: as wide as the terminal, or whole for `grep`?"""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
+from penstock.cli.narrow import cut_end, cut_middle, narrowed, taken
+
 BETWEEN = 2
 """Spaces from one column to the next."""
-LEAST = 16
-"""Cells that the last column has on any terminal."""
+
+Gives = Sequence[tuple[str, int]]
+"""Columns that give way where the terminal is too narrow, in turn, and the cells they give way to;
+0: the column is left out. All others are whole."""
 
 
-def write(names: Sequence[str], rows: Sequence[Sequence[str]], numbers: frozenset[int]) -> None:
-    """The last column is cut on a terminal. `numbers`: which columns hold them."""
-    console = Console(highlight=False)
+def write(
+    console: Console,
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numbers: Collection[int] = (),
+    gives: Gives = (),
+) -> None:
+    """On a terminal the last column is cut at its end, others in the middle. `numbers`: which
+    columns hold them.
+    """
+    widths = _widths(console, names, rows, gives)
+    for number, row in enumerate((names, *rows)):
+        cells = []
+        for at, (cell, width) in enumerate(zip(map(plain, row), widths, strict=True)):
+            cut = (cut_end if at == len(names) - 1 else cut_middle)(cell, width)
+            padded = cut.rjust(width) if at in numbers else set_cell_size(cut, width)
+            cells += [padded] if width else []
+        line = (" " * BETWEEN).join(cells).rstrip()
+        console.print(Text(line, "" if number else "bold"), soft_wrap=True)
+
+
+def fits(
+    console: Console, names: Sequence[str], rows: Sequence[Sequence[str]], gives: Gives = ()
+) -> bool:
+    """Whether a line of it is no wider than the terminal; elsewhere any is."""
+    widths = _widths(console, names, rows, gives)
+    return not console.is_terminal or taken(widths, BETWEEN) <= console.width
+
+
+def _widths(
+    console: Console, names: Sequence[str], rows: Sequence[Sequence[str]], gives: Gives
+) -> list[int]:
     cells = [list(names), *([plain(cell) for cell in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
-    for number, row in enumerate(cells):
-        *others, last = (
-            cell.rjust(width) if at in numbers else set_cell_size(cell, width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        line = (" " * BETWEEN).join(others)
-        room = max(LEAST, console.width - cell_len(line) - BETWEEN)
-        if console.is_terminal and cell_len(last.rstrip()) > room:
-            last = f"{set_cell_size(last, room - 1)}…"
-        whole = f"{line}{' ' * BETWEEN}{last}".rstrip()
-        style = "" if number else "bold"
-        console.print(Text(whole, style), soft_wrap=True)
+    if not console.is_terminal:
+        return widths
+    steps = [(names.index(name), least) for name, least in gives]
+    return narrowed(widths, steps, console.width, BETWEEN)
 
 
 def plain(text: str) -> str:

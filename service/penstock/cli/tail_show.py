@@ -49,7 +49,8 @@ class Lines:
         self._console = console
 
     def __call__(self, record: ConsumerRecord) -> None:
-        self._console.print(line(record), no_wrap=True, overflow="ellipsis", crop=True)
+        shown = line(record, self._console.width)
+        self._console.print(shown, no_wrap=True, overflow="ellipsis", crop=True)
 
     def close(self) -> None:
         """Every line has ended."""

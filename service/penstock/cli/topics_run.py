@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
+from rich.console import Console
 
 from penstock import settings
 from penstock.cli import topics_show
@@ -89,7 +90,8 @@ async def _describe(way: Way, *, as_json: bool) -> int:
         for each in said:
             topics_show.line(topics_show.described(*each))
     else:
-        topics_show.draw([topics_show.row(name, topic, count) for name, _, topic, count in said])
+        rows = [topics_show.row(name, topic, count) for name, _, topic, count in said]
+        topics_show.draw(Console(highlight=False), rows)
     for _, finding in unseen(here.sight, here.needs):
         print(f"penstock: {finding}", file=sys.stderr)
     return 0

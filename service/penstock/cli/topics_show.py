@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 from aiokafka.admin import NewTopic
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from penstock.cli.narrow import taken
 from penstock.finding import Level
 from penstock.kafka.describe import Topic
 from penstock.kafka.topic_diff import Difference
@@ -22,13 +22,15 @@ COLUMNS = {
     "min.insync.replicas": "Min in sync",
     "message.timestamp.type": "Timestamps",
 }
+HEADER = ("Topic", "Partitions", "Replicas", "In sync", "Records", *COLUMNS.values())
+MISSING = "missing"
 STYLES = {Level.OK: "dim", Level.WARNING: "yellow", Level.WRONG: "red"}
 
 
 def row(name: str, topic: Topic | None, records: int | None) -> list[str]:
     """`records`: None: they cannot be counted now."""
     if topic is None:
-        return [name, "missing", *[""] * (3 + len(COLUMNS))]
+        return [name, MISSING, *[""] * (3 + len(COLUMNS))]
     counts = [str(topic.partitions), str(topic.replicas), str(topic.in_sync)]
     return [
         name,
@@ -45,20 +47,35 @@ def _cell(topic: Topic, setting: str) -> str:
     return f"{value}*" if setting in topic.own else value
 
 
-def draw(rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal, aligned lines elsewhere."""
-    header = ["Topic", "Partitions", "Replicas", "In sync", "Records", *COLUMNS.values()]
-    console = Console(highlight=False)
-    if console.is_terminal:
-        table = Table(*header, box=None, header_style="bold")
+def draw(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    """Aligned lines, or where a terminal has no room for them a paragraph for each topic."""
+    table = [HEADER, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if console.is_terminal and taken(widths, 2) > console.width:
         for cells in rows:
-            table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-        console.print(table)
+            _paragraph(console, cells)
         return
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for cells in (header, *rows):
+    for number, cells in enumerate(table):
         padded = (f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
-        print("  ".join(padded).rstrip())
+        console.print(Text("  ".join(padded).rstrip(), "" if number else "bold"), soft_wrap=True)
+
+
+def _paragraph(console: Console, cells: Sequence[str]) -> None:
+    """Names and values stand together: a line ends between two of them."""
+    name, *values = cells
+    console.print(Text(name, "bold"), soft_wrap=True)
+    if values[0] == MISSING:
+        console.print(f"  {MISSING}", style="red")
+        return
+    said = [f"{named.lower()}: {value}" for named, value in zip(HEADER[1:], values, strict=True)]
+    line = f"  {said[0]}"
+    for one in said[1:]:
+        if len(f"{line}, {one},") > console.width:
+            console.print(Text(f"{line},"), soft_wrap=True)
+            line = f"  {one}"
+        else:
+            line = f"{line}, {one}"
+    console.print(Text(line), soft_wrap=True)
 
 
 def described(name: str, role: str, topic: Topic | None, records: int | None) -> dict[str, Any]:
