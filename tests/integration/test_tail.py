@@ -177,7 +177,7 @@ async def test_it_ends_where_aborted_records_and_markers_do(
         capsys.readouterr()
         assert await on.tail("0", 0) == b""
         said = capsys.readouterr().err
-        assert said == "penstock: of partition 0 the retention took records after offset 0\n"
+        assert said == "penstock: of partition 0 the records before offset 1 are gone\n"
 
 
 async def test_what_comes_is_printed_at_once_until_nobody_reads_or_it_is_interrupted(
