@@ -37,7 +37,8 @@ from penstock.program.catalog import Program
 from penstock.program.model import Model
 from penstock.program.reading import Timeouts
 from penstock.program.runner import Runner
-from penstock.settings import ModelSettings, ProgramSettings, Settings
+from penstock.settings import ModelSettings, Settings
+from penstock.settings.programs import default_program
 
 LEAST_CALLS = 20
 """That a breaker looks at, however few slots there are."""
@@ -159,28 +160,6 @@ def load_programs(
             version=wanted.version,
         )
     return programs
-
-
-def default_program(settings: Settings) -> str:
-    return settings.default_program or next(iter(settings.programs))
-
-
-def program_named(settings: Settings, wanted: str) -> tuple[str, ProgramSettings]:
-    """One of PROGRAMS by its name, or one that nobody has set: a signature, or
-    `package.module:attribute`.
-
-    Raises:
-        ConfigurationError: there is no such program.
-    """
-    if "->" in wanted or ":" in wanted:
-        name = wanted.replace(" ", "") if "->" in wanted else wanted
-        return name, ProgramSettings(entry=wanted)
-    if wanted not in settings.programs:
-        raise ConfigurationError(
-            f"program {wanted!r} is none of PROGRAMS ({', '.join(settings.programs)}), "
-            "nor a signature such as 'question -> answer', nor 'package.module:attribute'"
-        )
-    return wanted, settings.programs[wanted]
 
 
 def policy(settings: Settings) -> Policy:

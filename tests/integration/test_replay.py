@@ -241,7 +241,7 @@ async def test_what_has_failed_is_answered_in_place_and_stays_apart(
             again_ = [record.body for record in talk.completed if record.body["replay"]]
             assert {(b["source"]["partition"], b["source"]["offset"]) for b in again_} == failed
             assert {body["status"] for body in again_} == {"completed"}
-            assert {body["program"]["name"] for body in again_} == {"question -> answer"}
+            assert {body["program"]["name"] for body in again_} == {"question->answer"}
             assert len(talk.completed) == 8 + 2 + 1
 
 

@@ -22,6 +22,7 @@ from penstock.settings import (
     TelemetrySettings,
     load,
 )
+from penstock.settings.programs import default_program
 
 if TYPE_CHECKING:
     from penstock.program.catalog import Program
@@ -140,7 +141,7 @@ def plan() -> Plan:
     programs = assembly.load_programs(_with_a_model(settings))
     for name, program in programs.items():
         _pays_nobody(name, program)
-    default = assembly.default_program(settings)
+    default = default_program(settings)
     model = settings.all_models.get(settings.programs[default].model)
     return Plan(
         settings,

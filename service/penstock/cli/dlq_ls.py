@@ -10,9 +10,10 @@ import orjson
 from rich.console import Console
 
 from penstock.cli.connecting import Way
-from penstock.cli.dlq_open import Opened, in_words, opened, say
+from penstock.cli.dlq_open import Opened, in_words, opened
 from penstock.cli.dlq_table import fits, write
 from penstock.cli.ranges import Meant
+from penstock.cli.reading import tell
 from penstock.events import dead_letter
 from penstock.events.envelope import rfc3339
 from penstock.kafka import codec
@@ -51,9 +52,9 @@ def run(
     elif found:
         show(Console(highlight=False), [_row(one) for one in found])
     if others:
-        say(f"and {others} more before; --limit shows more of them")
+        tell(f"and {others} more before; --limit shows more of them")
     elif not found:
-        say("no dead letters" + (" like this" if conditions else ""))
+        tell("no dead letters" + (" like this" if conditions else ""))
 
 
 def show(console: Console, rows: Sequence[Sequence[str]]) -> None:

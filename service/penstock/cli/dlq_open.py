@@ -1,7 +1,6 @@
 """How does a command reach the dead letters, and which of them does it mean?"""
 
 import logging
-import sys
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from penstock import settings
 from penstock.cli.connecting import Way
 from penstock.cli.ranges import Meant
+from penstock.cli.reading import tell
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.kafka import admin, tolerant
@@ -25,6 +25,7 @@ from penstock.kafka.stretch import Reader, reader
 from penstock.replay.bounds import EVERYTHING, Range
 from penstock.replay.ranges import Resolved, partitions, resolve
 from penstock.settings import Settings
+from penstock.settings.programs import default_program
 from penstock.telemetry import logs
 
 
@@ -46,7 +47,7 @@ class Opened:
     @property
     def program(self) -> str:
         """That answers a question which names none."""
-        return self.settings.default_program or next(iter(self.settings.programs))
+        return default_program(self.settings)
 
     @property
     def user(self) -> str | None:
@@ -72,7 +73,7 @@ class Opened:
         """As `meant`."""
         found = await resolve(self.reader, places, wanted, self.clock.wall())
         for note in found.notes:
-            say(note)
+            tell(note)
         return found
 
 
@@ -124,8 +125,3 @@ def in_words(topic: str) -> Iterator[None]:
         raise KafkaError("Kafka does not answer; are all brokers up?") from error
     except ClientError as error:
         raise KafkaError(f"Kafka: {error or type(error).__name__}") from error
-
-
-def say(what: str) -> None:
-    """Beside the data."""
-    print(f"penstock: {what}", file=sys.stderr)

@@ -5,15 +5,8 @@ from contextlib import contextmanager
 
 import orjson
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from penstock.cli.progress import bar
 from penstock.clock import Clock
 from penstock.replay.redriving import Tally
 
@@ -33,20 +26,13 @@ def progress(records: int, tally: Tally, clock: Clock) -> Iterator[Callable[[], 
 
 @contextmanager
 def _bar(console: Console, records: int, tally: Tally) -> Iterator[Callable[[], None]]:
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    ) as bar:
-        task = bar.add_task("Dead letters", total=records)
+    with bar(console) as shown:
+        task = shown.add_task("Dead letters", total=records)
 
         def told() -> None:
             refused = sum(tally.refused.values())
             words = f"{tally.redriven} redriven" + (f", {refused} refused" if refused else "")
-            bar.update(task, completed=tally.read, description=words)
+            shown.update(task, completed=tally.read, description=words)
 
         yield told
 

@@ -11,7 +11,8 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import PolicyViolationError
 
 from penstock.cli.connecting import Way
-from penstock.cli.dlq_open import Opened, in_words, opened, say
+from penstock.cli.dlq_open import Opened, in_words, opened
+from penstock.cli.reading import tell
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.kafka import describe
@@ -67,16 +68,16 @@ async def _purge(
         if place not in failed:
             _tell(place, stretch, output, execute=execute)
     for place, why in failed.items():
-        say(f"partition {place.partition} of {place.topic}: {why}")
+        tell(f"partition {place.partition} of {place.topic}: {why}")
     count = sum(stretch.end - stretch.start for stretch in doomed.values())
     if not execute:
-        say(
+        tell(
             f"{count} dead letters would be deleted; --execute does it"
             if count
             else "nothing to delete"
         )
     elif not count:
-        say("nothing to delete")
+        tell("nothing to delete")
     if failed and len(failed) == len(doomed):
         raise KafkaError("of no partition is it known that anything was deleted")
     return PARTLY if failed else 0

@@ -11,10 +11,11 @@ from typing import Any, Literal, NamedTuple
 import orjson
 
 from penstock.cli.connecting import Way
-from penstock.cli.dlq_open import Opened, in_words, opened, say
+from penstock.cli.dlq_open import Opened, in_words, opened
 from penstock.cli.dlq_progress import progress
-from penstock.cli.dlq_table import plain
+from penstock.cli.dlq_table import escaped
 from penstock.cli.ranges import Meant
+from penstock.cli.reading import tell
 from penstock.errors import ConfigurationError
 from penstock.events.control import Redriving
 from penstock.kafka import describe
@@ -154,7 +155,7 @@ async def _execute(
         finally:
             _tell(plan, left, tally, output, executed=True)
     if not ended:
-        say("stopped; the same command goes on from here")
+        tell("stopped; the same command goes on from here")
         return STOPPED
     return PARTLY if tally.refused else 0
 
@@ -171,7 +172,7 @@ async def _left(desk: Opened, plan: _Plan, said: Redriving, before: Redriving | 
     logs = await desk.reader.whole(stretches)
     left = await checkpoint.left(desk.connection, said, before, stretches, logs)
     for note in left.notes:
-        say(note)
+        tell(note)
     return left
 
 
@@ -232,21 +233,21 @@ def _tell(
         print(f"{count} refused: {reason}")
         _name(one for one in tally.first_refused if one.reason == reason)
     for topic, count in tally.elsewhere.most_common():
-        say(f"{count} left out: they were questions on {plain(topic)}")
+        tell(f"{count} left out: they were questions on {escaped(topic)}")
     if tally.again:
-        say(f"{tally.again} of these were redriven before, and have failed again")
+        tell(f"{tally.again} of these were redriven before, and have failed again")
     if left.before:
-        say(
+        tell(
             f"{left.before} dead letters lie behind: by the id {plan.id} they were redriven, "
             "refused or passed over before"
         )
     if not executed and tally.redriven:
-        say("nothing is written; --execute does it")
+        tell("nothing is written; --execute does it")
 
 
 def _name(letters: Iterable[Named]) -> None:
     for one in letters:
-        print(f"  {one.place}  {plain(one.id)}")
+        print(f"  {one.place}  {escaped(one.id)}")
 
 
 def _said(plan: _Plan, left: Left, tally: Tally, *, executed: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 
 from penstock.cli.connecting import Way
 from penstock.cli.dlq_open import Opened, in_words, opened
-from penstock.cli.dlq_table import plain
+from penstock.cli.dlq_table import escaped
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
 from penstock.kafka import codec
@@ -77,9 +77,9 @@ def _lines(letter: Raw, *, hexadecimal: bool) -> Iterator[str]:
     at = rfc3339(letter.timestamp_ms / 1000)
     yield f"{letter.topic} {letter.partition}/{letter.offset}  {at}"
     yield ""
-    width = max((len(plain(name)) for name, _ in letter.headers), default=0)
+    width = max((len(escaped(name)) for name, _ in letter.headers), default=0)
     for name, value in letter.headers:
-        yield f"{plain(name):{width}}  {_inline(value)}"
+        yield f"{escaped(name):{width}}  {_inline(value)}"
     yield ""
     yield f"key: {_inline(letter.key)}"
     yield f"value: {_size(letter.value)}"
@@ -94,7 +94,7 @@ def _inline(value: bytes | None) -> str:
     if value is None:
         return "none"
     text = _text(value)
-    return f"0x{value.hex()}" if text is None else plain(text)
+    return f"0x{value.hex()}" if text is None else escaped(text)
 
 
 def _size(value: bytes | None) -> str:

@@ -8,9 +8,10 @@ import orjson
 from rich.console import Console
 
 from penstock.cli.connecting import Way
-from penstock.cli.dlq_open import in_words, opened, say
+from penstock.cli.dlq_open import in_words, opened
 from penstock.cli.dlq_table import fits, write
 from penstock.cli.ranges import Meant
+from penstock.cli.reading import tell
 from penstock.events.envelope import rfc3339
 from penstock.kafka import codec
 from penstock.replay import view
@@ -34,7 +35,7 @@ def run(way: Way, meant: Meant, where: list[str], output: Literal["text", "json"
     elif len(causes):
         show(Console(highlight=False), causes)
     if not len(causes):
-        say("no dead letters" + (" like this" if conditions else ""))
+        tell("no dead letters" + (" like this" if conditions else ""))
 
 
 def show(console: Console, causes: Causes) -> None:

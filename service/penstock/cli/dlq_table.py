@@ -29,7 +29,7 @@ def write(
     widths = _widths(console, names, rows, gives)
     for number, row in enumerate((names, *rows)):
         cells = []
-        for at, (cell, width) in enumerate(zip(map(plain, row), widths, strict=True)):
+        for at, (cell, width) in enumerate(zip(map(escaped, row), widths, strict=True)):
             cut = (cut_end if at == len(names) - 1 else cut_middle)(cell, width)
             padded = cut.rjust(width) if at in numbers else set_cell_size(cut, width)
             cells += [padded] if width else []
@@ -48,7 +48,7 @@ def fits(
 def _widths(
     console: Console, names: Sequence[str], rows: Sequence[Sequence[str]], gives: Gives
 ) -> list[int]:
-    cells = [list(names), *([plain(cell) for cell in row] for row in rows)]
+    cells = [list(names), *([escaped(cell) for cell in row] for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     if not console.is_terminal:
         return widths
@@ -56,6 +56,6 @@ def _widths(
     return narrowed(widths, steps, console.width, BETWEEN)
 
 
-def plain(text: str) -> str:
+def escaped(text: str) -> str:
     """On one line, and nothing in it commands a terminal: it may be anybody's."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -20,6 +20,7 @@ from penstock.kafka.stretch import Reader, Stretch
 from penstock.replay import ranges, view, where
 from penstock.replay.pairs import Said
 from penstock.settings import Settings
+from penstock.settings.programs import default_program
 from penstock.telemetry import logs
 
 
@@ -41,7 +42,7 @@ class Reading:
     @property
     def default_program(self) -> str:
         """Of questions that name none."""
-        return self.settings.default_program or next(iter(self.settings.programs))
+        return default_program(self.settings)
 
     def holds(self, record: Raw, completion: Said | None) -> bool:
         """Whether it is wanted."""

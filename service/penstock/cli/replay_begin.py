@@ -24,6 +24,7 @@ from penstock.replay.plan import Plan, check_id, check_prefix, parts
 from penstock.replay.ranges import partitions, resolve
 from penstock.replay.selection import Selection
 from penstock.settings import Settings
+from penstock.settings.programs import default_program, program_named
 
 
 class Wishes(NamedTuple):
@@ -92,7 +93,7 @@ async def _wanted(
     settings: Settings, client: dict[str, Any], wishes: Wishes, clock: Clock
 ) -> Wanted:
     topic = settings.topics.questions
-    default = settings.default_program or next(iter(settings.programs), "")
+    default = default_program(settings)
     numbers = wishes.meant.partitions or []
     async with reader(client, clock) as topics:
         asked = partitions(topic, await topics.partitions(topic), numbers)
@@ -152,7 +153,7 @@ def _plan(
         group=f"{settings.kafka.group_id}.replay.{name}",
         original_group=settings.kafka.group_id,
         parts=parts(selections),
-        program=wishes.program,
+        program=None if wishes.program is None else program_named(settings, wishes.program)[0],
         model=wishes.model,
         rate=wishes.rate,
         words=_words(wishes),

@@ -21,6 +21,7 @@ from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
 from penstock.settings import ModelSettings, Settings
+from penstock.settings.programs import default_program, program_named
 from penstock.settings.secrets import hiding
 from penstock.telemetry import logs
 
@@ -45,7 +46,7 @@ def chosen(program: str | None, model: str | None) -> tuple[Settings, str]:
         ConfigurationError: there is no such program.
     """
     loaded = settings.load()
-    name, wanted = assembly.program_named(loaded, program or assembly.default_program(loaded))
+    name, wanted = program_named(loaded, program or default_program(loaded))
     models = loaded.all_models
     if model is not None and model not in models:
         models = {model: _named(model, models.get(wanted.model)), **models}

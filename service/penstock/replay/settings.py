@@ -3,6 +3,7 @@
 from penstock.errors import ConfigurationError
 from penstock.replay.plan import Plan
 from penstock.settings import ProgramSettings, Settings
+from penstock.settings.programs import program_named
 
 
 def for_replay(settings: Settings, plan: Plan, slots: int | None = None) -> Settings:
@@ -38,13 +39,8 @@ def for_replay(settings: Settings, plan: Plan, slots: int | None = None) -> Sett
 
 def _programs(settings: Settings, plan: Plan) -> dict[str, ProgramSettings]:
     programs = dict(settings.programs)
-    if plan.program is not None and plan.program not in programs:
-        if "->" not in plan.program and ":" not in plan.program:
-            raise ConfigurationError(
-                f"program {plan.program!r} is none of PROGRAMS ({', '.join(programs)}), "
-                "nor a signature such as 'question -> answer', nor 'package.module:attribute'"
-            )
-        programs[plan.program] = ProgramSettings(entry=plan.program)
+    if plan.program is not None:
+        programs.update([program_named(settings, plan.program)])
     if plan.model is None:
         return programs
     if plan.model not in settings.all_models:

@@ -28,6 +28,7 @@ from penstock.kafka.topic_rules import DEAD_LETTER_HEADROOM, UNSEEN_LIMIT
 from penstock.loop import Loop
 from penstock.program.runner import Runner
 from penstock.settings import ModelSettings, Settings
+from penstock.settings.programs import program_named
 from penstock.settings.sources import TOML
 from penstock.telemetry.journal import Journal
 from penstock.testing.asked import Asked
@@ -331,7 +332,7 @@ def _with_one_program(loaded: Settings, wanted: str | None) -> Settings:
                 'the folder of the project, or name one, such as program="desk:SupportDesk"'
             )
         return loaded
-    name, program = assembly.program_named(loaded, wanted)
+    name, program = program_named(loaded, wanted)
     return loaded.model_copy(update={"programs": {name: program}, "default_program": name})
 
 
