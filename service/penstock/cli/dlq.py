@@ -83,9 +83,9 @@ def ls(
 ) -> None:
     """List dead letters, the newest last.
 
-    On a terminal the message is cut to its width. JSON has all that is known of each, with headers,
-    key and value. Exit code: 0, 1 Kafka failed on the way, 2 usage or
-    configuration, or no Kafka answers.
+    On a terminal a line is no wider than it: first the message gives way, then the id. JSON has all
+    that is known of each, with headers, key and value. Exit code: 0, 1 Kafka failed on the way, 2
+    usage or configuration, or no Kafka answers.
     """
     from penstock.cli import dlq_ls
 
