@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import structlog
 
-from penstock.assembly import assemble, codec, load_programs, policy
+from penstock.assembly import assemble, codec, load_programs, policy, served
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.engine import Engine
@@ -37,6 +37,7 @@ from penstock.replay.again import Again
 from penstock.replay.plan import Plan
 from penstock.running import Service
 from penstock.settings import Settings
+from penstock.settings.programs import default_program
 from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
@@ -121,13 +122,21 @@ async def service(
     # Who has cancelled the question did not mean the replay.
     since = 0 if plan is None else plan.created_at
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell, since)
-    vitals = Vitals(group, engine, loop.jobs, source.member_id, clock)
+    vitals = Vitals(
+        group,
+        engine,
+        loop.jobs,
+        source.member_id,
+        clock,
+        served(settings, programs),
+        default_program(settings),
+    )
     reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)
     built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
-        for served in {id(program.model): program.model for program in programs.values()}.values():
-            stack.push_async_callback(served.aclose)
+        for asked in {id(program.model): program.model for program in programs.values()}.values():
+            stack.push_async_callback(asked.aclose)
         # Clients have to be stopped even where they never started; the sink before we leave the
         # group: what it has not sent by then is the next owner's.
         stack.push_async_callback(source.stop)

@@ -1,7 +1,7 @@
 """What is a service made of, whatever carries its records? Programs, a policy, and a loop."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 # Before dspy is imported: its first call would wait for the network otherwise.
@@ -24,6 +24,7 @@ from penstock.core.partition import Limits
 from penstock.core.policy import Policy
 from penstock.core.retry import RetryPolicy
 from penstock.errors import ConfigurationError
+from penstock.events.member import Served
 from penstock.job import Job
 from penstock.kafka import metadata
 from penstock.kafka.codec import Codec, Delivery, Expectation
@@ -218,6 +219,20 @@ def _model_policy(settings: Settings, name: str) -> ModelPolicy:
         ),
         LimiterPolicy(limiter.mode, min(limiter.min, slots), slots, model.rpm, model.tpm),
     )
+
+
+def served(settings: Settings, programs: Mapping[str, Program]) -> dict[str, Served]:
+    """What those see of the programs who ask."""
+    return {
+        name: Served(
+            version=program.version,
+            model=settings.programs[name].model,
+            inputs=sorted(program.inputs),
+            accepts=sorted(program.accepts),
+            answer=program.answer,
+        )
+        for name, program in programs.items()
+    }
 
 
 def codec(settings: Settings, programs: dict[str, Program]) -> Codec:

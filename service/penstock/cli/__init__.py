@@ -21,6 +21,7 @@ from penstock.cli import (
     demo,
     dlq,
     export,
+    gateway,
     init,
     model,
     pause,
@@ -53,6 +54,7 @@ app.command("run", epilog=run.EXAMPLES, rich_help_panel=BEGIN)(run.run)
 app.command("check", epilog=check.EXAMPLES, rich_help_panel=BEGIN)(check.check)
 app.add_typer(config.config, name="config", rich_help_panel=BEGIN)
 app.command("serve", epilog=serve.EXAMPLES, rich_help_panel=ASK)(serve.serve)
+app.command("gateway", epilog=gateway.EXAMPLES, rich_help_panel=ASK)(gateway.gateway)
 app.command("ask", epilog=ask.EXAMPLES, rich_help_panel=ASK)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES, rich_help_panel=ASK)(cancel.cancel)
 app.command("status", epilog=status.EXAMPLES, rich_help_panel=OPERATE)(status.status)

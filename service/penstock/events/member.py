@@ -45,6 +45,18 @@ class Cause(_Part):
     message: str = Field(description="Its first 200 characters.")
 
 
+class Served(_Part):
+    """A program, as those see it who ask."""
+
+    version: str = Field(description="As in completions.")
+    model: str = Field(description="That it asks, by its name in the settings.")
+    inputs: list[str] = Field(description="The fields that a question must have.")
+    accepts: list[str] = Field(description="... and may have; others are left out.")
+    answer: str | None = Field(
+        description="The output field whose text is the completion's `answer`, where that is known."
+    )
+
+
 class Member(_Part):
     """One running process of the service."""
 
@@ -63,6 +75,11 @@ class Member(_Part):
     held: int = Field(description="Of its partitions, what other members still run.")
     oldest_running: Running | None = None
     models: dict[str, Model] = Field(description="By their names in the settings.")
+    programs: dict[str, Served] = Field(
+        default_factory=dict,
+        description="By their names. Empty: the release is before this.",
+    )
+    default_program: str | None = Field(None, description="That answers whoever names none.")
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
     gate_cause: Cause | None = Field(
         None, description="What shut it; null: it is open, or the release is before this."

@@ -43,6 +43,11 @@ class Tail:
         self._heard = clock.monotonic()
         self._away = False
 
+    @property
+    def away(self) -> bool:
+        """Of who follows: the brokers are not there."""
+        return self._away
+
     async def read(
         self, stretches: Mapping[TopicPartition, Stretch]
     ) -> AsyncIterator[ConsumerRecord]:

@@ -27,6 +27,7 @@ class Program:
         inputs: the input fields a question must have.
         accepts: all it takes; the others are left out.
         outputs: the fields of its last predictor, whose text is streamed as the answer.
+        answer: of these, the one that a completion has as its `answer`, where that can be told.
         awaits: whether it runs on the loop; else it has a `forward` alone, for a thread.
     """
 
@@ -37,6 +38,7 @@ class Program:
     inputs: frozenset[str]
     accepts: frozenset[str]
     outputs: frozenset[str]
+    answer: str | None
     awaits: bool
 
     @property
@@ -90,10 +92,20 @@ def load(
                 only_text_output(predictor.signature)
         except ConfigurationError as error:
             raise ConfigurationError(f"program {name!r}: {error}") from error
-    outputs = frozenset(predictors[-1][1].signature.output_fields)
+    outputs = predictors[-1][1].signature.output_fields
     inputs, accepts = _inputs(module)
     version = version or content_version(module)
-    return Program(name, version, module, model, inputs, accepts, outputs, awaits)
+    return Program(
+        name,
+        version,
+        module,
+        model,
+        inputs,
+        accepts,
+        frozenset(outputs),
+        _answer(outputs),
+        awaits,
+    )
 
 
 def _module(name: str, entry: str, *, own: bool) -> dspy.Module:
@@ -160,6 +172,12 @@ def _inputs(module: dspy.Module) -> tuple[frozenset[str], frozenset[str]]:
         # Beside parameters of its own, it may well make some of the predictor's itself.
         needs = needs if named else _needed(signature)
     return needs, takes
+
+
+def _answer(outputs: Mapping[str, Any]) -> str | None:
+    texts = [name for name, info in outputs.items() if info.annotation is str]
+    # As `penstock.events.report.answer_of` has it.
+    return "answer" if "answer" in texts else next(reversed(texts), None)
 
 
 def _needed(signature: Any) -> frozenset[str]:

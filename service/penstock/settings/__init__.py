@@ -6,6 +6,7 @@ Environment names are `PENSTOCK_` plus the path, joined by `__`: `PENSTOCK_POOL_
 
 from penstock.settings.reading import Resolution, load, of_project, resolve
 from penstock.settings.tree import (
+    GatewaySettings,
     IntakeSettings,
     KafkaSettings,
     ModelSettings,
@@ -17,6 +18,7 @@ from penstock.settings.tree import (
 )
 
 __all__ = [
+    "GatewaySettings",
     "IntakeSettings",
     "KafkaSettings",
     "ModelSettings",

@@ -205,7 +205,7 @@ class HeaderSettings(_Part):
     @field_validator("forward", mode="before")
     @classmethod
     def _separated_by_commas(cls, names: Any) -> Any:
-        return [name.strip() for name in names.split(",")] if isinstance(names, str) else names
+        return _names(names)
 
 
 class ProgramSettings(_Part):
@@ -289,6 +289,68 @@ class TelemetrySettings(_Part):
     )
 
 
+class JwtSettings(_Part):
+    jwks_url: str = Field(description="Where the issuer's keys are (RFC 7517).")
+    issuer: str = Field(description="`iss` has to be this.")
+    audience: str = Field(description="`aud` has to name this.")
+    programs_claim: str = Field(
+        "penstock_programs",
+        description="The claim that names the programs which may be asked, as a list. A token "
+        "without it may ask all.",
+    )
+    operator_claim: str = Field(
+        "penstock_operator", description="The claim that is `true` of an operator's token."
+    )
+
+
+class GatewaySettings(_Part):
+    host: str = Field(
+        "127.0.0.1",
+        description="Where it listens. Any other than this machine itself needs GATEWAY__TOKENS or "
+        "GATEWAY__JWT, or GATEWAY__OPEN.",
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="0: a free one.")
+    tokens: Path | None = Field(
+        None,
+        description="A TOML file of bearer tokens, by their hashes; `penstock token` writes them.",
+    )
+    jwt: JwtSettings | None = Field(
+        None, description="Bearer tokens of an issuer (RFC 7519), beside those of GATEWAY__TOKENS."
+    )
+    open: bool = Field(
+        False, description="Whether everybody who reaches it may ask without a token."
+    )
+    requests_per_minute: Positive | None = Field(
+        None, description="Of one token that says nothing else; what is more gets a 429."
+    )
+    origins: tuple[str, ...] = Field(
+        (),
+        description="Of web pages elsewhere that may use it (CORS), such as "
+        "`https://app.example.com`, with commas between.",
+    )
+    max_wait_ms: Positive = Field(
+        120_000,
+        description="A question that would wait longer for its start gets a 429. With a deadline "
+        "of its own, that counts.",
+    )
+    cancel_on_disconnect: bool = Field(
+        False, description="Whether a client that goes away cancels what it waits for."
+    )
+    window_ms: Positive = Field(
+        3_600_000, description="How long a question is found by its id, from when it was asked."
+    )
+    window_ids: Positive = Field(
+        100_000, description="How many questions are found at most; each takes half a kilobyte."
+    )
+    docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` are served.")
+    console: bool = Field(True, description="Whether the console is served at `/`.")
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _separated_by_commas(cls, names: Any) -> Any:
+        return _names(names)
+
+
 class Settings(_Part):
     """Everything an operator decides."""
 
@@ -322,6 +384,7 @@ class Settings(_Part):
         default_factory=dict, description="Name to model, for programs that name theirs."
     )
     telemetry: TelemetrySettings = TelemetrySettings()
+    gateway: GatewaySettings = GatewaySettings()
     drain_ms: Milliseconds = Field(
         25_000, description="Running questions may finish within this time at SIGTERM."
     )
@@ -332,6 +395,10 @@ class Settings(_Part):
     @property
     def all_models(self) -> dict[str, ModelSettings]:
         return self.models if self.model is None else {"default": self.model, **self.models}
+
+
+def _names(said: Any) -> Any:
+    return [name.strip() for name in said.split(",")] if isinstance(said, str) else said
 
 
 def _json_or_text(value: Any) -> Any:

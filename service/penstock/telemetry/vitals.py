@@ -37,6 +37,8 @@ class Vitals:
     jobs: the questions that it has.
     member_id: as the group knows us now.
     clock: of the service.
+    programs: that it serves.
+    default_program: that answers whoever names none.
     """
 
     def __init__(
@@ -46,12 +48,16 @@ class Vitals:
         jobs: Mapping[RecordId, Job],
         member_id: Callable[[], str],
         clock: Clock,
+        programs: Mapping[str, member.Served],
+        default_program: str,
     ) -> None:
         self._group = group
         self._engine = engine
         self._jobs = jobs
         self._member_id = member_id
         self._clock = clock
+        self._programs = dict(programs)
+        self._default_program = default_program
         self._started_at = rfc3339(clock.wall())
 
     def __call__(self) -> member.Member:
@@ -75,6 +81,8 @@ class Vitals:
                 name: member.Model(shut=model.breaker.cause, limit=model.limiter.limit)
                 for name, model in engine.models.items()
             },
+            programs=self._programs,
+            default_program=self._default_program,
             gate_shut=engine.failing.gate.shut,
             gate_cause=self._cause(),
             draining=engine.release.stopping,

@@ -1,0 +1,62 @@
+"""`penstock gateway`: HTTP in front of the topics."""
+
+from typing import Annotated, Any
+
+import typer
+
+from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+
+EXAMPLES = """Examples:
+
+    penstock gateway
+
+    penstock gateway -b kafka-1:9092 --port 8000
+
+    curl -s localhost:8080/predict --json '{"question": "Why is the sky blue?"}'
+"""
+
+
+def gateway(
+    bootstrap_server: BootstrapServer = None,
+    command_config: CommandConfig = None,
+    options: ClientOptions = None,
+    host: Annotated[
+        str | None, typer.Option(help="Where to listen. Default: this machine alone.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="0: a free one. Default: 8080.")] = None,
+) -> None:
+    """Serve HTTP, SSE, WebSocket and the console in front of the topics, until SIGTERM.
+
+    Questions go to Kafka, and what is said of them comes back from there: `penstock serve` must be
+    running somewhere. It holds no answer of its own: any number of replicas serve the same. Exit
+    code: 0 stopped by a signal, 1 failed, 2 usage or configuration.
+    """
+    import asyncio
+    import signal
+
+    import structlog
+    import uvloop
+
+    from penstock import settings
+    from penstock.gateway.server import serving
+    from penstock.settings.secrets import hiding
+    from penstock.telemetry import logs
+
+    ours: dict[str, Any] = {"host": host, "port": port}
+    loaded = settings.load(
+        kafka=Way(bootstrap_server, command_config, options).flags(),
+        gateway={name: value for name, value in ours.items() if value is not None},
+    )
+    logs.configure(loaded.log_level, hide=hiding(loaded))
+    logs.tell_what_nobody_catches()
+    log = structlog.get_logger("penstock.gateway")
+
+    async def until_stopped() -> None:
+        loop = asyncio.get_running_loop()
+        async with serving(loaded) as running:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, running.stop)
+            log.info("serving", address=running.address)
+            await running.stopped()
+
+    uvloop.run(until_stopped())

@@ -1,0 +1,129 @@
+"""What is a gateway made of? Its parts, and the web application in front of them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiokafka.errors import KafkaError as ClientError
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from penstock import __version__
+from penstock.clock import Clock
+from penstock.errors import ConfigurationError, KafkaError
+from penstock.gateway.access import Access
+from penstock.gateway.backlog import Backlog
+from penstock.gateway.fan_out import FanOut
+from penstock.gateway.index import Index
+from penstock.gateway.overview import Overview
+from penstock.gateway.parts import Parts
+from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.questions import Questions
+from penstock.gateway.routes import predict
+from penstock.gateway.routes import questions as asking
+from penstock.kafka.admin import admin, require
+from penstock.kafka.codec import Codec
+from penstock.kafka.rights import Operation
+from penstock.kafka.security import client_arguments
+from penstock.settings import Settings
+from penstock.settings.programs import default_program
+
+
+@asynccontextmanager
+async def gateway(settings: Settings) -> AsyncIterator[Parts]:
+    """Connected, and its index built, while the block runs.
+
+    Raises:
+        ConfigurationError: there is no Kafka, or a topic is missing, or a right.
+    """
+    client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
+    topics, clock = settings.topics, Clock()
+    read, write = Operation.READ, Operation.WRITE
+    wanted = {
+        topics.questions: [read, write],
+        topics.tokens: [read],
+        topics.completions: [read],
+        topics.control: [read, write],
+    }
+    async with admin(client) as connection:
+        there = await require(connection, wanted, client.get("sasl_plain_username"))
+    partitions = {name: topic.partitions for name, topic in there.items()}
+    ours = settings.gateway
+    index = Index(
+        ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
+    )
+    backlog = Backlog()
+    group = settings.kafka.group_id
+    fan_out = FanOut(
+        client,
+        topics,
+        partitions,
+        group,
+        _codec(settings),
+        index,
+        backlog,
+        clock,
+        ours.window_ms / 1000,
+    )
+    questions = Questions(
+        client,
+        topics,
+        partitions,
+        index,
+        fan_out,
+        backlog,
+        clock,
+        default_program(settings),
+        ours.max_wait_ms / 1000,
+    )
+    overview = Overview(client, topics, group, backlog, clock)
+    async with AsyncExitStack() as stack:
+        try:
+            stack.push_async_callback(fan_out.stop)
+            await fan_out.start()
+            await questions.start()
+            stack.push_async_callback(questions.stop)
+        except (ClientError, KafkaError, TimeoutError) as error:
+            why = str(error) or type(error).__name__
+            raise ConfigurationError(f"the gateway cannot start: {why}") from error
+        stack.push_async_callback(overview.stop)
+        overview.start()
+        stopping = asyncio.get_running_loop().create_future()
+        yield Parts(settings, questions, overview, Access(ours), clock, stopping)
+
+
+def application(parts: Parts) -> FastAPI:
+    """What it serves."""
+    docs = parts.settings.gateway.docs
+    app = FastAPI(
+        title="Penstock",
+        version=__version__,
+        summary="Ask DSPy programs over HTTP, in front of Kafka.",
+        docs_url="/docs" if docs else None,
+        redoc_url=None,
+        openapi_url="/openapi.json" if docs else None,
+    )
+    app.state.parts = parts
+    app.add_exception_handler(ProblemError, _problem)
+    for routes in (predict, asking):
+        app.include_router(routes.router)
+    return app
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)
+    return JSONResponse(error.document, error.status, error.headers, media_type=MEDIA_TYPE)
+
+
+def _codec(settings: Settings) -> Codec:
+    """How a question reads; which programs there are only the service knows."""
+    return Codec(
+        programs={},
+        default_program=default_program(settings),
+        ordering=settings.pool.ordering,
+        max_timeout=settings.deadline.max_ms / 1000,
+        id_characters=settings.bounds.id_characters,
+        metadata_bytes=settings.bounds.metadata_bytes,
+        value_bytes=settings.bounds.value_bytes,
+        forward=frozenset(),
+    )

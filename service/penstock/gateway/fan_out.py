@@ -1,0 +1,315 @@
+"""What is said on the topics, told to whoever waits for it: one reader without a group for all the
+clients of this process.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from typing import Any
+
+import orjson
+import structlog
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError as ClientError
+
+from penstock.clock import Clock
+from penstock.errors import KafkaError, RecordError
+from penstock.events.again import redrive, replay_id
+from penstock.events.envelope import text_header
+from penstock.gateway.backlog import Backlog
+from penstock.gateway.catch_up import CatchUp, said
+from penstock.gateway.index import Ended, Entry, Index, Place
+from penstock.gateway.stream import Stream
+from penstock.kafka.codec import Codec, raw
+from penstock.kafka.stretch import Reader, Stretch, reader
+from penstock.kafka.tailing import Tail
+from penstock.settings import TopicSettings
+
+FINGERPRINT = "penstock-fingerprint"
+"""A header of a question that its asker has named: of what it was made."""
+
+KEPT_BYTES = 32 * 1024 * 1024
+"""Of the last completions; older ones are read again."""
+
+SKEW_SECONDS = 60.0
+"""By which the clocks of those who write may differ."""
+
+AGAIN_SECONDS = 1.0
+
+log = structlog.get_logger("penstock.gateway")
+
+
+class FanOut:
+    """Args:
+    client: the connection.
+    topics: by their names.
+    partitions: how many each of these has, by its name.
+    group: whose completions count.
+    codec: how a question reads.
+    index: is filled.
+    backlog: is told what is asked, and what ends.
+    clock: of the process.
+    window: in seconds, that the index looks back.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topics: TopicSettings,
+        partitions: Mapping[str, int],
+        group: str,
+        codec: Codec,
+        index: Index,
+        backlog: Backlog,
+        clock: Clock,
+        window: float,
+    ) -> None:
+        self._client = client
+        self._topics = topics
+        self._partitions = partitions
+        self._group = group
+        self._codec = codec
+        self._index = index
+        self._backlog = backlog
+        self._clock = clock
+        self._window = window
+        self._next: dict[TopicPartition, int] = {}
+        self._moved: asyncio.Event = asyncio.Event()
+        self._streams: dict[str, list[Stream]] = {}
+        self._waiting: dict[str, list[asyncio.Future[Entry]]] = {}
+        self._kept: OrderedDict[Place, bytes] = OrderedDict()
+        self._kept_bytes = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stack = AsyncExitStack()
+        self._tail: Tail
+        self._late: Reader
+        self._catch_up: CatchUp
+        self._take = {
+            topics.questions: self._question,
+            topics.tokens: self._token,
+            topics.completions: self._completion,
+        }
+
+    async def start(self) -> None:
+        """Builds the index; from then on nothing is missed.
+
+        Raises:
+            KafkaError, aiokafka.errors.KafkaError: the topics cannot be read.
+        """
+        async with AsyncExitStack() as stack:
+            live = await stack.enter_async_context(reader(self._client, self._clock))
+            self._late = await stack.enter_async_context(reader(self._client, self._clock))
+            self._tail = Tail(live, self._client, self._clock, log.warning)
+            self._catch_up = CatchUp(
+                self._late, self._topics.tokens, self._topics.completions, self.position
+            )
+            await self._rebuild(live)
+            self._stack = stack.pop_all()
+        self._tasks = [
+            asyncio.create_task(self._follow()),
+            asyncio.create_task(self._catch_up.run()),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
+
+    @property
+    def away(self) -> bool:
+        """Kafka does not answer."""
+        return self._tail.away
+
+    @property
+    def failed(self) -> str | None:
+        """Why nothing is read any more; None: all is well."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and task.exception() is not None:
+                return str(task.exception())
+        return None
+
+    def position(self, partition: int) -> int:
+        """Up to which offset of this partition of the tokens the live streams have been told."""
+        return self._next[TopicPartition(self._topics.tokens, partition)]
+
+    async def read_up_to(self, place: Place) -> None:
+        """Waits until this record of the questions has been read."""
+        at = TopicPartition(self._topics.questions, place.partition)
+        while self._next[at] <= place.offset:
+            moved = self._moved
+            await moved.wait()
+
+    @contextmanager
+    def stream(self, question_id: str, partition: int, start: int | None) -> Iterator[Stream]:
+        """What is said of a question in this partition of the tokens, from this offset on; None:
+        what comes from now on.
+        """
+        at = self.position(partition)
+        begin = at if start is None else start
+        stream = Stream(question_id, partition, begin, self._catch_up.lap, live=begin >= at)
+        self._streams.setdefault(question_id, []).append(stream)
+        try:
+            yield stream
+        finally:
+            others = self._streams[question_id]
+            others.remove(stream)
+            if not others:
+                del self._streams[question_id]
+            self._catch_up.leave(stream)
+
+    @contextmanager
+    def end(self, question_id: str) -> Iterator["asyncio.Future[Entry]"]:
+        """Is done when a question by this id ends from now on."""
+        end: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(question_id, []).append(end)
+        try:
+            yield end
+        finally:
+            others = self._waiting[question_id]
+            others.remove(end)
+            if not others:
+                del self._waiting[question_id]
+
+    async def begin(self, entry: Entry) -> int:
+        """The offset from which on all is found that was said of it.
+
+        Raises:
+            KafkaError: it cannot be found out.
+        """
+        if entry.tokens is not None:
+            return entry.tokens
+        partition = self._index.tokens_of(entry)
+        if entry.heard_at is None and entry.ended is None:
+            return self.position(partition)
+        place = TopicPartition(self._topics.tokens, partition)
+        try:
+            whole = await self._late.whole([place])
+            since = await self._late.since(whole, entry.timestamp / 1000 - SKEW_SECONDS)
+        except (ClientError, TimeoutError) as error:
+            raise KafkaError(f"the tokens cannot be found: {error}") from error
+        return since[place]
+
+    async def completion(self, ended: Ended) -> bytes:
+        """Raises KafkaError: it cannot be read."""
+        kept = self._kept.get(ended.place)
+        return kept if kept is not None else await self._catch_up.completion(ended.place)
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    async def _rebuild(self, live: Reader) -> None:
+        """The questions and completions of the window; then the tokens of what is not answered."""
+        names = self._topics
+        places = [
+            TopicPartition(topic, partition)
+            for topic in (names.questions, names.completions, names.tokens)
+            for partition in range(self._partitions[topic])
+        ]
+        now = self._clock.wall()
+        whole = await live.whole(places)
+        begins = await live.since(whole, now - self._window - SKEW_SECONDS)
+        self._next = {place: whole[place].end for place in places}
+        for topic in (names.questions, names.completions):
+            await self._read(topic, whole, begins)
+        waiting = [entry.timestamp for entry in self._index if entry.ended is None]
+        if waiting:
+            tokens = {place: log for place, log in whole.items() if place.topic == names.tokens}
+            since = min(waiting) / 1000 - SKEW_SECONDS
+            await self._read(names.tokens, whole, await live.since(tokens, since))
+        log.info("index built", questions=len(self._index), unanswered=self._index.open)
+
+    async def _read(
+        self,
+        topic: str,
+        whole: Mapping[TopicPartition, Stretch],
+        begins: Mapping[TopicPartition, int],
+    ) -> None:
+        stretches = {
+            place: Stretch(begin, whole[place].end)
+            for place, begin in begins.items()
+            if place.topic == topic
+        }
+        async for record in self._tail.read(stretches):
+            self._take[topic](record)
+        self._index.forget(int(self._clock.wall() * 1000))
+
+    async def _follow(self) -> None:
+        async for record in self._tail.follow(self._next):
+            self._take[record.topic](record)
+            self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    def _question(self, record: ConsumerRecord) -> None:
+        received = raw(record)
+        fallback = f"{record.topic}/{record.partition}/{record.offset}"
+        try:
+            question = self._codec.question(received)
+        except RecordError:
+            # How it goes by is in its completion.
+            return
+        finally:
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
+        self._backlog.asked()
+        self._index.asked(
+            question.id or fallback,
+            Place(record.partition, record.offset),
+            record.timestamp,
+            program=question.program or self._codec.default_program,
+            fingerprint=text_header(received.headers, FINGERPRINT),
+            again=redrive(received.headers) is not None,
+        )
+        self._index.forget(int(self._clock.wall() * 1000))
+
+    def _token(self, record: ConsumerRecord) -> None:
+        found = said(record)
+        if found is None or replay_id(record.headers) is not None:
+            return
+        question_id, event = found
+        place = Place(record.partition, record.offset)
+        self._index.said(question_id, place, event.sequence, record.timestamp)
+        for stream in self._streams.get(question_id, ()):
+            if stream.partition == record.partition:
+                stream.offer(event)
+
+    def _completion(self, record: ConsumerRecord) -> None:
+        place = Place(record.partition, record.offset)
+        try:
+            body = orjson.loads(record.value)
+            source, timing, error = body["source"], body["timing"], body.get("error") or {}
+            if source["group"] != self._group or source["topic"] != self._topics.questions:
+                return
+            asked = Place(int(source["partition"]), int(source["offset"]))
+            ended = Ended(
+                place,
+                body["status"],
+                record.timestamp,
+                body.get("last_sequence"),
+                timing.get("first_token_ms"),
+                timing.get("duration_ms"),
+                error.get("code"),
+            )
+            program = (body.get("program") or {}).get("name")
+            entry = self._index.ended(
+                str(body["question_id"]), asked, int(source["timestamp"]), program, ended
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Of a later version, or not ours: readers skip what they do not know.
+            return
+        if entry is None:
+            return
+        self._backlog.ended(None if ended.duration_ms is None else ended.duration_ms / 1000)
+        self._keep(place, record.value)
+        for stream in self._streams.get(entry.question_id, ()):
+            if stream.partition == self._index.tokens_of(entry):
+                stream.end(ended)
+        for waiting in self._waiting.get(entry.question_id, ()):
+            if not waiting.done():
+                waiting.set_result(entry)
+
+    def _keep(self, place: Place, value: bytes) -> None:
+        self._kept[place] = value
+        self._kept_bytes += len(value)
+        while self._kept_bytes > KEPT_BYTES:
+            _, oldest = self._kept.popitem(last=False)
+            self._kept_bytes -= len(oldest)

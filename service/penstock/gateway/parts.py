@@ -1,0 +1,44 @@
+"""What does every door of the gateway need? Given to the routes by FastAPI."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from penstock.clock import Clock
+from penstock.gateway.access import Access
+from penstock.gateway.caller import Caller
+from penstock.gateway.overview import Overview
+from penstock.gateway.questions import Questions
+from penstock.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Of one gateway. `stopping`: is done when streams have to end, so that clients come back to
+    another replica.
+    """
+
+    settings: Settings
+    questions: Questions
+    overview: Overview
+    access: Access
+    clock: Clock
+    stopping: "asyncio.Future[None]"
+
+
+def parts(connection: HTTPConnection) -> Parts:
+    """Of the gateway that serves this request."""
+    found: Parts = connection.app.state.parts
+    return found
+
+
+async def caller(connection: HTTPConnection) -> Caller:
+    """Raises ProblemError (401): he shows no token, or none that is known."""
+    return await parts(connection).access.caller(connection)
+
+
+Gateway = Annotated[Parts, Depends(parts)]
+Who = Annotated[Caller, Depends(caller)]

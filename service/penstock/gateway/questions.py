@@ -1,0 +1,313 @@
+"""Ask, find, follow and cancel questions: what every door of the gateway does."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError as ClientError
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.partitioner import murmur2
+
+from penstock.clock import Clock
+from penstock.errors import KafkaError
+from penstock.events import envelope
+from penstock.events.control import CANCEL, Cancel
+from penstock.events.question import Question
+from penstock.gateway.backlog import Backlog
+from penstock.gateway.caller import Caller
+from penstock.gateway.fan_out import FINGERPRINT, FanOut
+from penstock.gateway.following import Seen, follow
+from penstock.gateway.index import Entry, Index, Place
+from penstock.gateway.problem import ProblemError, away
+from penstock.gateway.stream import Said, Stream
+from penstock.kafka.stopping import stopped
+from penstock.settings import TopicSettings
+
+SEND_SECONDS = 5.0
+"""What Kafka does not take in this time is told to whoever asked."""
+
+SOURCE = "/penstock/gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that Kafka has taken. `stream`: what is said of it from the beginning; None where
+    it was asked before, by the same name.
+    """
+
+    entry: Entry
+    stream: Stream | None
+
+
+class Questions:
+    """Args:
+    client: the connection.
+    topics: by their names.
+    partitions: how many each has, by its name.
+    index: where questions stand.
+    fan_out: what is said of them.
+    backlog: how long one would wait.
+    clock: of the process.
+    default_program: that answers whoever names none.
+    max_wait: seconds for which a question without a deadline may wait for its start.
+    """
+
+    def __init__(
+        self,
+        client: Mapping[str, Any],
+        topics: TopicSettings,
+        partitions: Mapping[str, int],
+        index: Index,
+        fan_out: FanOut,
+        backlog: Backlog,
+        clock: Clock,
+        default_program: str,
+        max_wait: float,
+    ) -> None:
+        self._client = client
+        self._topics = topics
+        self._partitions = partitions
+        self.index = index
+        self.fan_out = fan_out
+        self._backlog = backlog
+        self._clock = clock
+        self.default_program = default_program
+        self._max_wait = max_wait
+        self._producer: AIOKafkaProducer
+
+    async def start(self) -> None:
+        """Raises aiokafka.errors.KafkaError: there is no Kafka."""
+        self._producer = AIOKafkaProducer(
+            **self._client,
+            client_id="penstock-gateway",
+            acks="all",
+            enable_idempotence=True,
+            # The brokers know the topic's limit; ours would only hide it.
+            max_request_size=2**30,
+        )
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        await stopped(self._producer.stop())
+
+    @asynccontextmanager
+    async def asked(
+        self, question: Question, caller: Caller, key: str | None = None, *, named: bool = False
+    ) -> AsyncIterator[Asked]:
+        """Asks it, and listens to what is said while the block runs.
+
+        Args:
+            question: its `id` may be left to us.
+            caller: who asks.
+            key: questions of one key are answered one after the other.
+            named: its id is its asker's: the same again is the same question.
+
+        Raises:
+            ProblemError: it may not, or cannot be asked; or another one was, by the same name.
+        """
+        self._may_ask(question, caller)
+        question_id = question.id or str(uuid4())
+        question = question.model_copy(update={"id": question_id})
+        fingerprint = _fingerprint(question, key) if named else None
+        if named and (known := self.index.get(question_id)) is not None:
+            yield Asked(_same(known, fingerprint), None)
+            return
+        self._has_time(question)
+        partition = _partition(key or question_id, self._partitions[self._topics.questions])
+        tokens = partition % self._partitions[self._topics.tokens]
+        with self.fan_out.stream(question_id, tokens, None) as stream:
+            place, timestamp = await self._send(question, key, partition, fingerprint)
+            if named:
+                entry = await self._settled(question_id, place, fingerprint)
+                yield Asked(entry, stream if entry.place == place else None)
+                return
+            program = question.program or self.default_program
+            # So it is found here at once.
+            self.index.asked(question_id, place, timestamp, program=program)
+            yield Asked(self._known(question_id), stream)
+
+    def find(self, question_id: str, caller: Caller) -> Entry:
+        """Raises ProblemError (404): there is none, or none for this caller."""
+        entry = self.index.get(question_id)
+        if entry is None or not caller.may_ask(entry.program or self.default_program):
+            raise ProblemError(
+                404,
+                "unknown_question",
+                "no such question was asked in the time that the gateway looks back "
+                "(GATEWAY__WINDOW_MS, GATEWAY__WINDOW_IDS)",
+            )
+        return entry
+
+    def events(self, asked: Asked, after: Seen | None = None) -> AsyncGenerator[Said | bytes, None]:
+        """What is said of it: token events in their order, and last the completion's bytes. Those
+        `after` what a client has seen.
+
+        Raises:
+            ProblemError: they cannot be read; (400) at once: this client has not seen that of it.
+        """
+        partition = self.index.tokens_of(asked.entry)
+        if after is not None and after.place is not None and after.place.partition != partition:
+            raise ProblemError(
+                400, "no_such_event", "this Last-Event-ID is not of an event of this question"
+            )
+        return self._events(asked, partition, after)
+
+    async def _events(
+        self, asked: Asked, partition: int, after: Seen | None
+    ) -> AsyncGenerator[Said | bytes, None]:
+        try:
+            if asked.stream is not None:
+                async for event in follow(asked.stream, self.fan_out):
+                    yield event
+                return
+            entry = asked.entry
+            start = await self._start(entry, after)
+            with self.fan_out.stream(entry.question_id, partition, start) as stream:
+                # It may have ended meanwhile, and nobody says it twice.
+                if entry.ended is not None:
+                    stream.end(entry.ended)
+                async for event in follow(stream, self.fan_out, after):
+                    yield event
+        except KafkaError as error:
+            raise away(str(error)) from error
+
+    async def completion(self, entry: Entry, seconds: float | None = 0.0) -> bytes | None:
+        """Its completion's bytes; None: it has not ended in this time. None as time: it is waited
+        for without an end.
+
+        Raises:
+            ProblemError: it cannot be read.
+        """
+        try:
+            if entry.ended is None:
+                with self.fan_out.end(entry.question_id) as end:
+                    async with asyncio.timeout(seconds):
+                        entry = await end
+            assert entry.ended is not None
+            return await self.fan_out.completion(entry.ended)
+        except TimeoutError:
+            return None
+        except KafkaError as error:
+            raise away(str(error)) from error
+
+    async def cancel(self, question_id: str) -> None:
+        """Asks all members. Raises ProblemError: Kafka does not take it."""
+        key = f"{CANCEL}{question_id}"
+        value = Cancel(question_id=question_id).model_dump_json().encode()
+        headers = envelope.headers(envelope.CONTROL, key, SOURCE, self._clock.wall())
+        await self._acknowledged(self._topics.control, value, key.encode(), 0, headers)
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _may_ask(self, question: Question, caller: Caller) -> None:
+        program = question.program or self.default_program
+        if not caller.may_ask(program):
+            raise ProblemError(
+                403, "program_not_allowed", f"this token may not ask the program {program!r}"
+            )
+
+    def _has_time(self, question: Question) -> None:
+        """Raises ProblemError (429): it would wait for too long."""
+        at_most = self._max_wait if question.timeout_ms is None else question.timeout_ms / 1000
+        if question.expires_at is not None:
+            at_most = min(at_most, question.expires_at.timestamp() - self._clock.wall())
+        seconds = self._backlog.retry_after(at_most)
+        if seconds is not None:
+            raise ProblemError(
+                429,
+                "backlog",
+                f"it would wait {self._backlog.wait():.0f} s for its start, and may wait "
+                f"{at_most:.0f} s",
+                headers={"Retry-After": str(seconds)},
+            )
+
+    async def _send(
+        self, question: Question, key: str | None, partition: int, fingerprint: str | None
+    ) -> tuple[Place, int]:
+        assert question.id is not None
+        headers = envelope.headers(envelope.QUESTION, question.id, SOURCE, self._clock.wall())
+        if fingerprint is not None:
+            headers.append((FINGERPRINT, fingerprint.encode()))
+        value = question.model_dump_json(exclude_defaults=True).encode()
+        record_key = None if key is None else key.encode()
+        sent = await self._acknowledged(
+            self._topics.questions, value, record_key, partition, headers, id=question.id
+        )
+        return Place(sent.partition, sent.offset), sent.timestamp
+
+    async def _acknowledged(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        partition: int,
+        headers: list[tuple[str, bytes]],
+        **more: Any,
+    ) -> Any:
+        if self.fan_out.away:
+            raise away("Kafka does not answer")
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                return await self._producer.send_and_wait(
+                    topic, value, key, partition, headers=headers
+                )
+        except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+            raise ProblemError(
+                413, "too_large", f"the topic {topic} does not take a record of this size"
+            ) from error
+        except (ClientError, TimeoutError) as error:
+            raise away(
+                "Kafka has not acknowledged it, and may have taken it all the same", **more
+            ) from error
+
+    async def _settled(self, question_id: str, place: Place, fingerprint: str | None) -> Entry:
+        """Which question it is: another replica may have been asked the same at once."""
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await self.fan_out.read_up_to(place)
+        except TimeoutError as error:
+            raise away("Kafka does not answer", id=question_id) from error
+        return _same(self._known(question_id), fingerprint)
+
+    def _known(self, question_id: str) -> Entry:
+        entry = self.index.get(question_id)
+        assert entry is not None, "it was just asked"
+        return entry
+
+    async def _start(self, entry: Entry, after: Seen | None) -> int:
+        if after is None or after.place is None:
+            return await self.fan_out.begin(entry)
+        return after.place.offset + 1
+
+
+def named_by(caller: Caller, idempotency_key: str) -> str:
+    """The id of a question by an `Idempotency-Key`, which is its asker's alone."""
+    said = f"{caller.subject}\0{idempotency_key}"
+    return f"idem-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
+
+
+def _same(entry: Entry, fingerprint: str | None) -> Entry:
+    if entry.fingerprint != fingerprint:
+        raise ProblemError(
+            422,
+            "name_taken",
+            "another question was asked by this id or Idempotency-Key; take a new one",
+        )
+    return entry
+
+
+def _fingerprint(question: Question, key: str | None) -> str:
+    body = question.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
+    return hashlib.sha256(orjson.dumps([body, key], option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _partition(key: str, partitions: int) -> int:
+    """As Kafka's own producers choose it by a key."""
+    hashed: int = murmur2(key.encode())
+    return (hashed & 0x7FFFFFFF) % partitions

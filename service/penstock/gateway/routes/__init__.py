@@ -1,0 +1,1 @@
+"""What may be asked of the gateway? One file per kind of door."""

@@ -1,0 +1,97 @@
+"""How is the gateway served? By uvicorn, beside whatever else this process does."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from penstock.errors import ConfigurationError
+from penstock.gateway.app import application, gateway
+from penstock.gateway.parts import Parts
+from penstock.settings import Settings
+
+HEADER_BYTES = 16 * 1024
+"""Of a request, with its first line."""
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's, which may do other things as well."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Serving:
+    """A gateway that serves. `address`: such as `http://127.0.0.1:8080`."""
+
+    def __init__(self, parts: Parts, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+        self.parts = parts
+        self._server = server
+        self._task = task
+        self.address = ""
+
+    def stop(self) -> None:
+        """Streams end, so that their clients come back elsewhere; answers that are waited for
+        have the drain's time.
+        """
+        if not self.parts.stopping.done():
+            self.parts.stopping.set_result(None)
+        self._server.should_exit = True
+
+    async def stopped(self) -> None:
+        """Waits for it. Raises what has ended it."""
+        await asyncio.shield(self._task)
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Serving]:
+    """Serves until the block ends.
+
+    Raises:
+        ConfigurationError: the port is taken; or see `penstock.gateway.app.gateway`.
+    """
+    ours = settings.gateway
+    async with gateway(settings) as parts:
+        with _listening(ours.host, ours.port) as listener:
+            config = uvicorn.Config(
+                application(parts),
+                http="h11",
+                ws="websockets-sansio",
+                ws_max_size=settings.bounds.value_bytes,
+                h11_max_incomplete_event_size=HEADER_BYTES,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=settings.drain_ms // 1000,
+            )
+            server = _Server(config)
+            task = asyncio.create_task(server.serve(sockets=[listener]))
+            running = Serving(parts, server, task)
+            host, port = listener.getsockname()[:2]
+            running.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            try:
+                yield running
+            finally:
+                running.stop()
+                await asyncio.wait({task})
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.create_server(address[:2], family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{host}:{port} cannot be listened on: {error.strerror}; set "
+            "PENSTOCK_GATEWAY__HOST and PENSTOCK_GATEWAY__PORT"
+        ) from error
+    with listener:
+        yield listener

@@ -1,0 +1,125 @@
+"""How do events travel to a browser, or to curl? As server-sent events (WHATWG HTML, 9.2)."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack
+
+import orjson
+import structlog
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from penstock.gateway.following import event_id
+from penstock.gateway.problem import ProblemError
+from penstock.gateway.stream import Said
+
+KEEP_ALIVE_SECONDS = 15.0
+"""Of silence, after which a comment tells proxies that somebody is there."""
+
+COMPLETION_ID = "completion"
+"""Of the last event. Who comes back with it has all of it."""
+
+HEADERS = {
+    "cache-control": "no-store",
+    # nginx would collect the events before it hands them on.
+    "x-accel-buffering": "no",
+}
+
+_COMMENT = b": nothing new\n\n"
+
+log = structlog.get_logger("penstock.gateway")
+
+
+def frame(event: Said | bytes) -> bytes:
+    """A token event, or the completion's bytes."""
+    if isinstance(event, Said):
+        name, kind, value = event_id(event), event.kind, event.value
+    else:
+        name, kind, value = COMPLETION_ID, "completion", event
+    if b"\n" in value or b"\r" in value:
+        # Whoever wrote it may have made it pretty.
+        value = orjson.dumps(orjson.loads(value))
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (name.encode(), kind.encode(), value)
+
+
+def problem(error: ProblemError) -> bytes:
+    """What went wrong once the response has begun."""
+    return b"event: problem\ndata: %s\n\n" % orjson.dumps(error.document)
+
+
+class EventStream(Response):
+    """A response that goes on while there are frames, and its client, and the gateway.
+
+    Args:
+        frames: whole events.
+        stopping: is done when the gateway stops: the client comes back to another replica.
+        stack: is closed at the end, whatever it is.
+        headers: beside those that every such response has.
+    """
+
+    media_type = "text/event-stream"
+
+    def __init__(
+        self,
+        frames: AsyncGenerator[bytes, None],
+        stopping: "asyncio.Future[None]",
+        stack: AsyncExitStack | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(headers=HEADERS | dict(headers or {}))
+        # It is as long as it gets.
+        del self.headers["content-length"]
+        self._frames = frames
+        self._stopping = stopping
+        self._stack = stack or AsyncExitStack()
+        self._sending = False
+        self._sent = 0
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI calls it."""
+        async with self._stack:
+            head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+            await send(head)
+            producing = asyncio.create_task(self._produce(send))
+            leaving = asyncio.create_task(_gone(receive))
+            try:
+                await self._until_over({producing, leaving, self._stopping}, send)
+            finally:
+                gone = leaving.done()
+                for task in (producing, leaving):
+                    task.cancel()
+                await asyncio.gather(producing, leaving, return_exceptions=True)
+                await self._frames.aclose()
+            if not gone:
+                await send({"type": "http.response.body", "body": b""})
+
+    async def _until_over(self, any_of: set["asyncio.Future[None]"], send: Send) -> None:
+        while True:
+            before = self._sent
+            done, _ = await asyncio.wait(
+                any_of, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                return
+            if self._sent == before and not self._sending:
+                await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+
+    async def _produce(self, send: Send) -> None:
+        try:
+            async for one in self._frames:
+                await self._send(send, one)
+        except ProblemError as error:
+            log.warning("a stream was broken off", reason=error.detail)
+            await self._send(send, problem(error))
+
+    async def _send(self, send: Send, one: bytes) -> None:
+        # A client that does not read holds up itself.
+        self._sending = True
+        await send({"type": "http.response.body", "body": one, "more_body": True})
+        self._sending = False
+        self._sent += 1
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
