@@ -19,7 +19,7 @@ from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import MEDIA_TYPE, ProblemError
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import predict
+from penstock.gateway.routes import console, predict
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -107,6 +107,8 @@ def application(parts: Parts) -> FastAPI:
     app.add_exception_handler(ProblemError, _problem)
     for routes in (predict, asking):
         app.include_router(routes.router)
+    if parts.settings.gateway.console:
+        app.include_router(console.router)
     return app
 
 
