@@ -82,6 +82,8 @@ class FanOut:
         self._kept_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Is done when nothing can be read any more, and says why."""
         self._tail: Tail
         self._late: Reader
         self._catch_up: CatchUp
@@ -110,11 +112,16 @@ class FanOut:
             asyncio.create_task(self._follow()),
             asyncio.create_task(self._catch_up.run()),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._over)
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.failed.done():
+            # Somebody has seen it, or nobody will.
+            self.failed.exception()
         await self._stack.aclose()
 
     @property
@@ -122,13 +129,11 @@ class FanOut:
         """Kafka does not answer."""
         return self._tail.away
 
-    @property
-    def failed(self) -> str | None:
-        """Why nothing is read any more; None: all is well."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                return str(task.exception())
-        return None
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or (error := task.exception()) is None or self.failed.done():
+            return
+        why = str(error) or type(error).__name__
+        self.failed.set_exception(KafkaError(f"the topics cannot be read any more: {why}"))
 
     def position(self, partition: int) -> int:
         """Up to which offset of this partition of the tokens the live streams have been told."""
