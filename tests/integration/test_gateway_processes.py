@@ -12,7 +12,6 @@ from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import running_service, settings_for
 
-
 HANGS = "openai/hang-during"
 
 

@@ -51,6 +51,7 @@ class FanOut:
     backlog: is told what is asked, and what ends.
     clock: of the process.
     window: in seconds, that the index looks back.
+    longest: in seconds, that a question may run.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class FanOut:
         backlog: Backlog,
         clock: Clock,
         window: float,
+        longest: float,
     ) -> None:
         self._client = client
         self._topics = topics
@@ -74,6 +76,7 @@ class FanOut:
         self._backlog = backlog
         self._clock = clock
         self._window = window
+        self._longest = longest
         self._next: dict[TopicPartition, int] = {}
         self._moved: asyncio.Event = asyncio.Event()
         self._streams: dict[str, list[Stream]] = {}
@@ -191,7 +194,7 @@ class FanOut:
         place = TopicPartition(self._topics.tokens, partition)
         try:
             whole = await self._late.whole([place])
-            since = await self._late.since(whole, entry.timestamp / 1000 - SKEW_SECONDS)
+            since = await self._late.since(whole, _before(entry) / 1000 - SKEW_SECONDS)
         except (ClientError, TimeoutError) as error:
             raise KafkaError(f"the tokens cannot be found: {error}") from error
         return since[place]
@@ -220,7 +223,8 @@ class FanOut:
         waiting = [entry.timestamp for entry in self._index if entry.ended is None]
         if waiting:
             tokens = {place: log for place, log in whole.items() if place.topic == names.tokens}
-            since = min(waiting) / 1000 - SKEW_SECONDS
+            # What has waited for longer, and is not running, has no tokens.
+            since = max(min(waiting) / 1000, now - self._longest) - SKEW_SECONDS
             await self._read(names.tokens, whole, await live.since(tokens, since))
         log.info("index built", questions=len(self._index), unanswered=self._index.open)
 
@@ -318,3 +322,13 @@ class FanOut:
         while self._kept_bytes > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest)
+
+
+def _before(entry: Entry) -> float:
+    """When nothing had been said of it, in Unix milliseconds: by its asker's clock, and by that of
+    whoever has answered it.
+    """
+    end = entry.ended
+    if end is None:
+        return entry.timestamp
+    return min(entry.timestamp, end.at - (end.duration_ms or 0.0))
