@@ -167,7 +167,7 @@ class Questions:
     ) -> AsyncGenerator[Said | bytes, None]:
         try:
             if asked.stream is not None:
-                async for event in follow(asked.stream, self.fan_out):
+                async for event in follow(asked.stream, self.fan_out.completion):
                     yield event
                 return
             entry = asked.entry
@@ -176,7 +176,7 @@ class Questions:
                 # It may have ended meanwhile, and nobody says it twice.
                 if entry.ended is not None:
                     stream.end(entry.ended)
-                async for event in follow(stream, self.fan_out, after):
+                async for event in follow(stream, self.fan_out.completion, after):
                     yield event
         except KafkaError as error:
             raise away(str(error)) from error
