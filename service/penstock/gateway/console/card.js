@@ -24,6 +24,8 @@ export class Card {
     this.id = id;
     this.answerOf = answerOf;
     this.program = null;
+    /** The output that is the answer, until somebody says. */
+    this.answer = "answer";
     this.sections = new Map();
     this.open = true;
     this.begun = this.first = null;
@@ -53,7 +55,7 @@ export class Card {
     this.begun = typeof question.asked_at === "number" ? question.asked_at : Date.parse(question.asked_at);
     text(this.about, this.program);
     if (this.open) setState(this.state, question.status);
-    for (const section of this.sections.values()) this.dim(section);
+    this.dimAll();
   }
 
   /** It was asked here, just now. */
@@ -156,9 +158,12 @@ export class Card {
   }
 
   /** What is not the answer stands back. */
-  dim({ field, output, node }) {
-    const answer = this.answerOf(this.program);
-    node.classList.toggle("aside", answer ? field !== answer : !output);
+  dim({ field, node }) {
+    node.classList.toggle("aside", field !== (this.answerOf(this.program) ?? this.answer));
+  }
+
+  dimAll() {
+    for (const section of this.sections.values()) this.dim(section);
   }
 
   drop() {
@@ -169,12 +174,14 @@ export class Card {
 
   /** The outputs are what counts, whatever was streamed of them. */
   settle(outputs) {
+    // As the service chooses it.
+    if (!("answer" in outputs)) this.answer = Object.keys(outputs).filter((name) => typeof outputs[name] === "string").at(-1);
     for (const [field, said] of Object.entries(outputs)) {
       const streamed = [...this.sections.values()].filter((one) => one.output && one.field === field).at(-1);
       const section = streamed ?? this.section(`\n\n${field}`, field, true, "", 0);
       if (section.text.data.trim() !== value(said).trim()) section.text.data = value(said);
-      this.dim(section);
     }
+    this.dimAll();
   }
 
   tick() {

@@ -1,5 +1,6 @@
 // What could not be answered, why, and what may be done about it?
 
+import { get, pause } from "./api.js";
 import { confirmed } from "./dialogs.js";
 import { $, el, keyed, row, say, text, toast } from "./dom.js";
 import { follow } from "./followed.js";
@@ -8,6 +9,7 @@ import { closed, operate, seen } from "./operators.js";
 import { bytes } from "./record.js";
 
 const PAGE = 50;
+const TURNS = 20;
 
 const at = ({ partition, offset }) => `${partition}/${offset}`;
 const address = (letter) => `#dead-letters/${at(letter)}`;
@@ -113,17 +115,28 @@ async function open(where) {
   }
 }
 
+/** Until the gateway has read it: by the same id it knows one that has failed. */
+async function read({ id, partition, offset }) {
+  for (let turn = 0; turn < TURNS; turn++) {
+    const found = await get(`/v1/questions/${encodeURIComponent(id)}`).catch(() => null);
+    if (found?.partition === partition && found.offset === offset) return;
+    await pause(0.25);
+  }
+}
+
 async function again(letter, where, button, result) {
   const what = "Its original record goes back to the questions as it was, and is answered, and paid for, once more. The dead letter is marked as redriven.";
   if (!(await confirmed(`Redrive dead letter ${where}?`, what, "Redrive it"))) return;
   button.disabled = true;
   try {
     const { question } = await operate("POST", `/v1/dead-letters/${where}/redrive`);
-    const to = el("button", { type: "button", class: "small", click: () => follow(question.id) }, "Follow it");
+    const to = el("button", { type: "button", class: "small", disabled: true, click: () => follow(question.id, { anew: true }) }, "Follow it");
     result.replaceChildren(`It is asked again: ${question.topic} partition ${question.partition}, offset ${count(question.offset)}. `, to);
     result.className = "good";
     toast(`Redriven: ${question.id}`);
     look();
+    await read(question);
+    to.disabled = false;
   } catch (error) {
     result.replaceChildren(error.message);
     result.className = "error";

@@ -4,7 +4,7 @@ import { get, Problem } from "./api.js";
 import { Card } from "./card.js";
 import { $, keyed } from "./dom.js";
 import { mayRest } from "./live.js";
-import { answerOf } from "./programs.js";
+import { answerOf, programs } from "./programs.js";
 import { events } from "./sse.js";
 
 const AT_MOST = 8;
@@ -32,10 +32,17 @@ export const followed = () => [...there.keys()];
 
 export const address = (ids) => `#questions${ids.length ? `/${ids.map(encodeURIComponent).join(",")}` : ""}`;
 
-/** Puts it before the others. */
-export function follow(id) {
+function forget(id) {
+  there.get(id)?.stop();
+  there.delete(id);
+}
+
+/** Puts it before the others. `anew`: by this id another one was asked. */
+export function follow(id, { anew = false } = {}) {
   const ids = [id, ...followed().filter((other) => other !== id)].slice(0, AT_MOST);
-  location.hash = address(ids);
+  if (anew) forget(id);
+  if (location.hash === address(ids)) show(ids);
+  else location.hash = address(ids);
   there.get(id)?.card.node.scrollIntoView({ block: "nearest" });
 }
 
@@ -89,18 +96,18 @@ async function read(id, card, signal) {
   }
 }
 
+programs.addEventListener("change", () => {
+  for (const { card } of there.values()) card.dimAll();
+});
+
 /** As the address says. */
 export function show(ids) {
-  for (const [id, { stop }] of there) {
-    if (ids.includes(id)) continue;
-    stop();
-    there.delete(id);
-  }
+  for (const id of followed()) if (!ids.includes(id)) forget(id);
   const before = new Map(there);
   there.clear();
   for (const id of ids.slice(0, AT_MOST)) {
     if (before.has(id)) there.set(id, before.get(id));
     else begin(id);
   }
-  keyed($("followed"), [...there.values()], (one) => one.card.id, (one) => one.card.node);
+  keyed($("followed"), [...there.values()], (one) => one.card, (one) => one.card.node);
 }

@@ -25,7 +25,7 @@ export function ms(number) {
 
 export function seconds(number) {
   if (number === null || number === undefined) return NONE;
-  if (number < 10) return `${number.toFixed(number < 1 ? 2 : 1)} s`;
+  if (number < 10) return `${number === 0 ? 0 : number.toFixed(number < 1 ? 2 : 1)} s`;
   if (number < 60) return `${Math.round(number)} s`;
   const minutes = Math.floor(number / 60);
   if (minutes < 60) return `${minutes} min ${Math.round(number % 60)} s`;

@@ -1,8 +1,9 @@
 """The page for people: its files, as they stand in the package."""
 
+import gzip
 from hashlib import sha256
 from importlib.resources import files
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Header, Response
 
@@ -24,6 +25,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "no-referrer",
+    "vary": "accept-encoding",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
@@ -35,33 +37,54 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-FILES = {
-    file.name: file.read_bytes()
-    for file in (files("penstock.gateway") / "console").iterdir()
-    if file.name.endswith(tuple(_TYPES))
-}
+
+class File(NamedTuple):
+    """`tag`: by which a browser knows that it has it."""
+
+    kind: str
+    tag: str
+    plain: bytes
+    packed: bytes
+
+
+def _read() -> dict[str, File]:
+    found = {}
+    for file in (files("penstock.gateway") / "console").iterdir():
+        kind = _TYPES.get(file.name[file.name.rfind(".") :])
+        if kind is not None:
+            plain = file.read_bytes()
+            # Weak: packed or not, it is the same page.
+            tag = f'W/"{sha256(plain).hexdigest()[:20]}"'
+            found[file.name] = File(kind, tag, plain, gzip.compress(plain, mtime=0))
+    return found
+
+
+FILES = _read()
 """By their names: whatever else is asked for is not looked for on the disk."""
 
-_TAGS = {name: f'"{sha256(content).hexdigest()[:20]}"' for name, content in FILES.items()}
+Known = Annotated[str | None, Header(alias="if-none-match")]
+Unpacks = Annotated[str, Header(alias="accept-encoding")]
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def page(if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def page(known: Known = None, unpacks: Unpacks = "") -> Response:
     """The console."""
-    return _file("index.html", if_none_match)
+    return _sent(FILES["index.html"], known, unpacks)
 
 
 @router.api_route("/console/{name}", methods=["GET", "HEAD"])
-async def part(name: str, if_none_match: Annotated[str | None, Header()] = None) -> Response:
+async def part(name: str, known: Known = None, unpacks: Unpacks = "") -> Response:
     """What it loads."""
-    return _file(name, if_none_match)
-
-
-def _file(name: str, known: str | None) -> Response:
     if name not in FILES:
         raise ProblemError(404, "no_such_file", "the console has no such file")
-    headers = HEADERS | {"etag": _TAGS[name]}
-    if known is not None and _TAGS[name] in known:
+    return _sent(FILES[name], known, unpacks)
+
+
+def _sent(file: File, known: str | None, unpacks: str) -> Response:
+    headers = HEADERS | {"etag": file.tag}
+    if known is not None and file.tag.removeprefix("W/") in known:
         return Response(status_code=304, headers=headers)
-    kind = _TYPES[name[name.rindex(".") :]]
-    return Response(FILES[name], headers=headers, media_type=kind)
+    if "gzip" not in unpacks:
+        return Response(file.plain, headers=headers, media_type=file.kind)
+    headers["content-encoding"] = "gzip"
+    return Response(file.packed, headers=headers, media_type=file.kind)
