@@ -3,9 +3,10 @@
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import (
@@ -55,8 +56,6 @@ async def looking(gateway: Serving, **context: Any) -> AsyncIterator[tuple[Page,
         )
         page = await (await opened.new_context(**context)).new_page()
         seen = Seen()
-        page.on("request", lambda request: seen.asked.append(request))  # noqa: PLW0108 - it sets marks on functions
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on("request", seen.wanted)
         page.on("pageerror", lambda error: seen.complaints.append(str(error)))
         page.on("console", seen.said)
@@ -81,19 +80,29 @@ class Provider:
         return "held?token_ms=20&tokens=2000" if "slowly" in question else "ok"
 
 
+@dataclass
+class Place:
+    """A service, and the model behind it; gateways come and go."""
+
+    servers: str
+    topics: Topics
+    models: ModelServer
+
+    def gateway(self, port: int = 0) -> AbstractAsyncContextManager[Serving]:
+        ours = {"port": port}
+        return running_gateway(self.servers, self.topics, programs=PROGRAMS, gateway=ours)
+
+
 @asynccontextmanager
-async def console(
+async def served(
     bootstrap_servers: str, topics: Topics, provider: Provider
-) -> AsyncIterator[tuple[Serving, ModelServer]]:
+) -> AsyncIterator[Place]:
     async with model_server() as models:
         models.script["console"] = provider
-        model = "openai/console"
         flags: dict[str, Any] = {"programs": PROGRAMS}
-        async with (
-            running_service(bootstrap_servers, topics, model, models.api_base, **flags),
-            running_gateway(bootstrap_servers, topics, **flags) as gateway,
-        ):
-            yield gateway, models
+        model, api_base = "openai/console", models.api_base
+        async with running_service(bootstrap_servers, topics, model, api_base, **flags):
+            yield Place(bootstrap_servers, topics, models)
 
 
 async def ask(page: Page, question: str) -> None:
@@ -113,21 +122,30 @@ async def operate(page: Page, gateway: Serving) -> None:
 async def test_a_night_at_the_console(bootstrap_servers: str, topics: Topics) -> None:
     provider = Provider()
     async with (
-        console(bootstrap_servers, topics, provider) as (gateway, models),
-        looking(gateway) as (page, seen),
+        served(bootstrap_servers, topics, provider) as place,
+        place.gateway() as first,
+        looking(first) as (page, seen),
     ):
         await expect(page.get_by_text("Nobody has asked yet")).to_be_visible()
-        await _reloads_in_the_middle(page, models)
-        await _cancels(page)
-        await _redrives(page, gateway, provider)
-        await _pauses(page)
-        assert await page.evaluate("window.hacked") is None
+        await _reloads_in_the_middle(page)
         assert seen.complaints == []
-        assert {request.url.startswith(f"{gateway.address}/") for request in seen.asked} == {True}
-        token = gateway.parts.access.operator_token
+        said = await _goes_away(page, first)
+        async with place.gateway(urlsplit(first.address).port or 0) as second:
+            await _comes_back(page, seen, said, place.models)
+            # Chromium tells of every connection that it could not make.
+            assert all("ERR_" in complaint for complaint in seen.complaints)
+            seen.complaints.clear()
+            await _cancels(page)
+            await _redrives(page, second, provider)
+            await _pauses(page)
+            assert seen.complaints == []
+            assert await page.evaluate("window.hacked") is None
+            assert await page.evaluate("localStorage.length") == 0
+            token = second.parts.access.operator_token
         assert token is not None
-        assert token not in f"{page.url} {[request.url for request in seen.asked]}"
-        assert await page.evaluate("localStorage.length") == 0
+        addresses = {request.url for request in seen.asked}
+        assert all(address.startswith(f"{first.address}/") for address in addresses)
+        assert not any(token in address for address in addresses)
 
 
 def _newest(page: Page) -> Locator:
@@ -135,24 +153,50 @@ def _newest(page: Page) -> Locator:
     return page.locator("#followed article").first
 
 
-async def _reloads_in_the_middle(page: Page, models: ModelServer) -> None:
-    """What was said so far is there again, and the rest as it comes."""
+def _answer(page: Page) -> Locator:
+    return _newest(page).locator(".said section:not(.aside) p")
+
+
+async def _said(page: Page) -> str:
+    return await _answer(page).text_content() or ""
+
+
+async def _reloads_in_the_middle(page: Page) -> None:
+    """What was said so far is there again."""
     await ask(page, f"Tell me slowly: {HOSTILE}")
-    card = _newest(page)
-    answer = card.locator(".said section:not(.aside) p")
-    await expect(answer).to_contain_text(HOSTILE)
-    await expect(card.locator(".state")).to_have_text("running")
-    so_far = await answer.text_content()
-    assert so_far is not None
+    await expect(_answer(page)).to_contain_text(HOSTILE)
+    await expect(_newest(page).locator(".state")).to_have_text("running")
+    so_far = await _said(page)
     await page.reload()
-    await expect(answer).to_contain_text(so_far)
-    await expect(card.locator(".said")).to_have_attribute("aria-busy", "true")
+    await expect(_answer(page)).to_contain_text(so_far)
+
+
+async def _goes_away(page: Page, gateway: Serving) -> str:
+    """In the middle of an answer. Gives what was said of it by then."""
+    gateway.stop()
+    await gateway.stopped()
+    await expect(page.locator("#headlines")).to_contain_text("The gateway does not answer.")
+    await expect(page.locator("#connection")).to_have_text("away")
+    await expect(_newest(page).locator(".said")).to_have_attribute("aria-busy", "true")
+    return await _said(page)
+
+
+async def _comes_back(page: Page, seen: Seen, said: str, models: ModelServer) -> None:
+    """Another one goes on where the first was; then it is all said."""
+    await expect(page.locator("#connection")).to_have_text("live", timeout=20_000)
+    await expect(page.locator("#headlines p")).to_have_count(0)
+    card = _newest(page)
+    await expect(_answer(page)).not_to_have_text(said, timeout=20_000)
+    more = await _said(page)
+    resumed = [request for request in seen.asked if "last-event-id" in request.headers]
+    assert {urlsplit(request.url).path.endswith("/events") for request in resumed} == {True}
     models.let_end()
     await expect(card.locator(".state")).to_have_text("completed")
-    whole = await answer.text_content()
-    assert whole is not None
-    assert whole.startswith(so_far)
-    assert len(whole) > len(so_far)
+    # As the completion has it: nothing of what was streamed is missing or there twice.
+    whole = await _said(page)
+    assert whole.startswith(more)
+    assert more.startswith(said)
+    assert len(said) < len(more) < len(whole)
     await expect(card.locator(".said .aside h3")).to_contain_text("reasoning")
     await expect(card.locator(".figures")).to_contain_text("tokens in")
     row = page.locator("#questions tbody tr")
@@ -206,23 +250,46 @@ async def _pauses(page: Page) -> None:
     await expect(partition.locator(".state")).to_have_text("fetched")
 
 
-async def test_a_replay_is_seen_word_by_word_and_a_gateway_that_is_gone(
+async def test_what_a_replay_has_changed_is_seen_word_by_word(
     bootstrap_servers: str, topics: Topics
 ) -> None:
+    """And where a token is wanted, it is asked for. What the gateway would say of both is said
+    here: whether it does, its own tests know.
+    """
     before = "The sky is blue because short waves scatter more."
     after = f"The sky is red because short waves scatter more. {HOSTILE}"
-    async with (
-        console(bootstrap_servers, topics, Provider()) as (gateway, _),
-        looking(gateway, viewport={"width": 340, "height": 740}) as (page, seen),
-    ):
 
-        async def answer(route: Route) -> None:
+    async def guarded(route: Route) -> None:
+        if route.request.headers.get("authorization") != "Bearer good":
+            problem = {"status": 401, "code": "no_token", "detail": "this needs a token"}
+            await route.fulfill(
+                status=401, body=json.dumps(problem), content_type="application/problem+json"
+            )
+        elif "/v1/replays" in route.request.url:
             body = _comparison(before, after) if "compare" in route.request.url else _REPLAYS
             await route.fulfill(body=json.dumps(body), content_type="application/json")
+        else:
+            named = route.request.headers.items()
+            bare = {name: value for name, value in named if name != "authorization"}
+            await route.continue_(headers=bare)
 
-        await page.route("**/v1/replays**", answer)
-        await page.get_by_role("button", name="Token").click()
-        await operate(page, gateway)
+    async with (
+        served(bootstrap_servers, topics, Provider()) as place,
+        place.gateway() as gateway,
+        looking(gateway, viewport={"width": 340, "height": 740}) as (page, _),
+    ):
+        await page.route(re.compile("/v1/"), guarded)
+        await page.reload()
+        dialog = page.get_by_role("dialog")
+        await expect(dialog).to_contain_text("The gateway asks for a token")
+        await page.locator("#token-value").fill("bad")
+        await page.keyboard.press("Enter")
+        await expect(dialog).to_contain_text("This token is not known")
+        await page.locator("#token-value").fill("good")
+        await page.keyboard.press("Enter")
+        await expect(dialog).to_have_count(0)
+        await expect(page.locator("#connection")).to_have_text("live")
+
         await page.get_by_role("link", name="Replays").click()
         await page.get_by_role("link", name="monday").click()
         changed = page.locator("article.changed")
@@ -235,48 +302,6 @@ async def test_a_replay_is_seen_word_by_word_and_a_gateway_that_is_gone(
             await page.get_by_role("link", name=name).click()
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide == 340, name
-        assert seen.complaints == []
-
-        gateway.stop()
-        await gateway.stopped()
-        await expect(page.locator("#headlines")).to_contain_text("The gateway does not answer.")
-        await expect(page.locator("#connection")).to_have_text("away")
-
-
-async def test_a_token_is_asked_for_where_one_is_wanted(
-    bootstrap_servers: str, topics: Topics
-) -> None:
-    """Whether it is one of the gateway's, the gateway knows: here anything but `good` is none."""
-    async with (
-        console(bootstrap_servers, topics, Provider()) as (gateway, _),
-        looking(gateway) as (page, _),
-    ):
-
-        async def guarded(route: Route) -> None:
-            if route.request.headers.get("authorization") == "Bearer good":
-                bare = {
-                    name: value
-                    for name, value in route.request.headers.items()
-                    if name != "authorization"
-                }
-                await route.continue_(headers=bare)
-                return
-            problem = {"status": 401, "code": "no_token", "detail": "this needs a token"}
-            await route.fulfill(
-                status=401, body=json.dumps(problem), content_type="application/problem+json"
-            )
-
-        await page.route(re.compile("/v1/"), guarded)
-        await page.reload()
-        dialog = page.get_by_role("dialog")
-        await expect(dialog).to_contain_text("The gateway asks for a token")
-        for token, says in (("bad", "This token is not known"), ("good", None)):
-            await page.get_by_role("textbox", name="Token").fill(token)
-            await page.keyboard.press("Enter")
-            if says is not None:
-                await expect(dialog).to_contain_text(says)
-        await expect(dialog).to_have_count(0)
-        await expect(page.locator("#connection")).to_have_text("live")
 
 
 _REPLAYS = {
