@@ -219,7 +219,7 @@ async def test_everybody_may_ask_on_this_machine_and_the_operator_shows_his_toke
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "gateway.example.com"])
 def test_it_does_not_listen_to_others_without_tokens(host: str, tmp_path: Path) -> None:
     clock = Clock()
-    with pytest.raises(ConfigurationError, match="GATEWAY__TOKENS.*GATEWAY__OPEN"):
+    with pytest.raises(ConfigurationError, match=r"GATEWAY__TOKENS.*GATEWAY__OPEN"):
         Access(GatewaySettings(host=host), clock)
     meant = Access(GatewaySettings(host=host, open=True), clock)
     assert meant.open

@@ -59,7 +59,7 @@ def test_a_file_that_is_wrong_says_where(text: str, says: str) -> None:
 
 def test_one_that_cannot_be_read_is_a_wrong_setting(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
-    with pytest.raises(ConfigurationError, match="GATEWAY__TOKENS: .*No such file"):
+    with pytest.raises(ConfigurationError, match=r"GATEWAY__TOKENS: .*No such file"):
         TokenFile(path)
     path.write_bytes(b"\xff")
     with pytest.raises(ConfigurationError, match="GATEWAY__TOKENS"):
