@@ -37,7 +37,7 @@ def test_what_one_asks_is_nothing_to_another() -> None:
 
 def test_so_many_are_remembered_and_who_was_silent_longest_is_forgotten() -> None:
     rates = Rates()
-    for one in ("silent", "ana"):
+    for one in ("ana", "silent"):
         assert rates.spend(one, 1, 0.0) == 0.0
     for number in range(SUBJECTS - 2):
         rates.spend(str(number), 1, 0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from penstock.gateway.tokens import PREFIX
-from tests.support.command import environment, penstock, started
+from tests.support.command import member_environment, penstock, started
 from tests.support.gateway import answered
 from tests.support.kafka import Topics
 from tests.support.service import settings_for
@@ -61,8 +61,8 @@ async def test_a_gateway_without_tokens_stays_at_home_and_tells_its_operator(
     assert "GATEWAY__TOKENS" in refused.stderr
 
     async with answered(bootstrap_servers, topics):
-        settings = settings_for(bootstrap_servers, topics, "openai/ok")
-        async with started("gateway", "--port", "0", env=environment(settings)) as process:
+        settings = settings_for(bootstrap_servers, topics, "openai/ok", "http://localhost:1")
+        async with started("gateway", "--port", "0", env=member_environment(settings)) as process:
             assert process.stderr is not None
             told, address = [], ""
             async for line in process.stderr:
