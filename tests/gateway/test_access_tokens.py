@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from penstock.cli import app
@@ -86,7 +87,12 @@ def test_what_is_broken_or_gone_later_changes_nothing(tmp_path: Path) -> None:
     for text in ("[ana", _table("ben", BEN, "operator = 1"), None):
         now += LOOK_SECONDS
         path.write_text(text) if text is not None else path.unlink()
-        assert tokens.find(digest(ANA), now)
+        with structlog.testing.capture_logs() as logs:
+            for later in (0.0, LOOK_SECONDS):
+                now += later
+                assert tokens.find(digest(ANA), now)
+        # Once, until it changes again.
+        assert [line["log_level"] for line in logs] == ["error"]
     now += LOOK_SECONDS
     path.write_text(_table("ben", BEN))
     assert not tokens.find(digest(ANA), now)

@@ -2,10 +2,15 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Subprotocol
 
+from penstock.gateway.access import BEARER
 from penstock.gateway.tokens import PREFIX
 from tests.support.command import member_environment, penstock, started
 from tests.support.gateway import answered
@@ -62,7 +67,8 @@ async def test_a_gateway_without_tokens_stays_at_home_and_tells_its_operator(
 
     async with answered(bootstrap_servers, topics):
         settings = settings_for(bootstrap_servers, topics, "openai/ok", "http://localhost:1")
-        async with started("gateway", "--port", "0", env=member_environment(settings)) as process:
+        env = member_environment(settings) | {"PENSTOCK_LOG_LEVEL": "debug"}
+        async with started("gateway", "--port", "0", env=env) as process:
             assert process.stderr is not None
             told, address = [], ""
             async for line in process.stderr:
@@ -74,11 +80,21 @@ async def test_a_gateway_without_tokens_stays_at_home_and_tells_its_operator(
                     break
             assert len(told) == 1
             assert told[0].startswith(PREFIX)
+            # While it is read, so that it never waits for us to read it.
+            rest = asyncio.create_task(process.stderr.read())
             async with httpx.AsyncClient(base_url=address) as client:
                 response = await client.post("/predict", json=WHY)
                 assert response.json()["status"] == "completed"
                 headers = {"Host": "evil.example"}
                 assert (await client.post("/predict", json=WHY, headers=headers)).status_code == 421
+            shown = Subprotocol(BEARER + "c2hvd24")
+            for more in ({"Authorization": "Bearer shown"}, {}):
+                with suppress(InvalidStatus):
+                    address = address.replace("http:", "ws:")
+                    async with connect(address, subprotocols=[shown], additional_headers=more):
+                        pass
             process.terminate()
-            async with asyncio.timeout(30):
-                await process.wait()
+            logged = await rest
+            assert b"shown" not in logged
+            assert b"c2hvd24" not in logged
+            assert b'"level": "debug"' in logged

@@ -58,7 +58,7 @@ def read(text: str) -> dict[bytes, tuple[str, Grant]]:
     try:
         tables = _TABLES.validate_python(tomllib.loads(text))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+        first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     found: dict[bytes, tuple[str, Grant]] = {}
     for name, grant in tables.items():
