@@ -33,6 +33,15 @@ export function seconds(number) {
   return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
+/** Two figures of the same unit. */
+export function spread(found) {
+  if (!found) return NONE;
+  const { p50, p95 } = found;
+  if (p95 < 1000) return `${Math.round(p50)} / ${Math.round(p95)} ms`;
+  const short = (number) => (number / 1000).toFixed(p95 < 100_000 ? 1 : 0);
+  return `${short(p50)} / ${short(p95)} s`;
+}
+
 /** How long something has lasted: whole seconds, for what is said anew at every look. */
 export const age = (number) => seconds(number < 10 ? Math.floor(number) : number).replace(/^(\d)\.\d+ s$/, "$1 s");
 

@@ -2,7 +2,7 @@
 
 import { confirmed } from "./dialogs.js";
 import { $, el, keyed, say, setState, text, toast } from "./dom.js";
-import { age, count, counted, ms, NONE, rate, seconds, time } from "./format.js";
+import { age, count, counted, NONE, rate, seconds, spread, time } from "./format.js";
 import { live, now, stale } from "./live.js";
 import { operate } from "./operators.js";
 import { token, wanted } from "./token.js";
@@ -127,7 +127,6 @@ function connection() {
 /** [name, figure, what it means] */
 function figures({ status, rates, wait_seconds: wait }) {
   const totals = status?.totals;
-  const both = (found) => (found ? `${ms(found.p50)} / ${ms(found.p95)}` : NONE);
   return [
     ["Running", totals ? `${count(totals.in_flight)} / ${count(totals.slots)}` : NONE, "Questions that run, of the slots of all members"],
     ["Backlog", count(totals?.backlog), "Questions that are not done"],
@@ -137,8 +136,8 @@ function figures({ status, rates, wait_seconds: wait }) {
     ["Ended", `${rate(rates?.ended_per_second)}/s`, "Questions that ended, over the last minute"],
     ["Failed", `${rate(rates?.failed_per_second)}/s`, "Questions that failed or expired, over the last minute", rates?.failed_per_second > 0],
     ["Tokens", `${rate(rates?.tokens_per_second)}/s`, "Token events, over the last minute"],
-    ["First token", both(rates?.first_token_ms), "From the start to the first token: half are faster than the first figure, 95 of 100 than the second"],
-    ["Duration", both(rates?.duration_ms), "From the start to the end: half are faster than the first figure, 95 of 100 than the second"],
+    ["First token", spread(rates?.first_token_ms), "From the start to the first token: half are faster than the first figure, 95 of 100 than the second"],
+    ["Duration", spread(rates?.duration_ms), "From the start to the end: half are faster than the first figure, 95 of 100 than the second"],
   ];
 }
 

@@ -29,8 +29,11 @@ function update(node, one) {
   text(program, one.program);
   text(asked, time(one.asked_at));
   asked.title = moment(one.asked_at);
-  text(first, ms(one.first_token_ms));
   const open = OPEN.has(one.status);
+  const heard = one.first_token_at === null ? null : Math.max(0, one.first_token_at - one.asked_at);
+  text(first, ms(one.first_token_ms ?? heard));
+  // Until it has ended nobody tells how long it was queued.
+  first.classList.toggle("faint", open);
   text(took, open ? ms(Math.max(0, gatewayTime() - one.asked_at)) : ms(one.duration_ms));
   took.classList.toggle("faint", open);
   text(at, one.partition === null || one.partition === undefined ? NONE : `${one.partition}/${count(one.offset)}`);
