@@ -12,24 +12,24 @@ import pytest
 from rich.console import Console
 
 from penstock.cli import ask_one
+from penstock.cli.ask_door import KafkaDoor
 from penstock.cli.connecting import Way
 from penstock.cli.transcript import Transcript
-from penstock.client import Client, Event
+from penstock.client import Event, KafkaClient
 from penstock.errors import ConfigurationError
 from penstock.events.completion import Completion
 from penstock.events.texts import Texts
 from penstock.events.token import End, Progress, Restart, Token
 from penstock.kafka.answers import BACKLOG, Inbox
-from penstock.kafka.security import client_arguments
 from tests.support.command import environment, penstock, started
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import running_service, settings_for
 
 
-def client_of(bootstrap_servers: str, topics: Topics) -> Client:
-    return Client(
-        client_arguments(bootstrap_servers, {}),
+def client_of(bootstrap_servers: str, topics: Topics) -> KafkaClient:
+    return KafkaClient(
+        bootstrap_servers,
         questions=topics.name("questions"),
         tokens=topics.name("tokens"),
         completions=topics.name("completions"),
@@ -61,7 +61,7 @@ async def test_the_tokens_come_in_order_and_the_completion_last(
         running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
         client_of(bootstrap_servers, topics) as client,
     ):
-        events: list[Event] = [event async for event in client.ask("one two three", key="k")]
+        events: list[Event] = [event async for event in client.stream("one two three", key="k")]
 
     *tokens, end, completion = events
     texts = Texts()
@@ -85,9 +85,7 @@ async def test_many_at_once_get_each_their_own_answer(
         client_of(bootstrap_servers, topics) as client,
     ):
         asked = [f"question {number}" for number in range(50)]
-        completions = await asyncio.gather(
-            *(client.answer(text, stream=n % 2 == 0) for n, text in enumerate(asked))
-        )
+        completions = await asyncio.gather(*(client.ask(text) for text in asked))
 
     assert [completion.answer for completion in completions] == asked
 
@@ -103,7 +101,7 @@ async def test_two_who_use_the_same_id_get_each_their_own_completion(
     ):
         completions = await asyncio.gather(
             *(
-                client.answer("hello", question_id="same", metadata={"number": number})
+                client.ask("hello", question_id="same", metadata={"number": number})
                 for number, client in enumerate((one, one, other))
             )
         )
@@ -122,7 +120,7 @@ async def test_a_question_that_fails_says_why(bootstrap_servers: str, topics: To
         running_service(bootstrap_servers, topics, "openai/ok", models.api_base),
         client_of(bootstrap_servers, topics) as client,
     ):
-        completion = await client.answer({"question": "hi"}, program="none", metadata={"a": 1})
+        completion = await client.ask({"question": "hi"}, program="none", metadata={"a": 1})
 
     assert completion.status == "failed"
     assert completion.error is not None
@@ -146,7 +144,7 @@ async def test_without_kafka_the_error_says_how_to_get_one(topics: Topics) -> No
 
 def test_what_is_no_question_is_refused_before_anything_is_sent(topics: Topics) -> None:
     with pytest.raises(ValueError, match="question"):
-        client_of("unused:1", topics).ask("")
+        client_of("unused:1", topics).stream("")
 
 
 async def test_a_reader_far_behind_loses_its_tokens_but_not_the_end() -> None:
@@ -274,7 +272,13 @@ async def test_where_nothing_serves_the_command_gives_up(
 
     async def asked(seconds: float | None) -> list[str]:
         code = await asyncio.to_thread(
-            ask_one.run, Way(), {"question": "Anybody?"}, None, None, seconds, as_json=False
+            ask_one.run,
+            KafkaDoor(Way()),
+            {"question": "Anybody?"},
+            None,
+            None,
+            seconds,
+            as_json=False,
         )
         assert code == 1
         return capsys.readouterr().err.splitlines()
