@@ -39,6 +39,15 @@ COMPLETION = "completion"
 PROBLEM = "problem"
 
 
+class _Body(Question):
+    """A question as it travels, with its key."""
+
+    key: str | None = None
+
+    def encoded(self) -> bytes:
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+
 class HttpClient(Client):
     """Args:
         url: of the gateway, such as `https://answers.example.com`.
@@ -74,7 +83,6 @@ class HttpClient(Client):
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
-            json_serialize=lambda body: orjson.dumps(body).decode(),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS
             ),
@@ -95,14 +103,13 @@ class HttpClient(Client):
         """See `Client.events`."""
         # By its id it is the same question, however often it is sent.
         question_id = question.id or str(uuid4())
-        named = question.model_copy(update={"id": question_id})
-        body = named.model_dump(mode="json", exclude_defaults=True)
-        if key is not None:
-            body["key"] = key
+        body = _Body.model_validate({**dict(question), "id": question_id, "key": key})
         seconds = self._seconds(question)
         # Whoever reads no tokens has the answer in one request, if it does not take long.
-        prefer = {} if question.stream else {"Prefer": f"wait={WAIT_SECONDS}"}
-        asked = await self._post(QUESTIONS, _tries(seconds), prefer, body)
+        headers = {"Content-Type": "application/json"}
+        if not question.stream:
+            headers["Prefer"] = f"wait={WAIT_SECONDS}"
+        asked = await self._post(QUESTIONS, _tries(seconds), headers, body.encoded())
         if (completion := asked.get(COMPLETION)) is not None:
             yield _completion(orjson.dumps(completion))
             return
@@ -153,11 +160,11 @@ class HttpClient(Client):
         path: str,
         tries: Tries,
         headers: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
     ) -> dict[str, Any]:
         while True:
             try:
-                async with self._request("POST", path, json=body, headers=headers) as response:
+                async with self._request("POST", path, data=body, headers=headers) as response:
                     return _object(await response.read())
             except GatewayError as error:
                 await tries.again(error)
