@@ -15,13 +15,14 @@ from penstock.cli import ask_one
 from penstock.cli.ask_door import KafkaDoor
 from penstock.cli.connecting import Way
 from penstock.cli.transcript import Transcript
-from penstock.client import Event, KafkaClient
+from penstock.client import Event, HttpClient, KafkaClient
 from penstock.errors import ConfigurationError
 from penstock.events.completion import Completion
 from penstock.events.texts import Texts
 from penstock.events.token import End, Progress, Restart, Token
 from penstock.kafka.answers import BACKLOG, Inbox
 from tests.support.command import environment, penstock, started
+from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import running_service, settings_for
@@ -374,3 +375,80 @@ async def test_what_an_expired_question_had_said_is_printed_where_the_service_te
     assert ended.code == 1
     assert ended.stdout.startswith("You said")
     assert ended.stderr.startswith("penstock: expired (DEADLINE ")
+
+
+async def test_over_a_gateway_the_command_says_the_same(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("of no use here\n")
+    lines = '"a"\n{"question": "b", "program": "none"}\n"c"\nno json\n""'
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+        running_gateway(bootstrap_servers, topics) as gateway,
+    ):
+        over = ("--gateway", gateway.address)
+        with_token = ("--token-file", str(tmp_path / "token"))
+        plain, events, failed, file, nowhere = await asyncio.gather(
+            penstock("ask", *over, *with_token, "Why?"),
+            penstock("ask", *over, "--output", "json", "-i", "question=As events"),
+            penstock("ask", *over, "--program", "none", "Why?", env={"PENSTOCK_TOKEN": "x"}),
+            penstock("ask", *over, "--file", "-", stdin=lines),
+            penstock("ask", "--gateway", "http://127.0.0.1:9", "Why?"),
+        )
+
+    assert (plain.code, plain.stdout, plain.stderr) == (0, "Why?\n", "")
+    types = [json.loads(line)["type"] for line in events.stdout.splitlines()]
+    assert (types[0], types[-2:]) == ("token", ["end", "completion"])
+    assert (failed.code, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("penstock: failed (RECORD unknown_program): ")
+    assert file.code == 3
+    ends = [json.loads(line) for line in file.stdout.splitlines()]
+    assert sorted(str(each["answer"]) for each in ends) == ["None", "a", "c"]
+    assert [line.split(":")[1] for line in file.stderr.splitlines()] == [" line 4", " line 5"]
+    assert nowhere.code == 2
+    assert "no gateway answers at http://127.0.0.1:9: " in nowhere.stderr
+
+
+async def test_who_no_longer_waits_for_a_gateway_is_told_how_to_end_what_goes_on(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/hang-before", models.api_base),
+        running_gateway(bootstrap_servers, topics) as gateway,
+        started(
+            *("ask", "--gateway", gateway.address, "--file", "-"), env={"PENSTOCK_TOKEN": "secret"}
+        ) as asking,
+    ):
+        assert asking.stdin is not None
+        asking.stdin.write(b'{"question": "?", "id": "a/b"}\n')
+        asking.stdin.close()
+        await models.called()
+        asking.send_signal(signal.SIGINT)
+        stdout, stderr = await asking.communicate()
+        assert (asking.returncode, stdout) == (130, b"")
+        assert stderr.decode().endswith(
+            'to end that: curl -X POST -H "Authorization: Bearer $PENSTOCK_TOKEN" '
+            f"{gateway.address}/v1/questions/a%2Fb/cancel\n"
+        )
+        async with HttpClient(gateway.address) as client:
+            await client.cancel("a/b")
+        await models.disconnected()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--gateway", "http://h", "--token", "secret"), "whoever lists processes"),
+        (("--gateway", "http://h", "-b", "h:1"), "leave out what says how to reach Kafka"),
+        (("--gateway", "h:8080"), "no address of a gateway"),
+        (("--gateway", "http://h", "--token-file", "none"), "--token-file none: "),
+        (("--token-file", "none"), "is for --gateway"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused(options: tuple[str, ...], why: str) -> None:
+    ended = await penstock("ask", *options, "Why?")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert why in ended.stderr
+    assert "secret" not in ended.stderr

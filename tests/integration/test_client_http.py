@@ -1,6 +1,8 @@
 """A stream over HTTP on a bad day: its connection is cut, its gateway is gone and comes back."""
 
+import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from tests.support.gateway import answered, running_gateway
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.proxy import Network, proxies
+from tests.support.readme import blocks
 from tests.support.service import running_service
 
 
@@ -97,3 +100,27 @@ async def test_a_gateway_that_restarts_amid_a_stream_is_waited_for(
     assert sequences == list(range(len(sequences)))
     texts = [event.text for event in said if isinstance(event, Token) and event.field == "answer"]
     assert "".join(texts) == completion.answer
+
+
+async def test_the_readme_does_what_it_says(bootstrap_servers: str, topics: Topics) -> None:
+    both = [block.text for block in blocks("\n### A client in Python\n", "\n### ")]
+    async with answered(bootstrap_servers, topics, "openai/echo") as gateway:
+        address = urlsplit(gateway.address).netloc
+        by_events, by_text = await asyncio.gather(
+            *(run(text.replace("localhost:8080", address)) for text in both)
+        )
+    first, second, *batch = by_events.splitlines()
+    assert first == "Why is the sky blue?"
+    assert second.startswith("completed ")
+    assert sorted(batch) == sorted(f"{n} What is {n} times 7?" for n in range(100))
+    assert by_text == "Why is the sky blue?"
+
+
+async def run(code: str) -> str:
+    """What it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), stdout=asyncio.subprocess.PIPE
+    )
+    stdout, _ = await process.communicate()
+    assert process.returncode == 0
+    return stdout.decode()
