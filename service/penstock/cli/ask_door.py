@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from penstock import settings
 from penstock.cli.connecting import Way
-from penstock.client import Client, HttpClient, KafkaClient
+from penstock.client import Client
 from penstock.errors import ConfigurationError
 
 TOKEN = "PENSTOCK_TOKEN"  # noqa: S105 - its name
@@ -43,6 +43,8 @@ class KafkaDoor(Door):
     """By the settings; a flag comes first."""
 
     def __init__(self, way: Way) -> None:
+        from penstock.client import KafkaClient
+
         # It reports every refused connection and reconnect; what matters of it we say ourselves.
         logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
         loaded = settings.load(kafka=way.flags())
@@ -77,6 +79,8 @@ class GatewayDoor(Door):
     """
 
     def __init__(self, url: str, token: str | None, token_file: Path | None) -> None:
+        from penstock.client import HttpClient
+
         self._url = url.rstrip("/")
         self._shown = ""
         if token_file is not None:

@@ -9,14 +9,17 @@ One client asks any number of questions at the same time. `penstock.events.texts
 events into the text of each field.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from penstock.client.asking import Client
 from penstock.client.batch import Asked, Outcome
-from penstock.client.http import HttpClient
-from penstock.client.kafka import KafkaClient
-from penstock.client.text_socket import TextSocket
 from penstock.events.said import Event
+
+if TYPE_CHECKING:
+    from penstock.client.http import HttpClient
+    from penstock.client.kafka import KafkaClient
+    from penstock.client.text_socket import TextSocket
 
 __all__ = [
     "Asked",
@@ -41,6 +44,24 @@ def connect(address: str, **options: Any) -> Client:
     Raises:
         ConfigurationError: the address or an option cannot work.
     """
-    if address.startswith(("http://", "https://")):
-        return HttpClient(address, **options)
-    return KafkaClient(address, **options)
+    over_http = address.startswith(("http://", "https://"))
+    way: Callable[..., Client] = __getattr__("HttpClient" if over_http else "KafkaClient")
+    return way(address, **options)
+
+
+# Kafka's client and HTTP's take a while to import, and few need both.
+def __getattr__(name: str) -> Any:
+    match name:
+        case "HttpClient":
+            from penstock.client.http import HttpClient  # noqa: PLC0415
+
+            return HttpClient
+        case "KafkaClient":
+            from penstock.client.kafka import KafkaClient  # noqa: PLC0415
+
+            return KafkaClient
+        case "TextSocket":
+            from penstock.client.text_socket import TextSocket  # noqa: PLC0415
+
+            return TextSocket
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
