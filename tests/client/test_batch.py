@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from itertools import count
 from typing import Any, Self
 
 import pytest
@@ -98,25 +97,45 @@ async def test_each_comes_with_what_was_asked() -> None:
 
 async def test_no_more_are_open_than_wanted_and_the_next_is_read_when_there_is_room() -> None:
     client = Answering()
-    numbers = count()
-    taken = 0
+    read = 0
 
     async def endless() -> AsyncIterator[str]:
-        for number in numbers:
-            yield "later" if number % 2 else f"{number}"
+        nonlocal read
+        while True:
+            read += 1
+            yield "later"
 
     async with aclosing(client.batch(endless(), concurrency=4)) as answers:
-        async for _ in answers:
-            taken += 1
-            if taken == 3:
-                break
-        read_by_then = next(numbers)
-        # Whoever does not take what has ended makes no room.
-        assert read_by_then <= 3 + 4 + 1
+        first = asyncio.create_task(anext(answers))
+        await client.until_open(4)
+        await turns()
+        assert (client.open, read) == (4, 4)
 
-    assert client.most <= 4
+        client.later.set()
+        await first
+        await turns()
+        # Whoever does not take what has ended makes no room.
+        assert read == 4
+        for _ in range(20):
+            await anext(answers)
+        await turns()
+        assert read <= 21 + 4
+    assert client.most == 4
     assert client.open == 0
-    assert client.cancelled
+
+
+async def test_who_leaves_a_batch_leaves_all_that_is_open() -> None:
+    client = Answering()
+    async with aclosing(client.batch(["now", "never", "never"])) as answers:
+        await anext(answers)
+        await client.until_open(2)
+    assert (client.open, client.cancelled) == (0, 2)
+
+
+async def turns() -> None:
+    """Of the loop, more than anything here takes."""
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 async def test_answers_come_while_the_next_question_is_waited_for() -> None:
