@@ -128,7 +128,10 @@ async def test_who_leaves_a_batch_leaves_all_that_is_open() -> None:
     client = Answering()
     async with aclosing(client.batch(["now", "never", "never"])) as answers:
         await anext(answers)
+        waiting = asyncio.create_task(anext(answers))
         await client.until_open(2)
+        waiting.cancel()
+        await asyncio.wait({waiting})
     assert (client.open, client.cancelled) == (0, 2)
 
 
