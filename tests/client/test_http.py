@@ -32,7 +32,7 @@ async def gateway(*answers: Answer, token: str | None = None) -> AsyncIterator[H
         return await left.pop(0)(request)
 
     app = web.Application()
-    app.router.add_get("/v1/models", _greeting)
+    app.router.add_get("/v1/questions/hello", _greeting)
     app.router.add_route("*", "/v1/questions{rest:.*}", answer)
     runner = web.AppRunner(app)
     await runner.setup()

@@ -20,6 +20,7 @@ from penstock.errors import ConfigurationError
 from penstock.events.completion import Completion
 from penstock.events.texts import Texts
 from penstock.events.token import End, Progress, Restart, Token
+from penstock.gateway.tokens import digest, new_token
 from penstock.kafka.answers import BACKLOG, Inbox
 from tests.support.command import environment, penstock, started
 from tests.support.gateway import running_gateway
@@ -380,21 +381,26 @@ async def test_what_an_expired_question_had_said_is_printed_where_the_service_te
 async def test_over_a_gateway_the_command_says_the_same(
     bootstrap_servers: str, topics: Topics, tmp_path: Path
 ) -> None:
-    (tmp_path / "token").write_text("of no use here\n")
+    token = new_token()
+    (tmp_path / "token").write_text(f"{token}\n")
+    (tmp_path / "tokens.toml").write_text(f'[ana]\nsha256 = "{digest(token).hex()}"\n')
+    known = {"tokens": str(tmp_path / "tokens.toml")}
     lines = '"a"\n{"question": "b", "program": "none"}\n"c"\nno json\n""'
     async with (
         model_server() as models,
         running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
-        running_gateway(bootstrap_servers, topics) as gateway,
+        running_gateway(bootstrap_servers, topics, gateway=known) as gateway,
     ):
         over = ("--gateway", gateway.address)
-        with_token = ("--token-file", str(tmp_path / "token"))
-        plain, events, failed, file, nowhere = await asyncio.gather(
-            penstock("ask", *over, *with_token, "Why?"),
-            penstock("ask", *over, "--output", "json", "-i", "question=As events"),
-            penstock("ask", *over, "--program", "none", "Why?", env={"PENSTOCK_TOKEN": "x"}),
-            penstock("ask", *over, "--file", "-", stdin=lines),
+        by_file = (*over, "--token-file", str(tmp_path / "token"))
+        env = {"PENSTOCK_TOKEN": token}
+        plain, events, failed, file, nowhere, nobody = await asyncio.gather(
+            penstock("ask", *by_file, "Why?"),
+            penstock("ask", *over, "--output", "json", "-i", "question=As events", env=env),
+            penstock("ask", *by_file, "--program", "none", "Why?"),
+            penstock("ask", *over, "--file", "-", stdin=lines, env=env),
             penstock("ask", "--gateway", "http://127.0.0.1:9", "Why?"),
+            penstock("ask", *over, "Why?"),
         )
 
     assert (plain.code, plain.stdout, plain.stderr) == (0, "Why?\n", "")
@@ -408,6 +414,8 @@ async def test_over_a_gateway_the_command_says_the_same(
     assert [line.split(":")[1] for line in file.stderr.splitlines()] == [" line 4", " line 5"]
     assert nowhere.code == 2
     assert "no gateway answers at http://127.0.0.1:9: " in nowhere.stderr
+    assert (nobody.code, nobody.stdout) == (2, "")
+    assert f"the gateway at {gateway.address} does not let us in: " in nobody.stderr
 
 
 async def test_who_no_longer_waits_for_a_gateway_is_told_how_to_end_what_goes_on(

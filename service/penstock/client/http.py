@@ -34,7 +34,9 @@ CANCEL_SECONDS = 60.0
 """In which a question has to be cancelled."""
 
 QUESTIONS = "/v1/questions"
-MODELS = "/v1/models"
+GREETING = f"{QUESTIONS}/hello"
+"""Of nobody's question: who lets us in says 404, and who does not says 401."""
+
 COMPLETION = "completion"
 PROBLEM = "problem"
 
@@ -143,7 +145,7 @@ class HttpClient(Client):
 
     async def _greet(self) -> None:
         try:
-            async with self._request("GET", MODELS):
+            async with self._request("GET", GREETING):
                 pass
         except GatewayError as error:
             if error.status is None:
