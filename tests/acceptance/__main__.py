@@ -22,6 +22,7 @@ from tests.acceptance.duplicates import duplicates
 from tests.acceptance.fault_points import fault_points
 from tests.acceptance.faults import faults
 from tests.acceptance.freezes import freezes
+from tests.acceptance.gateway_streams import gateway_streams
 from tests.acceptance.handover_killed import handover_killed
 from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
@@ -52,6 +53,7 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "duplicates": _with_servers(duplicates),
     "fault-points": _with_servers(fault_points),
     "faults": _with_servers(faults),
+    "gateway-streams": _with_servers(gateway_streams),
     "limiter": _with_servers(limiter),
     "model-down": _with_servers(model_down),
     "model-down-quietly": _with_servers(
