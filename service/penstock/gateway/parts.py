@@ -35,10 +35,15 @@ def parts(connection: HTTPConnection) -> Parts:
     return found
 
 
+async def _given(connection: HTTPConnection) -> Parts:
+    # FastAPI runs what is not async in a thread.
+    return parts(connection)
+
+
 async def caller(connection: HTTPConnection) -> Caller:
     """Raises ProblemError (401): he shows no token, or none that is known."""
     return await parts(connection).access.caller(connection)
 
 
-Gateway = Annotated[Parts, Depends(parts)]
+Gateway = Annotated[Parts, Depends(_given)]
 Who = Annotated[Caller, Depends(caller)]
