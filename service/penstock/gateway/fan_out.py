@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.errors import KafkaError, RecordError
-from penstock.events.again import redrive, replay_id
+from penstock.events.again import redrive
 from penstock.events.envelope import text_header
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.catch_up import CatchUp, said
@@ -272,7 +272,7 @@ class FanOut:
 
     def _token(self, record: ConsumerRecord) -> None:
         found = said(record)
-        if found is None or replay_id(record.headers) is not None:
+        if found is None:
             return
         question_id, event = found
         place = Place(record.partition, record.offset)
