@@ -286,7 +286,7 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset + 1
+        return after.place.offset
 
 
 def named_by(caller: Caller, idempotency_key: str) -> str:
