@@ -22,6 +22,7 @@ from penstock.gateway.fan_out import FanOut
 from penstock.gateway.following import event_id, seen
 from penstock.gateway.index import Index
 from penstock.gateway.questions import Asked, Questions
+from penstock.gateway.stream import Stream
 from penstock.kafka.stretch import Stretch
 from penstock.settings import TopicSettings
 from tests.support.decoding import LONGEST, codec
@@ -291,3 +292,13 @@ def test_every_client_reads_everything_once(worlds: Callable[[int], Counter[str]
             error.add_note(f"seed {seed}")
             raise
     assert happened.keys() >= {"after its end", "while it runs", "came back"}
+
+
+def test_nobody_reads_on_for_a_client_that_has_gone() -> None:
+    laps: list[Stream] = []
+    gone = Stream("q", 0, 0, laps.append, live=False)
+    assert gone.pop() is None
+    gone.begin_lap(last=False)
+    gone.leave()
+    gone.end_lap(STRETCH)
+    assert laps == [gone]

@@ -73,6 +73,7 @@ class CatchUp:
 
     def leave(self, stream: Stream) -> None:
         """Nobody reads it any more."""
+        stream.leave()
         if stream in self._behind:
             self._behind.remove(stream)
 

@@ -53,6 +53,7 @@ class Stream:
         self.live = live
         self.lap = False
         """Somebody reads for it."""
+        self._left = False
         self.ended: Ended | None = None
         self._behind = behind
         self._buffer: deque[Said] = deque()
@@ -78,6 +79,8 @@ class Stream:
 
     def fill(self, said: Said) -> bool:
         """On a lap, in order. False: there is no more room."""
+        if self._left:
+            return False
         if said.offset >= self.next:
             self._take(said)
         return self._room()
@@ -138,13 +141,17 @@ class Stream:
         """Waits until something has changed since the last `pop` that gave nothing."""
         await self._something.wait()
 
+    def leave(self) -> None:
+        """Its client has gone."""
+        self._left = True
+
     @property
     def caught_up(self) -> bool:
         """It has all that was said so far."""
         return self.live and not self._buffer
 
     def _ask(self) -> None:
-        if not self.live and not self.lap:
+        if not self.live and not self.lap and not self._left:
             self.lap = True
             self._behind(self)
 
