@@ -3,6 +3,7 @@ clients of this process.
 """
 
 import asyncio
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -289,16 +290,18 @@ class FanOut:
             if source["group"] != self._group or source["topic"] != self._topics.questions:
                 return
             asked = Place(int(source["partition"]), int(source["offset"]))
+            # A hundred thousand completions have the same few statuses and programs.
+            status: Any = sys.intern(body["status"])
             ended = Ended(
                 place,
-                body["status"],
+                status,
                 record.timestamp,
                 body.get("last_sequence"),
                 timing.get("first_token_ms"),
                 timing.get("duration_ms"),
                 error.get("code"),
             )
-            program = (body.get("program") or {}).get("name")
+            program = sys.intern((body.get("program") or {}).get("name") or "") or None
             entry = self._index.ended(
                 str(body["question_id"]), asked, int(source["timestamp"]), program, ended
             )
