@@ -37,26 +37,30 @@ def seen(event_id: str) -> Seen | None:
 
 async def follow(
     stream: Stream, completion: Callable[[Ended], Awaitable[bytes]], after: Seen | None = None
-) -> AsyncGenerator[Said | bytes, None]:
-    """The token events in their order; the last thing is the completion, as `completion` reads it
-    from its topic. `after`: what the client has seen; where its place is known, `stream` begins
-    with that: it may be the end.
+) -> AsyncGenerator[list[Said | bytes], None]:
+    """The token events in their order, all that are there at a time; the last thing is the
+    completion, as `completion` reads it from its topic. `after`: what the client has seen; where
+    its place is known, `stream` begins with that: it may be the end.
 
     Raises:
         KafkaError: they cannot be read any more.
     """
     skipping, over, last = after is not None, False, -1
     while True:
-        said = stream.pop()
-        if said is not None:
+        ready: list[Said | bytes] = []
+        for said in (taken := stream.take()):
             skipping = skipping and after is not None and _was_seen(said, after, last)
             over, last = said.kind == "end", said.sequence
             if not skipping:
-                yield said
-        elif stream.ended is None:
+                ready.append(said)
+        if ready:
+            yield ready
+        if taken:
+            continue
+        if stream.ended is None:
             await stream.something()
         elif over or stream.ended.last_sequence is None or not await _more(stream):
-            yield await completion(stream.ended)
+            yield [await completion(stream.ended)]
             return
 
 

@@ -56,7 +56,7 @@ class Stream:
         self._left = False
         self.ended: Ended | None = None
         self._behind = behind
-        self._buffer: deque[Said] = deque()
+        self._buffer: list[Said] = []
         self._bytes = 0
         self._aside: deque[Said] | None = None
         self._aside_bytes = 0
@@ -121,24 +121,23 @@ class Stream:
 
     # --- its client -------------------------------------------------------------------------------
 
-    def pop(self) -> Said | None:
-        """The next, if it is there.
+    def take(self) -> list[Said]:
+        """All that is there; nothing where there is nothing.
 
         Raises:
             KafkaError: there will be none.
         """
         if self._buffer:
-            said = self._buffer.popleft()
-            self._bytes -= len(said.value)
-            return said
+            ready, self._buffer, self._bytes = self._buffer, [], 0
+            return ready
         if self._failure is not None:
             raise self._failure
         self._something.clear()
         self._ask()
-        return None
+        return []
 
     async def something(self) -> None:
-        """Waits until something has changed since the last `pop` that gave nothing."""
+        """Waits until something has changed since the last `take` that gave nothing."""
         await self._something.wait()
 
     def leave(self) -> None:
