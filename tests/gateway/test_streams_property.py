@@ -204,7 +204,9 @@ async def replica(world: World) -> AsyncIterator[Questions]:
     fan = FanOut({}, TOPICS, there, "g", codec(), index, backlog, still, WINDOW_MS / 1000, LONGEST)
     try:
         await fan.start()
-        yield Questions({}, TOPICS, there, index, fan, backlog, still, lambda: "qa", 60.0)
+        yield Questions(
+            {}, TOPICS, there, index, fan, backlog, still, lambda: "qa", 60.0, lambda _: None
+        )
     finally:
         await fan.stop()
 
