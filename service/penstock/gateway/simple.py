@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from penstock.events.completion import Completion, Program, Usage
 from penstock.events.question import Question
+from penstock.gateway.index import Entry
 from penstock.gateway.outcomes import unanswered, unless_completed
 from penstock.gateway.parts import Parts
 from penstock.gateway.questions import Asked
@@ -85,7 +86,7 @@ async def heard(
     Raises:
         ProblemError: it has none in its time, or did not complete, or cannot be read.
     """
-    field = _answer(question, gateway)
+    field = _answer(asked.entry, gateway)
     deadline = asyncio.get_running_loop().time() + patience(question, gateway)
     told = False
     async with aclosing(gateway.questions.events(asked)) as events:
@@ -109,10 +110,9 @@ async def heard(
     yield completion
 
 
-def _answer(question: Question, gateway: Parts) -> str | None:
+def _answer(entry: Entry, gateway: Parts) -> str | None:
     """The field whose text is the answer; None: that is not known."""
-    program = question.program or gateway.questions.default_program
-    served = gateway.overview.programs.get(program)
+    served = gateway.overview.programs.get(entry.program or "")
     return None if served is None else served.answer
 
 
