@@ -53,11 +53,12 @@ class Connection:
         tasks = [asyncio.create_task(one) for one in work]
         try:
             await asyncio.wait({*tasks, self._stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stays = not any(task.done() for task in tasks)
         finally:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-        if self._stopping.done():
+        if stays:
             await self.close(SERVICE_RESTART, "the gateway stops; come back")
             return
         for end in ends:

@@ -15,6 +15,11 @@ from penstock.settings import Settings
 HEADER_BYTES = 16 * 1024
 """Of a request, with its first line."""
 
+UNREAD_SECONDS = 60
+"""After which a client is given up that takes nothing of what was sent to it. A ping would not do:
+what is under way to it stands before the close.
+"""
+
 
 class _Server(uvicorn.Server):
     """Signals are the process's, which may do other things as well."""
@@ -107,5 +112,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             f"{host}:{port} cannot be listened on: {error.strerror}; set "
             "PENSTOCK_GATEWAY__HOST and PENSTOCK_GATEWAY__PORT"
         ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Of Linux; connections take it over.
+        milliseconds = UNREAD_SECONDS * 1000
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     with listener:
         yield listener
