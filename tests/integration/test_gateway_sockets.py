@@ -141,13 +141,15 @@ async def test_a_message_is_a_question_and_its_answer_comes_in_pieces(
 
 
 async def test_many_questions_at_once_are_asked_cancelled_and_resumed(
-    bootstrap_servers: str, topics: Topics
+    bootstrap_servers: str, topics: Topics, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with moody(bootstrap_servers, topics) as (models, _, address):
         with pytest.raises(InvalidStatus) as refused:
             await connect(f"{address}/v1/ws")
         assert refused.value.response.status_code == 400
         assert json.loads(bytes(refused.value.response.body))["code"] == "subprotocol"
+        # The client's mistake is not the gateway's.
+        assert "without completing handshake" not in caplog.text
 
         async with talking(address) as one, talking(address) as other:
             await one.send(type="ask", ref="a", question="held", metadata={"n": 1})

@@ -1,6 +1,7 @@
 """How is the gateway served? By uvicorn, beside whatever else this process does."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -58,6 +59,11 @@ class Serving:
             self.failed.result()
 
 
+def _told(record: logging.LogRecord) -> bool:
+    """For uvicorn a WebSocket that is refused with a status is one that was forgotten."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 @asynccontextmanager
 async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator[Serving]:
     """Serves until the block ends, and then for those who wait for an answer.
@@ -86,6 +92,7 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
                 timeout_graceful_shutdown=settings.drain_ms // 1000 if grace is None else grace,
             )
             server = _Server(config)
+            logging.getLogger("uvicorn.error").addFilter(_told)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             running = Serving(parts, server, task, _address(listener))
             try:
