@@ -89,6 +89,7 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
 
 @router.post(
     "/predict/stream",
+    status_code=200,
     response_class=EventStream,
     responses={
         200: {
@@ -106,12 +107,13 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
 )
 async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
     """Asks a question, and says its answer while the model does: server-sent events."""
+    began = gateway.clock.monotonic()
     question = in_time(question, gateway)
     async with AsyncExitStack() as stack:
         asking = gateway.questions.asked(question, who, named=question.id is not None)
         asked = await stack.enter_async_context(asking)
         await stack.enter_async_context(cancelled_on_disconnect(gateway, [asked.entry]))
-        frames = _frames(asked, question, gateway)
+        frames = _frames(asked, question, gateway, began)
         first = asyncio.ensure_future(anext(frames))
         stack.push_async_callback(_over, first, frames)
         await asyncio.wait({first}, timeout=FIRST_SECONDS)
@@ -126,8 +128,9 @@ async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
         )
 
 
-async def _frames(asked: Asked, question: Question, gateway: Parts) -> AsyncGenerator[bytes, None]:
-    began = gateway.clock.monotonic()
+async def _frames(
+    asked: Asked, question: Question, gateway: Parts, began: float
+) -> AsyncGenerator[bytes, None]:
     async for one in heard(asked, question, gateway):
         if isinstance(one, Completion):
             answer = Answer.of(one, gateway.clock.monotonic() - began)
