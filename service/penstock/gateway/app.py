@@ -19,7 +19,7 @@ from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import MEDIA_TYPE, ProblemError
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import predict
+from penstock.gateway.routes import openai_chat, openai_models, openai_responses, predict
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -107,7 +107,7 @@ def application(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.add_exception_handler(ProblemError, _problem)
-    for routes in (predict, asking):
+    for routes in (predict, asking, openai_chat, openai_responses, openai_models):
         app.include_router(routes.router)
     return app
 
