@@ -1,7 +1,7 @@
 """What is told of an answer while it is said? A text that only grows."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -135,6 +135,7 @@ def text(completion: Completion) -> str:
 
 
 def reasoning(completion: Completion) -> str:
-    """What its program has thought, where that is an output; else nothing."""
-    found: Any = (completion.outputs or {}).get(REASONING)
-    return found if isinstance(found, str) and found != completion.answer else ""
+    """What its program has thought, where that is an output beside others; else nothing."""
+    outputs = completion.outputs or {}
+    found = outputs.get(REASONING)
+    return found if isinstance(found, str) and len(outputs) > 1 else ""

@@ -32,8 +32,8 @@ class UnsupportedError(ValueError):
     """Of fields. `names`: theirs."""
 
     def __init__(self, names: list[str]) -> None:
-        super().__init__(f"not supported: {', '.join(names)}")
-        self.names = names
+        self.names: list[str] = whole_characters(names)
+        super().__init__(f"not supported: {', '.join(self.names)}")
 
 
 def _describe(schema: dict[str, Any], model: type["Asking"]) -> None:
