@@ -26,14 +26,14 @@ class _Sent(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class TextPart(_Sent):
+class ChatPart(_Sent):
     type: Literal["text"]
     text: Text
 
 
-class Message(_Sent):
+class ChatMessage(_Sent):
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1)]
+    content: Text | Annotated[list[ChatPart], Field(min_length=1)]
     name: Text | None = Field(None, description="Is not looked at.")
     reasoning_content: Text | None = Field(
         None, description="Is not looked at: our own answers have it."
@@ -51,7 +51,7 @@ class Message(_Sent):
         return Turn(self.role, "\n".join(part.text for part in self.content))
 
 
-class StreamOptions(_Sent):
+class ChatStreamOptions(_Sent):
     include_usage: bool | None = Field(
         None, description="Whether the last chunk says how many tokens were used."
     )
@@ -80,11 +80,11 @@ class ChatRequest(Asking):
         "web_search_options": (),
     }
 
-    messages: Annotated[list[Message], Field(min_length=1)]
-    stream_options: StreamOptions | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    stream_options: ChatStreamOptions | None = None
 
 
-class Usage(BaseModel):
+class ChatUsage(BaseModel):
     """Tokens over all attempts, as the model has counted them."""
 
     prompt_tokens: int
@@ -92,7 +92,7 @@ class Usage(BaseModel):
     total_tokens: int
 
 
-class Said(BaseModel):
+class ChatAnswer(BaseModel):
     role: Literal["assistant"] = "assistant"
     content: str = Field(
         description="The answer; of a program whose outputs are no texts, all of them as JSON."
@@ -103,9 +103,9 @@ class Said(BaseModel):
     )
 
 
-class Choice(BaseModel):
+class ChatChoice(BaseModel):
     index: int = 0
-    message: Said
+    message: ChatAnswer
     logprobs: None = None
     finish_reason: Literal["stop"] = "stop"
 
@@ -117,19 +117,19 @@ class ChatCompletion(BaseModel):
     object: Literal["chat.completion"] = "chat.completion"
     created: int = Field(description="When it was asked, in Unix seconds.")
     model: str
-    choices: list[Choice]
-    usage: Usage
+    choices: list[ChatChoice]
+    usage: ChatUsage
     system_fingerprint: str | None = Field(None, description="The version of the program.")
 
 
 def answered(exchange: Exchange, completion: Completion) -> ChatCompletion:
     """The whole of it."""
-    said = Said(content=text(completion), reasoning_content=reasoning(completion) or None)
+    said = ChatAnswer(content=text(completion), reasoning_content=reasoning(completion) or None)
     return ChatCompletion(
         id=_id(exchange),
         created=exchange.created,
         model=exchange.model.id,
-        choices=[Choice(message=said)],
+        choices=[ChatChoice(message=said)],
         usage=_usage(completion.usage),
         system_fingerprint=_version(completion) or exchange.version,
     )
@@ -174,8 +174,8 @@ def _version(completion: Completion) -> str | None:
     return None if completion.program is None else completion.program.version
 
 
-def _usage(used: Used) -> Usage:
-    return Usage(
+def _usage(used: Used) -> ChatUsage:
+    return ChatUsage(
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         total_tokens=used.total_tokens,

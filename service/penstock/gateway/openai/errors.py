@@ -40,7 +40,7 @@ STOPPING = ProblemError(
 )
 
 
-class Error(BaseModel):
+class OpenAIError(BaseModel):
     message: str = Field(description="One sentence for people.")
     type: str = Field(
         description="`invalid_request_error`, `authentication_error`, `permission_error`, "
@@ -50,14 +50,14 @@ class Error(BaseModel):
     code: str | None = Field(None, description="A stable word for machines.")
 
 
-class ErrorAnswer(BaseModel):
+class OpenAIErrorAnswer(BaseModel):
     """What went wrong, in OpenAI's form."""
 
-    error: Error
+    error: OpenAIError
 
 
 ANSWERS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ErrorAnswer, "description": description}
+    status: {"model": OpenAIErrorAnswer, "description": description}
     for status, description in {
         400: "It cannot be asked so, or the question itself is wrong.",
         401: "No token, or none that is known.",
@@ -72,6 +72,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         504: "It was not answered in its time.",
     }.items()
 }
+
+EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+"""The schema of one of a stream's."""
 
 
 def document(error: ProblemError) -> dict[str, Any]:
@@ -114,8 +117,9 @@ def unreadable(errors: Sequence[Any]) -> ProblemError:
             return ProblemError(400, "unsupported_parameter", message, param=unsupported.names[0])
     # Where a field may be of several kinds, it is meant as the one that goes deepest.
     error = max(errors, key=lambda one: len(one["loc"]))
-    where = ""
-    for part in error["loc"][1:]:
+    place, *parts = error["loc"]
+    where = f"{parts.pop()}" if place == "header" else ""
+    for part in parts:
         # The other ones are names of the kinds.
         where += f"[{part}]" if isinstance(part, int) else f".{part}" * part.isidentifier()
     where = where.removeprefix(".")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic.json_schema import SkipJsonSchema
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
@@ -16,7 +17,7 @@ from penstock.gateway.openai.answer import Answer, Delta
 from penstock.gateway.openai.errors import failure
 from penstock.gateway.openai.fields import Asking
 from penstock.gateway.openai.inputs import Turn, inputs
-from penstock.gateway.openai.models import Model, model
+from penstock.gateway.openai.models import ListedModel, model
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
 from penstock.gateway.questions import Asked, named_by
@@ -36,7 +37,7 @@ class Tries:
 
 def tries(
     idempotency_key: Annotated[
-        str | None,
+        str | SkipJsonSchema[None],
         Header(
             min_length=1,
             max_length=255,
@@ -44,7 +45,7 @@ def tries(
         ),
     ] = None,
     x_stainless_retry_count: Annotated[
-        int | None,
+        int | SkipJsonSchema[None],
         Header(
             ge=0,
             description="OpenAI's clients say by it how often they have tried: a retry gets the "
@@ -65,7 +66,7 @@ class Exchange:
 
     gateway: Parts
     asked: Asked
-    model: Model
+    model: ListedModel
     seconds: float
 
     @property

@@ -12,7 +12,7 @@ from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
 
 
-class Model(BaseModel):
+class ListedModel(BaseModel):
     """A program, as a model."""
 
     id: str = Field(description="Its name.")
@@ -24,19 +24,19 @@ class Model(BaseModel):
     )
 
 
-async def models(gateway: Parts, who: Caller) -> dict[str, Model]:
+async def models(gateway: Parts, who: Caller) -> dict[str, ListedModel]:
     """Those that he may ask, by their names. Where no member says what it serves: the programs of
     the settings.
     """
     programs = await _programs(gateway)
     return {
-        name: Model(id=name, program=program)
+        name: ListedModel(id=name, program=program)
         for name, program in sorted(programs.items())
         if who.may_ask(name)
     }
 
 
-async def model(gateway: Parts, who: Caller, name: str) -> Model:
+async def model(gateway: Parts, who: Caller, name: str) -> ListedModel:
     """One of them.
 
     Raises:

@@ -20,19 +20,19 @@ class _Sent(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class TextPart(_Sent):
+class ResponsePart(_Sent):
     type: Literal["input_text", "output_text", "text"]
     text: Text
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     logprobs: Annotated[list[Any], Field(max_length=0)] | None = None
 
 
-class Item(_Sent):
+class ResponseItem(_Sent):
     """A message, such as one of an earlier response."""
 
     type: Literal["message"] | None = None
     role: Literal["system", "developer", "user", "assistant"]
-    content: Text | Annotated[list[TextPart], Field(min_length=1)]
+    content: Text | Annotated[list[ResponsePart], Field(min_length=1)]
     id: Text | None = Field(None, description="Is not looked at.")
     status: Text | None = Field(None, description="Is not looked at.")
     phase: Text | None = Field(None, description="Is not looked at.")
@@ -44,7 +44,7 @@ class Item(_Sent):
         return Turn(self.role, "\n".join(part.text for part in self.content))
 
 
-class StreamOptions(_Sent):
+class ResponseStreamOptions(_Sent):
     include_obfuscation: bool | None = Field(None, description="Is not looked at.")
 
 
@@ -62,9 +62,9 @@ class ResponseRequest(Asking):
         "truncation": ("disabled",),
     }
 
-    input: Text | Annotated[list[Item], Field(min_length=1)]
+    input: Text | Annotated[list[ResponseItem], Field(min_length=1)]
     instructions: Text | None = Field(None, description="A message of the system before the input.")
-    stream_options: StreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = None
 
     @property
     def turns(self) -> list[Turn]:
@@ -84,7 +84,7 @@ class OutputText(BaseModel):
     logprobs: list[Any] = []
 
 
-class Output(BaseModel):
+class ResponseOutput(BaseModel):
     type: Literal["message"] = "message"
     id: str
     role: Literal["assistant"] = "assistant"
@@ -101,7 +101,7 @@ class ReasoningTokens(BaseModel):
     reasoning_tokens: int = 0
 
 
-class Usage(BaseModel):
+class ResponseUsage(BaseModel):
     """Tokens over all attempts, as the model has counted them; of no details is anything known."""
 
     input_tokens: int
@@ -132,12 +132,12 @@ class Response(BaseModel):
     created_at: int = Field(description="When it was asked, in Unix seconds.")
     status: Literal["in_progress", "completed", "failed"]
     model: str
-    output: list[Output]
+    output: list[ResponseOutput]
     error: ResponseError | None = None
     incomplete_details: None = None
     instructions: str | None = None
     metadata: dict[str, str] = {}
-    usage: Usage | None = None
+    usage: ResponseUsage | None = None
     user: str | None = None
     background: bool = False
     max_output_tokens: None = None
@@ -206,7 +206,7 @@ class Responding:
         return [*begun, delta]
 
     def _begin(self) -> list[bytes]:
-        item = Output(id=self._item, status="in_progress", content=[])
+        item = ResponseOutput(id=self._item, status="in_progress", content=[])
         return [
             self._event("response.output_item.added", output_index=0, item=item),
             self._event("response.content_part.added", **self._part, part=OutputText(text="")),
@@ -232,7 +232,7 @@ class Responding:
         failed = self._response("failed", [], error=said)
         return self._event("response.failed", response=failed)
 
-    def _response(self, status: Any, output: list[Output], **more: Any) -> Response:
+    def _response(self, status: Any, output: list[ResponseOutput], **more: Any) -> Response:
         return Response(
             id=f"resp_{self._exchange.question_id}",
             created_at=self._exchange.created,
@@ -245,8 +245,8 @@ class Responding:
             **more,
         )
 
-    def _output(self, said: str) -> Output:
-        return Output(id=self._item, status="completed", content=[OutputText(text=said)])
+    def _output(self, said: str) -> ResponseOutput:
+        return ResponseOutput(id=self._item, status="completed", content=[OutputText(text=said)])
 
     def _event(self, kind: str, **body: Any) -> bytes:
         event = {"type": kind, "sequence_number": self._next, **body}
@@ -255,8 +255,8 @@ class Responding:
         return b"event: %s\ndata: %s\n\n" % (kind.encode(), data)
 
 
-def _usage(used: Used) -> Usage:
-    return Usage(
+def _usage(used: Used) -> ResponseUsage:
+    return ResponseUsage(
         input_tokens=used.prompt_tokens,
         output_tokens=used.completion_tokens,
         total_tokens=used.total_tokens,

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from penstock.gateway.openai.chat import ChatCompletion, ChatRequest, answered, frames
-from penstock.gateway.openai.errors import ANSWERS, STOPPING, Route, frame
+from penstock.gateway.openai.errors import ANSWERS, EVENT, STOPPING, Route, frame
 from penstock.gateway.openai.exchange import TriedBefore, exchange
 from penstock.gateway.parts import Gateway, Who
 from penstock.gateway.sse import EventStream
@@ -22,7 +22,7 @@ ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` its chunks, and last `[DONE]`. What goes wrong "
         'once they have begun comes as a chunk `{"error": ...}`.',
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAMED}},
+        "content": {"text/event-stream": {"itemSchema": EVENT, "example": STREAMED}},
     }
 }
 EXAMPLES = {

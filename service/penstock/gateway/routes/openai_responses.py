@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi import Response as Sent
 
-from penstock.gateway.openai.errors import ANSWERS, STOPPING, Route
+from penstock.gateway.openai.errors import ANSWERS, EVENT, STOPPING, Route
 from penstock.gateway.openai.exchange import TriedBefore, exchange
 from penstock.gateway.openai.responses import Responding, Response, ResponseRequest
 from penstock.gateway.parts import Gateway, Who
@@ -23,7 +23,7 @@ ANSWERED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The answer; with `stream` the events in which it comes about. What goes "
         "wrong once they have begun is the last of them, `response.failed` or `error`.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": STREAMED}},
+        "content": {"text/event-stream": {"itemSchema": EVENT, "example": STREAMED}},
     }
 }
 EXAMPLES = {
