@@ -14,6 +14,7 @@ from openai.types.chat import ChatCompletionMessageParam
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from penstock.gateway.openai import exchange
 from penstock.gateway.server import Serving
 from penstock.gateway.sse import EventStream
 from tests.integration.test_retries import in_turn
@@ -34,16 +35,25 @@ EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 
 @asynccontextmanager
 async def serving(
-    bootstrap_servers: str, topics: Topics, model: str = "openai/ok", **retry: int
+    bootstrap_servers: str,
+    topics: Topics,
+    model: str = "openai/ok",
+    gateway: dict[str, Any] | None = None,
+    **retry: int,
 ) -> AsyncIterator[tuple[Serving, ModelServer]]:
     """A gateway, a service, and a model that is at hand."""
     flags: dict[str, Any] = {"programs": PROGRAMS, "retry": {"base_ms": 1} | retry}
     async with (
         model_server() as models,
         running_service(bootstrap_servers, topics, model, models.api_base, **flags),
-        running_gateway(bootstrap_servers, topics, programs=PROGRAMS) as gateway,
+        running_gateway(
+            bootstrap_servers, topics, programs=PROGRAMS, gateway=gateway or {}
+        ) as running,
     ):
-        yield gateway, models
+        overview = running.parts.overview
+        while not overview.programs:
+            await overview.looked.wait()
+        yield running, models
 
 
 def client_of(gateway: Serving, retries: int = 0, **more: Any) -> AsyncOpenAI:
@@ -171,6 +181,10 @@ async def test_what_a_chat_cannot_ask_is_said(bootstrap_servers: str, topics: To
             response = await http.post("/responses", json={"model": "qa", "input": "", name: True})
             assert response.status_code == 400
             assert response.json()["error"]["param"] == name
+        for name in ("%0A%5B", "a%2Fb", "%ED%A0%80"):
+            unknown_name = await http.get(f"/models/{name}")
+            assert unknown_name.status_code == 404
+            assert unknown_name.json()["error"]["code"] == "model_not_found"
         assert not models.calls.per_model
 
 
@@ -194,7 +208,9 @@ async def test_an_answer_that_begins_again_is_never_doubled(
         assert said(chunks)
 
 
-async def test_failures_are_openais_errors(bootstrap_servers: str, topics: Topics) -> None:
+async def test_failures_are_openais_errors(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with (
         serving(bootstrap_servers, topics, max_attempts=1, answer_attempts=1) as (gateway, models),
         client_of(gateway, retries=2) as client,
@@ -220,8 +236,18 @@ async def test_failures_are_openais_errors(bootstrap_servers: str, topics: Topic
             await create(model="qa", messages=WHY, extra_body={"timeout_ms": 300})
         assert late.value.status_code == 504
         assert late.value.code == "deadline_exceeded"
-        with pytest.raises(openai.APIError):
+        with pytest.raises(openai.APIError) as late_stream:
             await streamed(client, extra_body={"timeout_ms": 300})
+        assert late_stream.value.code == "deadline_exceeded"
+        # Nobody says that it has expired: the service has died, or was never there.
+        monkeypatch.setattr(exchange, "GRACE_SECONDS", -0.25)
+        soon = {"timeout_ms": 300}
+        with pytest.raises(openai.APIError) as silence:
+            await create(model="qa", messages=WHY, extra_body=soon)
+        assert silence.value.code == "no_answer"
+        with pytest.raises(openai.APIError) as silent_stream:
+            await streamed(client, extra_body=soon)
+        assert silent_stream.value.code == "no_answer"
 
 
 async def test_a_retry_is_the_same_question(bootstrap_servers: str, topics: Topics) -> None:
@@ -349,3 +375,22 @@ async def test_on_the_wire(bootstrap_servers: str, topics: Topics) -> None:
         # A client takes a stream that just ends for a whole answer.
         assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "stopping"
         models.let_end()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_leaves_cancels_where_that_is_set(
+    bootstrap_servers: str, topics: Topics, *, stream: bool
+) -> None:
+    leaving = {"cancel_on_disconnect": True}
+    async with (
+        serving(bootstrap_servers, topics, "openai/held", leaving) as (gateway, models),
+        client_of(gateway) as client,
+    ):
+        create = client.chat.completions.create
+        asking = asyncio.create_task(
+            streamed(client) if stream else create(model="qa", messages=WHY)
+        )
+        await models.called()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        await models.disconnected()

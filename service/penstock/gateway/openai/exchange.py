@@ -14,7 +14,7 @@ from penstock.events.question import Question
 from penstock.gateway.caller import Caller
 from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
 from penstock.gateway.openai.answer import Answer, Delta
-from penstock.gateway.openai.errors import failure
+from penstock.gateway.openai.errors import NO_RETRY, failure
 from penstock.gateway.openai.fields import Asking
 from penstock.gateway.openai.inputs import Turn, inputs
 from penstock.gateway.openai.models import ListedModel, model
@@ -128,6 +128,7 @@ class Exchange:
             504,
             "no_answer",
             "nobody has answered in the time of the question; is the service running?",
+            headers=NO_RETRY,
         )
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 
 from pydantic import BaseModel, Field
 
 from penstock.events.member import Served
 from penstock.gateway.caller import Caller
-from penstock.gateway.overview import EVERY
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
+
+FIRST_LOOK_SECONDS = 10.0
+"""How long the first look at the group may take, of a gateway that has just started."""
 
 
 class ListedModel(BaseModel):
@@ -57,10 +60,8 @@ async def model(gateway: Parts, who: Caller, name: str) -> ListedModel:
 async def _programs(gateway: Parts) -> Mapping[str, Served | None]:
     overview = gateway.overview
     if overview.status is None:
-        # Just started, or nobody has ever served here.
-        try:
-            async with asyncio.timeout(EVERY):
+        # It has just started, or nobody has ever served here.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LOOK_SECONDS):
                 await overview.looked.wait()
-        except TimeoutError:
-            pass
     return overview.programs or dict.fromkeys(gateway.settings.programs)

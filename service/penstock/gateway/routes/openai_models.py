@@ -11,7 +11,6 @@ from penstock.gateway.openai.models import ListedModel, model, models
 from penstock.gateway.parts import Gateway, Who
 
 
-
 class _Anything(PathConvertor):
     """Whatever is asked for, the answer is OpenAI's."""
 

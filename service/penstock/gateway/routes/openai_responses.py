@@ -8,7 +8,8 @@ from fastapi import Response as Sent
 
 from penstock.gateway.openai.errors import ANSWERS, EVENT, STOPPING, Route
 from penstock.gateway.openai.exchange import TriedBefore, exchange
-from penstock.gateway.openai.responses import Responding, Response, ResponseRequest
+from penstock.gateway.openai.responding import Responding
+from penstock.gateway.openai.responses import Response, ResponseRequest
 from penstock.gateway.parts import Gateway, Who
 from penstock.gateway.sse import EventStream
 
