@@ -20,7 +20,14 @@ from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import MEDIA_TYPE, ProblemError
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import json_socket, predict, text_socket
+from penstock.gateway.routes import (
+    json_socket,
+    openai_chat,
+    openai_models,
+    openai_responses,
+    predict,
+    text_socket,
+)
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -115,7 +122,15 @@ def application(parts: Parts) -> FastAPI:
         app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
     app.add_exception_handler(ProblemError, _problem)
-    for routes in (predict, asking, text_socket, json_socket):
+    for routes in (
+        predict,
+        asking,
+        text_socket,
+        json_socket,
+        openai_chat,
+        openai_responses,
+        openai_models,
+    ):
         app.include_router(routes.router)
     return app
 

@@ -57,7 +57,7 @@ class Entry:
         place: of its record.
         timestamp: of its record.
         program: that it names.
-        fingerprint: of the request it was made of, where it has a name of its asker's.
+        fingerprint: of the request it was made of, where its asker may ask the same again.
         tokens: offset of the first token record, where that was seen.
         heard_at: when the last token record was written; None: there is none yet.
         ended: None: not yet.
@@ -98,6 +98,8 @@ class Index:
         self._token_partitions = token_partitions
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._early: OrderedDict[str, Early] = OrderedDict()
+        self._newest: dict[str, Entry] = {}
+        """By the fingerprint of the request."""
         self._open = 0
 
     def __len__(self) -> int:
@@ -115,6 +117,10 @@ class Index:
     def get(self, question_id: str) -> Entry | None:
         return self._entries.get(question_id)
 
+    def made_of(self, fingerprint: str) -> Entry | None:
+        """The newest that was made of this request."""
+        return self._newest.get(fingerprint)
+
     def asked(
         self,
         question_id: str,
@@ -131,6 +137,7 @@ class Index:
             if before.place == place:
                 # Its completion, or whoever has sent it, was read before it.
                 before.program, before.fingerprint = program, fingerprint
+                self._remember(before)
                 return
             if not again and self._repeats(before, place, timestamp):
                 return
@@ -200,13 +207,20 @@ class Index:
         if before is not None:
             self._drop(before)
         self._entries[entry.question_id] = entry
+        self._remember(entry)
         self._open += 1
         early = self._early.pop(entry.question_id, None)
         if early is not None and early.timestamp >= entry.timestamp - SKEW_MS:
             self.said(entry.question_id, *early)
 
+    def _remember(self, entry: Entry) -> None:
+        if entry.fingerprint is not None:
+            self._newest[entry.fingerprint] = entry
+
     def _drop(self, entry: Entry) -> None:
         del self._entries[entry.question_id]
+        if entry.fingerprint is not None and self._newest.get(entry.fingerprint) is entry:
+            del self._newest[entry.fingerprint]
         self._open -= entry.ended is None
 
 

@@ -32,6 +32,9 @@ from penstock.settings import TopicSettings
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
 
+RETRY_SECONDS = 60.0
+"""After its end for which a question is found again by a request that is said to be a retry."""
+
 SOURCE = "/penstock/gateway"
 
 
@@ -101,7 +104,13 @@ class Questions:
 
     @asynccontextmanager
     async def asked(
-        self, question: Question, caller: Caller, key: str | None = None, *, named: bool = False
+        self,
+        question: Question,
+        caller: Caller,
+        key: str | None = None,
+        *,
+        named: bool = False,
+        retry: int | None = None,
     ) -> AsyncIterator[Asked]:
         """Asks it, and listens to what is said while the block runs.
 
@@ -110,6 +119,8 @@ class Questions:
             caller: who asks.
             key: questions of one key are answered one after the other.
             named: its id is its asker's: the same again is the same question.
+            retry: how often he has tried it before, and has got no answer; None: he does not say.
+                His last question of this request is this one, if he has asked it.
 
         Raises:
             ProblemError: it may not, or cannot be asked; or another one was, by the same name.
@@ -127,6 +138,11 @@ class Questions:
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
+        if retry is not None and not named:
+            fingerprint = _fingerprint(question, key, caller.subject)
+            if retry and (tried := self._tried(fingerprint)) is not None:
+                yield Asked(tried, None)
+                return
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
@@ -137,7 +153,9 @@ class Questions:
                 yield Asked(entry, stream if entry.place == place else None)
                 return
             # So it is found here at once.
-            self.index.asked(question_id, place, timestamp, program=program)
+            self.index.asked(
+                question_id, place, timestamp, program=program, fingerprint=fingerprint
+            )
             yield Asked(self._known(question_id), stream)
 
     def find(self, question_id: str, caller: Caller) -> Entry:
@@ -224,6 +242,14 @@ class Questions:
             raise ProblemError(
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"
             )
+
+    def _tried(self, fingerprint: str) -> Entry | None:
+        """Whose answer cannot have been told yet, or hardly."""
+        entry = self.index.made_of(fingerprint)
+        if entry is None or entry.ended is None:
+            return entry
+        since = self._clock.wall() - entry.ended.at / 1000
+        return entry if since < RETRY_SECONDS else None
 
     def _has_time(self, question: Question) -> None:
         """Raises ProblemError (429): it would wait for too long."""
@@ -324,9 +350,9 @@ def _same(entry: Entry, fingerprint: str | None) -> Entry:
     return entry
 
 
-def _fingerprint(question: Question, key: str | None) -> str:
+def _fingerprint(question: Question, *more: str | None) -> str:
     body = question.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
-    return hashlib.sha256(orjson.dumps([body, key], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return hashlib.sha256(orjson.dumps([body, *more], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _partition(key: str, partitions: int) -> int:
