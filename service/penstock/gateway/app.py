@@ -13,13 +13,27 @@ from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
+from penstock.gateway.bulletin import Bulletin
+from penstock.gateway.desk import Desk
 from penstock.gateway.fan_out import FanOut
+from penstock.gateway.figures import Figures
 from penstock.gateway.index import Index
+from penstock.gateway.letters import Letters
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import MEDIA_TYPE, ProblemError
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import predict
+from penstock.gateway.reach import Reach
+from penstock.gateway.replays import Replays
+from penstock.gateway.routes import (
+    dead_letters,
+    overview,
+    pauses,
+    predict,
+    programs,
+    recent,
+    replays,
+)
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -53,7 +67,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
-    backlog = Backlog()
+    backlog, figures = Backlog(), Figures(clock.wall())
     group = settings.kafka.group_id
     fan_out = FanOut(
         client,
@@ -63,11 +77,16 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         _codec(settings),
         index,
         backlog,
+        figures,
         clock,
         ours.window_ms / 1000,
         longest_run(settings),
     )
     overview = Overview(client, topics, group, backlog, clock)
+
+    def default() -> str:
+        return overview.default_program or default_program(settings)
+
     questions = Questions(
         client,
         topics,
@@ -76,9 +95,12 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         fan_out,
         backlog,
         clock,
-        lambda: overview.default_program or default_program(settings),
+        default,
         ours.max_wait_ms / 1000,
     )
+    bulletin = Bulletin(overview, figures, backlog, index, ours, clock)
+    reach = Reach(client, topics, clock)
+    desk = Desk(reach, bulletin, Letters(reach, default), Replays(reach, topics.completions))
     async with AsyncExitStack() as stack:
         try:
             stack.push_async_callback(fan_out.stop)
@@ -90,8 +112,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
             raise ConfigurationError(f"the gateway cannot start: {why}") from error
         stack.push_async_callback(overview.stop)
         overview.start()
+        stack.push_async_callback(bulletin.stop)
+        bulletin.start()
         stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, Access(ours), clock, stopping)
+        yield Parts(settings, questions, overview, desk, Access(ours), clock, stopping)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -107,7 +131,8 @@ def application(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.add_exception_handler(ProblemError, _problem)
-    for routes in (predict, asking):
+    operating = (overview, recent, programs, dead_letters, pauses, replays)
+    for routes in (predict, asking, *operating):
         app.include_router(routes.router)
     return app
 

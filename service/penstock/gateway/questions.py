@@ -96,6 +96,11 @@ class Questions:
     async def stop(self) -> None:
         await stopped(self._producer.stop())
 
+    @property
+    def default_program(self) -> str:
+        """As is known now."""
+        return self._default_program()
+
     @asynccontextmanager
     async def asked(
         self, question: Question, caller: Caller, key: str | None = None, *, named: bool = False
