@@ -76,10 +76,7 @@ class Figures:
         """Token records so far: whoever sees one adds 1, and that is all it costs."""
         self._counted = 0
         self._draw = random.Random(0)  # noqa: S311 - a sample, no secret
-        newest = _begin(now)
-        self._steps = deque(
-            (Step(newest - STEP * ago) for ago in reversed(range(STEPS))), maxlen=STEPS
-        )
+        self._steps = _ring(_begin(now))
         self._began = now
 
     def begin(self, now: float) -> None:
@@ -93,7 +90,10 @@ class Figures:
         newest.tokens += self.tokens - self._counted
         self._counted = self.tokens
         begin = _begin(now)
-        # A clock that was set, or a process that stood still.
+        if begin < newest.second:
+            # The clock was set back: when the others were, nobody knows any more.
+            self._steps = _ring(begin)
+            return
         missed = min(STEPS, (begin - newest.second) // STEP)
         for ago in reversed(range(missed)):
             self._steps.append(Step(begin - STEP * ago))
@@ -159,6 +159,10 @@ def quantiles(samples: Iterable[Sample]) -> Quantiles | None:
             found.append(round(value, 3))
             parts.pop(0)
     return Quantiles(*found)
+
+
+def _ring(newest: int) -> deque[Step]:
+    return deque((Step(newest - STEP * ago) for ago in reversed(range(STEPS))), maxlen=STEPS)
 
 
 def _begin(moment: float) -> int:
