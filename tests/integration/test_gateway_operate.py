@@ -17,6 +17,7 @@ from penstock.gateway.app import application
 from penstock.gateway.caller import Caller
 from penstock.gateway.server import Serving
 from penstock.kafka import control
+from penstock.replay import redrive_one
 from penstock.replay.plan import KEY, Part, Plan, encode
 from penstock.status import Status
 from tests.support.gateway import answered, running_gateway
@@ -24,6 +25,7 @@ from tests.support.kafka import Topics
 from tests.support.letters import Morgue, morgue
 from tests.support.recorded import Recorder, recording
 
+PATIENCE_S = 20.0
 PROBLEM = "application/problem+json"
 
 
@@ -150,6 +152,29 @@ async def a_caller_who_is_no_operator(gateway: Serving, who: Caller) -> None:
         assert (await client.get("/v1/overview")).is_success
 
 
+async def test_a_gateway_that_starts_knows_the_newest_questions(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    for topic in ("questions", "tokens", "completions"):
+        topics.create(topic, 6)
+    topics.create("control")
+    async with recording(bootstrap_servers, topics) as record:
+        # Whichever partition comes last, it is hardly the newest one.
+        for partition in (0, 1, 2, 4, 5, 3):
+            await asyncio.gather(*(record.question("?", partition) for _ in range(250)))
+    own = {"gateway": {"window_ids": 50}}
+    async with (
+        running_gateway(bootstrap_servers, topics, **own) as gateway,
+        client_of(gateway) as client,
+    ):
+        found = (await client.get("/v1/recent-questions")).json()["questions"]
+        history = (await client.get("/v1/history")).json()
+    assert {one["partition"] for one in found} == {3}
+    offsets = [one["offset"] for one in found]
+    assert (len(offsets), offsets[0]) == (50, 249)
+    assert sum(history["asked"]) == 1500, "what was asked before it started is told, too"
+
+
 # --- dead letters ---------------------------------------------------------------------------------
 
 
@@ -226,7 +251,7 @@ async def test_dead_letters_are_read_from_the_newest_on(
 
 
 async def test_two_clicks_on_two_replicas_put_a_letter_back_once(
-    bootstrap_servers: str, topics: Topics
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with letters_and_gateways(bootstrap_servers, topics) as (dead, first, second):
         await dead.many(4)
@@ -253,6 +278,12 @@ async def test_two_clicks_on_two_replicas_put_a_letter_back_once(
             assert document["question"] == {
                 "topic": question["topic"], "partition": 3, "offset": asked.offset,
             }  # fmt: skip
+
+        with monkeypatch.context() as patch:
+            # It is not among the last questions any more.
+            patch.setattr(redrive_one, "LOOKED_AT", 0)
+            document = await problem(await second.post(place), 409, "redriven_before")
+        assert (document["question"], len(await dead.read())) == (None, 1)
 
         # The command of this selection knows of it.
         words = ("redrive", "--execute", "--output", "json", "--partition", str(letter.partition))
@@ -373,6 +404,7 @@ async def one_at_a_time(
             ended.set()
 
     monkeypatch.setattr(replays, "compared", endless)
+    monkeypatch.setattr(replays, "SECONDS", 1e6)
     leaving = asyncio.create_task(client.get(compare))
     await begun.wait()
     refused = await client.get(compare)
@@ -380,6 +412,7 @@ async def one_at_a_time(
     assert int(refused.headers["retry-after"]) > 0
     # Its client goes away, and with it the comparison.
     leaving.cancel()
-    await ended.wait()
+    async with asyncio.timeout(PATIENCE_S):
+        await ended.wait()
     monkeypatch.undo()
     assert (await client.get(compare)).is_success

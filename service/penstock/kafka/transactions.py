@@ -160,3 +160,7 @@ async def transactions(
         yield said
     finally:
         await stopped(producer.stop())
+        # Of one that was fenced the client keeps a future that nobody awaits, and asyncio tells.
+        end = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001 - no public way
+        if end is not None and end.done() and not end.cancelled():
+            end.exception()
