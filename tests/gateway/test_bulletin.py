@@ -5,6 +5,8 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from penstock.clock import Clock
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.bulletin import Bulletin
@@ -22,8 +24,11 @@ async def test_all_consoles_are_told_the_same_bytes() -> None:
     overview: Any = SimpleNamespace(status=None, why_not="no Kafka", looked=asyncio.Event())
     clock = Clock()
     index = Index(1000, 10, 0, 1)
-    bulletin = Bulletin(overview, Figures(clock.wall()), Backlog(), index, GatewaySettings(), clock)
-    one, other = bulletin.events(), bulletin.events()
+    bulletin = Bulletin(
+        overview, Figures(clock.wall()), Backlog(), index, GatewaySettings(), clock, everybody=True
+    )
+    good = [True]
+    one, other = bulletin.events(lambda: good[0]), bulletin.events(lambda: good[0])
     first = await anext(one)
     assert first is await anext(other)
     name, data = first.decode().strip().split("\n")
@@ -46,4 +51,8 @@ async def test_all_consoles_are_told_the_same_bytes() -> None:
     waiting = asyncio.create_task(anext(one))
     await asyncio.sleep(0)
     assert not waiting.done()
-    waiting.cancel()
+    # A token that is withdrawn ends the stream.
+    good[0] = False
+    look(overview)
+    with pytest.raises(StopAsyncIteration):
+        await waiting

@@ -30,7 +30,9 @@ PROBLEM = "application/problem+json"
 
 
 def client_of(gateway: Serving) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=gateway.address, timeout=30)
+    """An operator."""
+    shown = {"Authorization": f"Bearer {gateway.parts.access.operator_token}"}
+    return httpx.AsyncClient(base_url=gateway.address, timeout=30, headers=shown)
 
 
 async def events(client: httpx.AsyncClient) -> AsyncIterator[dict[str, Any]]:

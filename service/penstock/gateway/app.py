@@ -17,6 +17,7 @@ from penstock.gateway.bulletin import Bulletin
 from penstock.gateway.desk import Desk
 from penstock.gateway.fan_out import FanOut
 from penstock.gateway.figures import Figures
+from penstock.gateway.guards import guards, without_tokens
 from penstock.gateway.index import Index
 from penstock.gateway.letters import Letters
 from penstock.gateway.overview import Overview
@@ -51,8 +52,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     Raises:
         ConfigurationError: there is no Kafka, or a topic is missing, or a right.
     """
+    ours, clock = settings.gateway, Clock()
+    access = Access(ours, clock)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    topics, clock = settings.topics, Clock()
+    topics = settings.topics
     read, write = Operation.READ, Operation.WRITE
     wanted = {
         topics.questions: [read, write],
@@ -63,7 +66,6 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     async with admin(client) as connection:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}
-    ours = settings.gateway
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
@@ -97,8 +99,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         clock,
         default,
         ours.max_wait_ms / 1000,
+        access.spend,
     )
-    bulletin = Bulletin(overview, figures, backlog, index, ours, clock)
+    bulletin = Bulletin(overview, figures, backlog, index, ours, clock, everybody=access.open)
     reach = Reach(client, topics, clock)
     desk = Desk(reach, bulletin, Letters(reach, default), Replays(reach, topics.completions))
     async with AsyncExitStack() as stack:
@@ -114,8 +117,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         overview.start()
         stack.push_async_callback(bulletin.stop)
         bulletin.start()
+        stack.push_async_callback(access.stop)
         stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, desk, Access(ours), clock, stopping)
+        yield Parts(settings, questions, overview, desk, access, clock, stopping)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -128,7 +132,11 @@ def application(parts: Parts) -> FastAPI:
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        middleware=guards(parts.settings, everybody=parts.access.open),
     )
+    if parts.access.open:
+        described = app.openapi
+        app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
     app.add_exception_handler(ProblemError, _problem)
     operating = (overview, recent, programs, dead_letters, pauses, replays)

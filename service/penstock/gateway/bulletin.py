@@ -1,7 +1,7 @@
 """What is the console told of the whole? Written once for each look, whoever reads it."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
@@ -42,7 +42,9 @@ class IndexSeen(BaseModel):
 
 class GatewaySeen(BaseModel):
     version: str
-    auth: Literal["none", "token"] = Field(description="Whether a bearer token is wanted.")
+    auth: Literal["none", "token"] = Field(
+        description="Whether who asks needs a bearer token; who operates always does."
+    )
     cancel_on_disconnect: bool
 
 
@@ -87,6 +89,7 @@ class Bulletin:
     index: of the questions.
     settings: of the gateway.
     clock: of the process.
+    everybody: whether everybody may ask.
     """
 
     def __init__(
@@ -97,6 +100,8 @@ class Bulletin:
         index: Index,
         settings: GatewaySettings,
         clock: Clock,
+        *,
+        everybody: bool,
     ) -> None:
         self._overview = overview
         self._figures = figures
@@ -104,6 +109,7 @@ class Bulletin:
         self._index = index
         self._settings = settings
         self._clock = clock
+        self._everybody = everybody
         self._written: tuple[asyncio.Event, bytes] | None = None
         self._turning: asyncio.Task[None] | None = None
 
@@ -120,9 +126,11 @@ class Bulletin:
         """As JSON."""
         return self._seen().model_dump_json().encode()
 
-    async def events(self) -> AsyncGenerator[bytes, None]:
-        """The last one at once, and one at each look; who is slow misses some."""
-        while True:
+    async def events(self, holds: Callable[[], bool]) -> AsyncGenerator[bytes, None]:
+        """The last one at once, and one at each look; who is slow misses some. `holds`: whether
+        its reader's token is still good.
+        """
+        while holds():
             # Taken first: a look while somebody takes the last one is not missed.
             looked = self._overview.looked
             yield self._frame(looked)
@@ -165,7 +173,7 @@ class Bulletin:
             index=IndexSeen(questions=len(self._index), unanswered=self._index.open),
             gateway=GatewaySeen(
                 version=__version__,
-                auth="none" if ours.tokens is None and ours.jwt is None else "token",
+                auth="none" if self._everybody else "token",
                 cancel_on_disconnect=ours.cancel_on_disconnect,
             ),
         )

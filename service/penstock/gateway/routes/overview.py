@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Response
 
 from penstock.gateway.bulletin import History, OverviewSeen
 from penstock.gateway.described import CALLERS, model
-from penstock.gateway.parts import Gateway, caller
+from penstock.gateway.parts import Gateway, Who, caller
 from penstock.gateway.sse import EventStream
 
 router = APIRouter(prefix="/v1", tags=["console"], dependencies=[Depends(caller)])
@@ -31,9 +31,9 @@ async def overview(gateway: Gateway) -> Response:
 
 
 @router.get("/overview/events", response_class=EventStream, responses=_EVENTS | CALLERS)
-async def events(gateway: Gateway) -> EventStream:
-    """The overview, for as long as somebody reads."""
-    return EventStream(gateway.desk.bulletin.events(), gateway.stopping)
+async def events(gateway: Gateway, who: Who) -> EventStream:
+    """The overview, for as long as somebody reads it whose token is good."""
+    return EventStream(gateway.desk.bulletin.events(who.holds), gateway.stopping)
 
 
 @router.get("/history", responses=CALLERS)

@@ -23,7 +23,7 @@ async def ask(question: Question, gateway: Gateway, who: Who, response: Response
     return {"id": entry.question_id, "status": entry.status}
 
 
-@router.get("/{question_id}/events", response_class=EventStream)
+@router.get("/{question_id}/events", status_code=200, response_class=EventStream)
 async def events(
     question_id: str,
     gateway: Gateway,
