@@ -20,6 +20,7 @@ from penstock.events.again import redrive
 from penstock.events.envelope import text_header
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.catch_up import CatchUp, said
+from penstock.gateway.figures import Figures
 from penstock.gateway.index import Ended, Entry, Index, Place
 from penstock.gateway.stream import Stream
 from penstock.kafka.codec import Codec, raw
@@ -50,6 +51,7 @@ class FanOut:
     codec: how a question reads.
     index: is filled.
     backlog: is told what is asked, and what ends.
+    figures: are told the same, and when, and count the tokens.
     clock: of the process.
     window: in seconds, that the index looks back.
     longest: in seconds, that a question may run.
@@ -64,6 +66,7 @@ class FanOut:
         codec: Codec,
         index: Index,
         backlog: Backlog,
+        figures: Figures,
         clock: Clock,
         window: float,
         longest: float,
@@ -75,6 +78,8 @@ class FanOut:
         self._codec = codec
         self._index = index
         self._backlog = backlog
+        self._figures = figures
+        self._live = False
         self._clock = clock
         self._window = window
         self._longest = longest
@@ -227,6 +232,7 @@ class FanOut:
             # What has waited for longer, and is not running, has no tokens.
             since = max(min(waiting) / 1000, now - self._longest) - SKEW_SECONDS
             await self._read(names.tokens, whole, await live.since(tokens, since))
+        self._live = True
         log.info("index built", questions=len(self._index), unanswered=self._index.open)
 
     async def _read(
@@ -240,7 +246,9 @@ class FanOut:
             for place, begin in begins.items()
             if place.topic == topic
         }
-        async for record in self._tail.read(stretches):
+        # The index forgets first what it was told first.
+        by_time = topic == self._topics.questions
+        async for record in self._tail.read(stretches, by_time=by_time):
             self._take[topic](record)
         self._index.forget(int(self._clock.wall() * 1000))
 
@@ -261,6 +269,7 @@ class FanOut:
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
         self._backlog.asked()
+        self._figures.asked(self._moment(record))
         self._index.asked(
             question.id or fallback,
             Place(record.partition, record.offset),
@@ -276,6 +285,7 @@ class FanOut:
         if found is None:
             return
         question_id, event = found
+        self._figures.tokens += 1
         place = Place(record.partition, record.offset)
         self._index.said(question_id, place, event.sequence, record.timestamp)
         for stream in self._streams.get(question_id, ()):
@@ -311,6 +321,12 @@ class FanOut:
         if entry is None:
             return
         self._backlog.ended(None if ended.duration_ms is None else ended.duration_ms / 1000)
+        self._figures.ended(
+            self._moment(record),
+            failed=ended.status in {"failed", "expired"},
+            first_token_ms=ended.first_token_ms,
+            duration_ms=ended.duration_ms,
+        )
         self._keep(place, record.value)
         for stream in self._streams.get(entry.question_id, ()):
             if stream.partition == self._index.tokens_of(entry):
@@ -318,6 +334,10 @@ class FanOut:
         for waiting in self._waiting.get(entry.question_id, ()):
             if not waiting.done():
                 waiting.set_result(entry)
+
+    def _moment(self, record: ConsumerRecord) -> float:
+        """When it came, in Unix seconds; of what was there before, when it was written."""
+        return self._clock.wall() if self._live else record.timestamp / 1000
 
     def _keep(self, place: Place, value: bytes) -> None:
         self._kept[place] = value

@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from penstock.clock import Clock
 from penstock.gateway.access import Access
 from penstock.gateway.caller import Caller
+from penstock.gateway.desk import Desk
 from penstock.gateway.overview import Overview
 from penstock.gateway.questions import Questions
 from penstock.settings import Settings
@@ -25,6 +26,7 @@ class Parts:
     settings: Settings
     questions: Questions
     overview: Overview
+    desk: Desk
     access: Access
     clock: Clock
     stopping: "asyncio.Future[None]"

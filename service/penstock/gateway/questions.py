@@ -102,6 +102,11 @@ class Questions:
     async def stop(self) -> None:
         await stopped(self._producer.stop())
 
+    @property
+    def default_program(self) -> str:
+        """As is known now."""
+        return self._default_program()
+
     @asynccontextmanager
     async def asked(
         self,
