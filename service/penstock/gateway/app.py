@@ -27,6 +27,7 @@ from penstock.gateway.questions import Questions
 from penstock.gateway.reach import Reach
 from penstock.gateway.replays import Replays
 from penstock.gateway.routes import (
+    console,
     dead_letters,
     json_socket,
     openai_chat,
@@ -150,6 +151,8 @@ def application(parts: Parts) -> FastAPI:
     app.add_exception_handler(ProblemError, _problem)
     for routes in (*ASKING, *OPENAI, *OPERATING):
         app.include_router(routes.router)
+    if parts.settings.gateway.console:
+        app.include_router(console.router)
     return app
 
 
