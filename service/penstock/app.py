@@ -7,7 +7,12 @@ import random
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import replace
 from uuid import uuid4
 
@@ -161,8 +166,12 @@ async def serve(
     started: Callable[[Service], None],
     plan: Plan | None = None,
     watch: Observer[Job] | None = None,
+    beside: Callable[[Service], AbstractAsyncContextManager[None]] | None = None,
 ) -> Failure | None:
-    """Runs until SIGTERM or SIGINT has drained it; a second signal ends it at once."""
+    """Runs until SIGTERM or SIGINT has drained it; a second signal ends it at once.
+
+    `beside`: what goes on in this process from when the service is built until it has drained.
+    """
     async with service(settings, plan, watch) as running:
         loop = asyncio.get_running_loop()
 
@@ -185,8 +194,9 @@ async def serve(
         gc.collect()
         gc.freeze()
         gc.set_threshold(2_000, 10, 5)
-        started(running)
-        return await running.run()
+        async with nullcontext() if beside is None else beside(running):
+            started(running)
+            return await running.run()
 
 
 def _policy(settings: Settings, plan: Plan | None) -> Policy:

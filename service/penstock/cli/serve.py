@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +15,7 @@ from penstock.errors import ConfigurationError, FencedError, KafkaError
 
 if TYPE_CHECKING:
     from penstock.app import Service
+    from penstock.settings import Settings
 
 EXAMPLES = """Examples:
 
@@ -21,7 +24,12 @@ EXAMPLES = """Examples:
     penstock serve -b kafka-1:9092,kafka-2:9092 --group answers --slots 128
 
     penstock serve --command-config client.properties
+
+    penstock serve --gateway
 """
+
+GRACE = 5
+"""Seconds for what is still waited for over HTTP when the service has drained."""
 
 WRONG_SETTINGS = 2
 NEEDS_OPERATOR = 4
@@ -33,6 +41,10 @@ def serve(
     options: ClientOptions = None,
     group: Annotated[str | None, typer.Option(help="Consumer group of all replicas.")] = None,
     slots: Annotated[int | None, typer.Option(help="Questions that run at once.")] = None,
+    gateway: Annotated[
+        bool,
+        typer.Option("--gateway", help="Serve HTTP as well, as `penstock gateway` does."),
+    ] = False,
 ) -> None:
     """Answer the questions topic until SIGTERM.
 
@@ -72,7 +84,7 @@ def serve(
 
     async def until_drained() -> None:
         try:
-            failure = await app.serve(loaded, started)
+            failure = await app.serve(loaded, started, beside=_gateway(loaded) if gateway else None)
         except ConfigurationError as error:
             # As everywhere, but at once: a TLS connection may take its time to close.
             print(f"penstock: {raised.told(error)}", file=sys.stderr)
@@ -93,6 +105,25 @@ def serve(
 
     _leave_stdout_to_programs()
     uvloop.run(until_drained())
+
+
+def _gateway(
+    loaded: "Settings",
+) -> Callable[["Service"], AbstractAsyncContextManager[None]]:
+    """In this process. The service drains when it fails, for what runs is paid for."""
+    from penstock import app
+    from penstock.gateway.server import serving
+
+    @asynccontextmanager
+    async def beside(running: "Service") -> AsyncIterator[None]:
+        async with serving(loaded, grace=GRACE) as gateway:
+            app.log.info("gateway serving", address=gateway.address)
+            gateway.failed.add_done_callback(lambda _: running.drain())
+            yield
+            if gateway.failed.done():
+                gateway.failed.result()
+
+    return beside
 
 
 def _leave_stdout_to_programs() -> None:

@@ -23,6 +23,7 @@ from penstock.gateway.routes import predict
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
+from penstock.kafka.preflight import longest_run
 from penstock.kafka.rights import Operation
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
@@ -64,7 +65,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         backlog,
         clock,
         ours.window_ms / 1000,
+        longest_run(settings),
     )
+    overview = Overview(client, topics, group, backlog, clock)
     questions = Questions(
         client,
         topics,
@@ -73,10 +76,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         fan_out,
         backlog,
         clock,
-        default_program(settings),
+        lambda: overview.default_program or default_program(settings),
         ours.max_wait_ms / 1000,
     )
-    overview = Overview(client, topics, group, backlog, clock)
     async with AsyncExitStack() as stack:
         try:
             stack.push_async_callback(fan_out.stop)

@@ -15,16 +15,15 @@ class Backlog:
 
     slots: int = 0
     """Of all members; 0: nobody reports."""
-    running: int = 0
     known: int = 0
     """Questions that are not done, when it was looked last."""
     since: int = 0
     """... and how many more, or less, there are by now."""
     mean: float | None = None
 
-    def looked(self, backlog: int, running: int, slots: int) -> None:
+    def looked(self, backlog: int, slots: int) -> None:
         """At the group."""
-        self.known, self.running, self.slots, self.since = backlog, running, slots, 0
+        self.known, self.slots, self.since = backlog, slots, 0
 
     def asked(self) -> None:
         self.since += 1

@@ -51,6 +51,7 @@ class FanOut:
     backlog: is told what is asked, and what ends.
     clock: of the process.
     window: in seconds, that the index looks back.
+    longest: in seconds, that a question may run.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class FanOut:
         backlog: Backlog,
         clock: Clock,
         window: float,
+        longest: float,
     ) -> None:
         self._client = client
         self._topics = topics
@@ -74,6 +76,7 @@ class FanOut:
         self._backlog = backlog
         self._clock = clock
         self._window = window
+        self._longest = longest
         self._next: dict[TopicPartition, int] = {}
         self._moved: asyncio.Event = asyncio.Event()
         self._streams: dict[str, list[Stream]] = {}
@@ -82,6 +85,8 @@ class FanOut:
         self._kept_bytes = 0
         self._tasks: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Is done when nothing can be read any more, and says why."""
         self._tail: Tail
         self._late: Reader
         self._catch_up: CatchUp
@@ -110,11 +115,16 @@ class FanOut:
             asyncio.create_task(self._follow()),
             asyncio.create_task(self._catch_up.run()),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._over)
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.failed.done():
+            # Somebody has seen it, or nobody will.
+            self.failed.exception()
         await self._stack.aclose()
 
     @property
@@ -122,13 +132,11 @@ class FanOut:
         """Kafka does not answer."""
         return self._tail.away
 
-    @property
-    def failed(self) -> str | None:
-        """Why nothing is read any more; None: all is well."""
-        for task in self._tasks:
-            if task.done() and not task.cancelled() and task.exception() is not None:
-                return str(task.exception())
-        return None
+    def _over(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or (error := task.exception()) is None or self.failed.done():
+            return
+        why = str(error) or type(error).__name__
+        self.failed.set_exception(KafkaError(f"the topics cannot be read any more: {why}"))
 
     def position(self, partition: int) -> int:
         """Up to which offset of this partition of the tokens the live streams have been told."""
@@ -186,7 +194,7 @@ class FanOut:
         place = TopicPartition(self._topics.tokens, partition)
         try:
             whole = await self._late.whole([place])
-            since = await self._late.since(whole, entry.timestamp / 1000 - SKEW_SECONDS)
+            since = await self._late.since(whole, _before(entry) / 1000 - SKEW_SECONDS)
         except (ClientError, TimeoutError) as error:
             raise KafkaError(f"the tokens cannot be found: {error}") from error
         return since[place]
@@ -215,7 +223,8 @@ class FanOut:
         waiting = [entry.timestamp for entry in self._index if entry.ended is None]
         if waiting:
             tokens = {place: log for place, log in whole.items() if place.topic == names.tokens}
-            since = min(waiting) / 1000 - SKEW_SECONDS
+            # What has waited for longer, and is not running, has no tokens.
+            since = max(min(waiting) / 1000, now - self._longest) - SKEW_SECONDS
             await self._read(names.tokens, whole, await live.since(tokens, since))
         log.info("index built", questions=len(self._index), unanswered=self._index.open)
 
@@ -313,3 +322,13 @@ class FanOut:
         while self._kept_bytes > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest)
+
+
+def _before(entry: Entry) -> float:
+    """When nothing had been said of it, in Unix milliseconds: by its asker's clock, and by that of
+    whoever has answered it.
+    """
+    end = entry.ended
+    if end is None:
+        return entry.timestamp
+    return min(entry.timestamp, end.at - (end.duration_ms or 0.0))

@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import NamedTuple
 
-from penstock.gateway.fan_out import FanOut
 from penstock.gateway.index import Ended, Place
 from penstock.gateway.stream import Said, Stream
 
@@ -37,9 +36,10 @@ def seen(event_id: str) -> Seen | None:
 
 
 async def follow(
-    stream: Stream, fan_out: FanOut, after: Seen | None = None
+    stream: Stream, completion: Callable[[Ended], Awaitable[bytes]], after: Seen | None = None
 ) -> AsyncGenerator[Said | bytes, None]:
-    """The token events in their order; the last thing is the completion, as on its topic.
+    """The token events in their order; the last thing is the completion, as `completion` reads it
+    from its topic. `after`: what the client has seen.
 
     Raises:
         KafkaError: they cannot be read any more.
@@ -59,7 +59,7 @@ async def follow(
         elif stream.ended is None:
             await stream.something()
         elif over or _nothing_comes(stream, stream.ended, heard) or not await _more(stream):
-            yield await fan_out.completion(stream.ended)
+            yield await completion(stream.ended)
             return
 
 

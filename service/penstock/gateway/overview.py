@@ -99,7 +99,7 @@ class Overview:
     def _seen(self, found: Status) -> None:
         self.status, self.why_not = found, None
         totals = found.totals
-        self._backlog.looked(totals.backlog, totals.in_flight, totals.slots)
+        self._backlog.looked(totals.backlog, totals.slots)
         self._tell()
 
     def _tell(self) -> None:

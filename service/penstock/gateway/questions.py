@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ class Questions:
     fan_out: what is said of them.
     backlog: how long one would wait.
     clock: of the process.
-    default_program: that answers whoever names none.
+    default_program: that answers whoever names none, as is known now.
     max_wait: seconds for which a question without a deadline may wait for its start.
     """
 
@@ -67,7 +67,7 @@ class Questions:
         fan_out: FanOut,
         backlog: Backlog,
         clock: Clock,
-        default_program: str,
+        default_program: Callable[[], str],
         max_wait: float,
     ) -> None:
         self._client = client
@@ -77,7 +77,7 @@ class Questions:
         self.fan_out = fan_out
         self._backlog = backlog
         self._clock = clock
-        self.default_program = default_program
+        self._default_program = default_program
         self._max_wait = max_wait
         self._producer: AIOKafkaProducer
 
@@ -111,9 +111,14 @@ class Questions:
         Raises:
             ProblemError: it may not, or cannot be asked; or another one was, by the same name.
         """
-        self._may_ask(question, caller)
         question_id = question.id or str(uuid4())
-        question = question.model_copy(update={"id": question_id})
+        program = question.program or self._default_program()
+        self._may_ask(program, caller)
+        more: dict[str, Any] = {"id": question_id}
+        if caller.programs is not None:
+            # The service may have another default, which he may not ask.
+            more["program"] = program
+        question = question.model_copy(update=more)
         fingerprint = _fingerprint(question, key) if named else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
@@ -127,7 +132,6 @@ class Questions:
                 entry = await self._settled(question_id, place, fingerprint)
                 yield Asked(entry, stream if entry.place == place else None)
                 return
-            program = question.program or self.default_program
             # So it is found here at once.
             self.index.asked(question_id, place, timestamp, program=program)
             yield Asked(self._known(question_id), stream)
@@ -135,7 +139,7 @@ class Questions:
     def find(self, question_id: str, caller: Caller) -> Entry:
         """Raises ProblemError (404): there is none, or none for this caller."""
         entry = self.index.get(question_id)
-        if entry is None or not caller.may_ask(entry.program or self.default_program):
+        if entry is None or not caller.may_ask(entry.program or self._default_program()):
             raise ProblemError(
                 404,
                 "unknown_question",
@@ -163,7 +167,7 @@ class Questions:
     ) -> AsyncGenerator[Said | bytes, None]:
         try:
             if asked.stream is not None:
-                async for event in follow(asked.stream, self.fan_out):
+                async for event in follow(asked.stream, self.fan_out.completion):
                     yield event
                 return
             entry = asked.entry
@@ -172,7 +176,7 @@ class Questions:
                 # It may have ended meanwhile, and nobody says it twice.
                 if entry.ended is not None:
                     stream.end(entry.ended)
-                async for event in follow(stream, self.fan_out, after):
+                async for event in follow(stream, self.fan_out.completion, after):
                     yield event
         except KafkaError as error:
             raise away(str(error)) from error
@@ -205,8 +209,7 @@ class Questions:
 
     # --- asking -----------------------------------------------------------------------------------
 
-    def _may_ask(self, question: Question, caller: Caller) -> None:
-        program = question.program or self.default_program
+    def _may_ask(self, program: str, caller: Caller) -> None:
         if not caller.may_ask(program):
             raise ProblemError(
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"

@@ -25,30 +25,41 @@ class _Server(uvicorn.Server):
 
 
 class Serving:
-    """A gateway that serves. `address`: such as `http://127.0.0.1:8080`."""
+    """A gateway that serves. `address`: such as `http://127.0.0.1:8080`; `failed`: is done when
+    the topics cannot be read any more, and says why.
+    """
 
-    def __init__(self, parts: Parts, server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    def __init__(
+        self, parts: Parts, server: uvicorn.Server, task: "asyncio.Task[None]", address: str
+    ) -> None:
         self.parts = parts
+        self.failed = parts.questions.fan_out.failed
+        self.address = address
         self._server = server
         self._task = task
-        self.address = ""
 
     def stop(self) -> None:
         """Streams end, so that their clients come back elsewhere; answers that are waited for
-        have the drain's time.
+        have their grace.
         """
         if not self.parts.stopping.done():
             self.parts.stopping.set_result(None)
         self._server.should_exit = True
 
     async def stopped(self) -> None:
-        """Waits for it. Raises what has ended it."""
-        await asyncio.shield(self._task)
+        """Waits for it. Raises KafkaError: the topics cannot be read any more."""
+        await asyncio.wait({self._task, self.failed}, return_when=asyncio.FIRST_COMPLETED)
+        if self.failed.done():
+            self.failed.result()
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Serving]:
-    """Serves until the block ends.
+async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator[Serving]:
+    """Serves until the block ends, and then for those who wait for an answer.
+
+    Args:
+        settings: of this process.
+        grace: seconds for them at most. Default: the drain.
 
     Raises:
         ConfigurationError: the port is taken; or see `penstock.gateway.app.gateway`.
@@ -67,18 +78,21 @@ async def serving(settings: Settings) -> AsyncIterator[Serving]:
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=settings.drain_ms // 1000,
+                timeout_graceful_shutdown=settings.drain_ms // 1000 if grace is None else grace,
             )
             server = _Server(config)
             task = asyncio.create_task(server.serve(sockets=[listener]))
-            running = Serving(parts, server, task)
-            host, port = listener.getsockname()[:2]
-            running.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            running = Serving(parts, server, task, _address(listener))
             try:
                 yield running
             finally:
                 running.stop()
                 await asyncio.wait({task})
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager

@@ -1,0 +1,77 @@
+"""`penstock gateway` and `penstock serve --gateway` as an operator meets them."""
+
+import asyncio
+import json
+import signal
+from typing import Any
+
+import httpx
+
+from tests.support.command import member_environment, penstock, started
+from tests.support.kafka import Topics
+from tests.support.model_server import model_server
+from tests.support.service import running_service, settings_for
+
+HANGS = "openai/hang-during"
+
+
+async def _logged(process: asyncio.subprocess.Process, event: str) -> dict[str, Any]:
+    """Until it logs this."""
+    assert process.stderr is not None
+    async for line in process.stderr:
+        said: dict[str, Any] = json.loads(line)
+        if said["event"] == event:
+            return said
+    raise AssertionError(f"it ended and never said {event!r}")
+
+
+async def test_one_process_answers_over_http_until_it_is_asked_to_stop(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with model_server() as models:
+        model = "openai/slow?first_ms=300&token_ms=0"
+        settings = settings_for(bootstrap_servers, topics, model, models.api_base)
+        env = member_environment(settings) | {"PENSTOCK_GATEWAY__PORT": "0"}
+        async with started("serve", "--gateway", env=env) as process:
+            address = (await _logged(process, "gateway serving"))["address"]
+            async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+                waiting = asyncio.create_task(client.post("/predict", json={"question": "Why?"}))
+                await models.called(1)
+                process.send_signal(signal.SIGTERM)
+                assert (await waiting).json()["status"] == "completed"
+            _, rest = await process.communicate()
+            assert process.returncode == 0, rest.decode()
+
+
+async def test_a_gateway_ends_its_streams_when_it_is_asked_to_stop(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, HANGS, models.api_base, drain=False),
+    ):
+        settings = settings_for(bootstrap_servers, topics, HANGS, models.api_base)
+        env = member_environment(settings) | {"PENSTOCK_GATEWAY__PORT": "0"}
+        async with started("gateway", env=env) as process:
+            address = (await _logged(process, "serving"))["address"]
+            async with httpx.AsyncClient(base_url=address, timeout=30) as client:
+                asked = await client.post("/v1/questions", json={"question": "Why?"})
+                location = asked.headers["location"]
+                async with client.stream("GET", f"{location}/events") as events:
+                    lines = events.aiter_lines()
+                    while await anext(lines) != "event: token":
+                        pass
+                    process.send_signal(signal.SIGTERM)
+                    assert "event: completion" not in [line async for line in lines]
+            _, rest = await process.communicate()
+            assert process.returncode == 0, rest.decode()
+
+
+async def test_it_says_what_is_missing(bootstrap_servers: str, topics: Topics) -> None:
+    settings = settings_for(bootstrap_servers, topics, "openai/ok", "http://localhost:1")
+    ended = await penstock("gateway", env=member_environment(settings))
+    assert ended.code == 2
+    assert ended.stderr == (
+        f"penstock: topic '{settings.topics.questions}' is missing; start `penstock serve`, "
+        "which creates it\n"
+    )
