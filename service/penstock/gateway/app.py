@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka.errors import KafkaError as ClientError
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
+from penstock.gateway.failures import told_as_problems
 from penstock.gateway.fan_out import FanOut
 from penstock.gateway.index import Index
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
-from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.problem import OTHERWISE
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import predict
+from penstock.gateway.routes import batch, predict, probes
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -50,6 +50,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}
     ours = settings.gateway
+    codec = _codec(settings)
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
@@ -60,7 +61,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         topics,
         partitions,
         group,
-        _codec(settings),
+        codec,
         index,
         backlog,
         clock,
@@ -75,6 +76,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         index,
         fan_out,
         backlog,
+        codec,
         clock,
         lambda: overview.default_program or default_program(settings),
         ours.max_wait_ms / 1000,
@@ -104,17 +106,13 @@ def application(parts: Parts) -> FastAPI:
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        responses=OTHERWISE,
     )
     app.state.parts = parts
-    app.add_exception_handler(ProblemError, _problem)
-    for routes in (predict, asking):
+    told_as_problems(app)
+    for routes in (predict, asking, batch, probes):
         app.include_router(routes.router)
     return app
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ProblemError)
-    return JSONResponse(error.document, error.status, error.headers, media_type=MEDIA_TYPE)
 
 
 def _codec(settings: Settings) -> Codec:
