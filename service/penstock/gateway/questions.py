@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -124,8 +123,8 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        value = written(question, self._codec)
-        fingerprint = _fingerprint(question, key) if named else None
+        value, of_what = written(question, key, self._codec)
+        fingerprint = of_what if named else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
@@ -314,11 +313,6 @@ def _same(entry: Entry, fingerprint: str | None) -> Entry:
             "another question was asked by this id or Idempotency-Key; take a new one",
         )
     return entry
-
-
-def _fingerprint(question: Question, key: str | None) -> str:
-    body = question.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
-    return hashlib.sha256(json.dumps([body, key], sort_keys=True).encode()).hexdigest()
 
 
 def _partition(key: str, partitions: int) -> int:
