@@ -81,6 +81,12 @@ async def until_running(client: httpx.AsyncClient, location: str) -> None:
                 return
 
 
+async def until(client: httpx.AsyncClient, path: str, status: int) -> None:
+    """Polled, as what is waited for is Kafka's."""
+    while (await client.get(path)).status_code != status:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
 async def test_a_question_by_its_id(bootstrap_servers: str, topics: Topics) -> None:
     async with stage(bootstrap_servers, topics) as there:
         (client,) = there.clients
@@ -369,8 +375,7 @@ async def test_kafka_is_away_for_a_while(
                 unknown = answer.json()
                 assert (answer.status_code, unknown["code"]) == (503, "kafka_away")
                 assert "may have taken it" in unknown["detail"]
-                while (await client.get("/readyz")).status_code == 200:
-                    await asyncio.sleep(0.01)
+                await until(client, "/readyz", 503)
                 answer = await client.post("/v1/questions", json={"question": "Why?"})
                 assert (answer.status_code, answer.json()["code"]) == (503, "kafka_away")
                 assert "retry-after" in answer.headers
@@ -378,8 +383,7 @@ async def test_kafka_is_away_for_a_while(
                 assert (await client.get("/livez")).status_code == 200
             # What was on its way arrives.
             found = f"/v1/questions/{unknown['id']}"
-            while (await client.get(found)).status_code == 404:
-                await asyncio.sleep(0.01)
+            await until(client, found, 200)
             assert (await client.get("/readyz")).status_code == 200
             await client.get(f"{found}/events")
             answer = await client.get(found)

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from penstock.gateway.batch import Batch, Lines, lines
 from penstock.gateway.failures import wrong_type
@@ -23,6 +23,19 @@ _TOLD = (
     '{"line":2,"id":"...","status":"completed","completion":{...}}\n{"line":1,"problem":{...}}\n'
 )
 
+_SCHEMAS = "#/components/schemas/"
+_LINE = {
+    "type": "object",
+    "required": ["line"],
+    "properties": {
+        "line": {"type": "integer", "minimum": 1},
+        "id": {"type": "string"},
+        "status": {"type": "string"},
+        "completion": {"$ref": f"{_SCHEMAS}Completion"},
+        "problem": {"$ref": f"{_SCHEMAS}Problem"},
+    },
+}
+
 _TEXT: dict[str, Any] = {"schema": {"type": "string"}}
 _BODY = {
     "requestBody": {
@@ -36,14 +49,13 @@ _BODY = {
 
 @router.post(
     "/v1/questions:batch",
-    status_code=200,
-    response_class=Lines,
+    response_class=Response,
     openapi_extra=_BODY,
     responses={
         200: {
             "description": "A line for each question as soon as it has ended, with its completion, "
             "or the problem that it has.",
-            "content": {Lines.media_type: {**_TEXT, "example": _TOLD}},
+            "content": {Lines.media_type: {"itemSchema": _LINE, "example": _TOLD}},
         },
         **problems(400, 401, 413, 415),
     },

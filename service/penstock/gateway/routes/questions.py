@@ -7,6 +7,9 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.convertors import Convertor, register_url_convertor
 
 from penstock.gateway.following import Seen, seen
 from penstock.gateway.index import Entry
@@ -15,7 +18,7 @@ from penstock.gateway.parts import Gateway, Parts, Who
 from penstock.gateway.prefer import Prefer, accepts
 from penstock.gateway.problem import ProblemError, problems
 from penstock.gateway.questions import Asked, named_by
-from penstock.gateway.sse import COMPLETION_ID, EventStream, frame
+from penstock.gateway.sse import COMPLETION_ID, EventStream, content, frame
 from penstock.gateway.stream import Said
 from penstock.gateway.views import Ask, Standing, View, view
 
@@ -31,6 +34,33 @@ _APPLIED = {"Preference-Applied": {"description": "Of `Prefer`, what was done.",
 _OPEN: dict[str, Any] = {"description": "It has not ended.", "model": Standing}
 _ENDED: dict[str, Any] = {"description": "It has ended.", "model": View}
 _FOUND: dict[str, Any] = {"description": "How it stands.", "model": View}
+
+
+class _Id(Convertor[str]):
+    """May hold anything; but what comes behind it is not of it."""
+
+    regex = "(?s:.*)(?<!/events)(?<!/cancel)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("question", _Id())
+
+# Their bounds stand inside: FastAPI does not describe those of what may be missing.
+_Key = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=r'^[!#-~]([ !#-~]*[!#-~])?$|^"[ !#-\[\]-~]+"$',
+    ),
+]
+_LastEventId = Annotated[str, Field(pattern=r"^(completion|[0-9]{1,9}-[0-9]{1,18}-[0-9]{1,9})?$")]
+_Sequence = Annotated[int, Field(ge=0)]
 
 Id = Annotated[str, Path(description="May hold slashes, as they are or as `%2F`.")]
 
@@ -58,17 +88,14 @@ async def ask(
     gateway: Gateway,
     who: Who,
     idempotency_key: Annotated[
-        str | None,
+        _Key | SkipJsonSchema[None],
         Header(
-            min_length=1,
-            max_length=255,
-            pattern=r'^[!#-~]([ !#-~]*[!#-~])?$|^"[ !#-\[\]-~]+"$',
             description="Yours alone; in quotes or without. The same again, with the same body, is "
-            "the same question and its answer.",
+            "the same question and its answer."
         ),
     ] = None,
     prefer: Annotated[  # noqa: ARG001 - there may be several, as one
-        str | None,
+        str | SkipJsonSchema[None],
         Header(
             description="`wait=20`: the answer is waited for so many seconds, and is a 202 when it "
             "has not ended then. `respond-async` goes with it, and alone says what holds anyway.",
@@ -102,21 +129,17 @@ async def ask(
 
 
 @router.get(
-    "/{question_id:path}/events",
-    status_code=200,
-    response_class=EventStream,
+    "/{question_id:question}/events",
+    response_class=Response,
     responses=_answered(
         {
             200: {
                 "description": "Token events as on their topic, each with its kind and an id; the "
                 "last one is `completion`. A `problem` ends a stream that cannot go on.",
-                "content": {
-                    "text/event-stream": {
-                        "schema": {"type": "string"},
-                        "example": "retry: 1000\nid: 0-17-0\nevent: token\n"
-                        'data: {"type":"token","question_id":"b0a6f3c2","sequence":0,...}\n\n',
-                    }
-                },
+                "content": content(
+                    "retry: 1000\nid: 0-17-0\nevent: token\n"
+                    'data: {"type":"token","question_id":"b0a6f3c2","sequence":0,...}\n\n'
+                ),
             },
             204: {"description": "By its Last-Event-ID this client has all of it."},
         },
@@ -129,15 +152,15 @@ async def events(
     gateway: Gateway,
     who: Who,
     last_event_id: Annotated[
-        str | None,
+        _LastEventId | SkipJsonSchema[None],
         Header(
-            pattern=r"^(completion|[0-9]{1,9}-[0-9]{1,18}-[0-9]{1,9})$",
             description="The `id` of the last event that was read: it goes on after it, on any "
-            "replica. It comes before `starting_after`.",
+            "replica. It comes before `starting_after`."
         ),
     ] = None,
     starting_after: Annotated[
-        int | None, Query(ge=0, lt=10**9, description="The `sequence` of the last event read.")
+        _Sequence | SkipJsonSchema[None],
+        Query(description="The `sequence` of the last event that was read."),
     ] = None,
 ) -> Response:
     """What is said of it (SSE), from the beginning or from where a client has come."""
@@ -148,7 +171,7 @@ async def events(
         # Else an EventSource would come again and again.
         return Response(status_code=204)
     after = None if starting_after is None else Seen(starting_after)
-    if last_event_id is not None:
+    if last_event_id:
         after = seen(last_event_id)
     return EventStream(
         _frames(gateway.questions.events(Asked(entry, None), after)), gateway.stopping
@@ -163,7 +186,7 @@ async def _frames(said: AsyncGenerator[Said | bytes, None]) -> AsyncGenerator[by
 
 
 @router.post(
-    "/{question_id:path}/cancel",
+    "/{question_id:question}/cancel",
     status_code=202,
     responses=_answered({200: _ENDED, 202: _OPEN}, 404, 503),
 )
@@ -178,7 +201,7 @@ async def cancel(question_id: Id, gateway: Gateway, who: Who) -> Response:
     return _standing(entry)
 
 
-@router.get("/{question_id:path}", responses=_answered({200: _FOUND}, 404, 503))
+@router.get("/{question_id:question}", responses=_answered({200: _FOUND}, 404, 503))
 async def find(question_id: Id, gateway: Gateway, who: Who) -> Response:
     """How it stands, and how it has ended. It is found for an hour (GATEWAY__WINDOW_MS), by every
     replica, and after a restart.
