@@ -120,8 +120,11 @@ async def ask(
     async with gateway.questions.asked(question, who, body.key, named=named) as asked:
         entry = asked.entry
     wanted = Prefer.read(request.headers.getlist("prefer"))
-    async with cancelled_on_disconnect(gateway, [entry]):
-        found = await unless_gone(request, gateway.questions.completion(entry, wanted.wait or 0))
+    found = None
+    if wanted.wait or entry.ended is not None:
+        async with cancelled_on_disconnect(gateway, [entry]):
+            end = gateway.questions.completion(entry, wanted.wait)
+            found = await unless_gone(request, end)
     answer = _standing(entry) if found is None else _view(entry, found)
     answer.headers["Location"] = f"{router.prefix}/{quote(entry.question_id, safe='')}"
     answer.headers.update(wanted.applied(whole=found is not None))
