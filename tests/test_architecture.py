@@ -160,6 +160,7 @@ LAW: dict[str, set[str]] = {
         "penstock.replay",
         "penstock.settings",
         "penstock.status",
+        "aiohttp",
         "aiokafka",
         "fastapi",
         "jwt",

@@ -31,6 +31,7 @@ from penstock.cli import (
     serve,
     status,
     tail,
+    token,
     topics,
 )
 from penstock.errors import ConfigurationError, KafkaError
@@ -55,6 +56,7 @@ app.command("check", epilog=check.EXAMPLES, rich_help_panel=BEGIN)(check.check)
 app.add_typer(config.config, name="config", rich_help_panel=BEGIN)
 app.command("serve", epilog=serve.EXAMPLES, rich_help_panel=ASK)(serve.serve)
 app.command("gateway", epilog=gateway.EXAMPLES, rich_help_panel=ASK)(gateway.gateway)
+app.command("token", epilog=token.EXAMPLES, rich_help_panel=ASK)(token.token)
 app.command("ask", epilog=ask.EXAMPLES, rich_help_panel=ASK)(ask.ask)
 app.command("cancel", epilog=cancel.EXAMPLES, rich_help_panel=ASK)(cancel.cancel)
 app.command("status", epilog=status.EXAMPLES, rich_help_panel=OPERATE)(status.status)

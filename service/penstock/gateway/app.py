@@ -14,6 +14,7 @@ from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.failures import told_as_problems
 from penstock.gateway.fan_out import FanOut
+from penstock.gateway.guards import guards, without_tokens
 from penstock.gateway.index import Index
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
@@ -37,8 +38,10 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     Raises:
         ConfigurationError: there is no Kafka, or a topic is missing, or a right.
     """
+    ours, clock = settings.gateway, Clock()
+    access = Access(ours, clock)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
-    topics, clock = settings.topics, Clock()
+    topics = settings.topics
     read, write = Operation.READ, Operation.WRITE
     wanted = {
         topics.questions: [read, write],
@@ -49,7 +52,6 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     async with admin(client) as connection:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}
-    ours = settings.gateway
     codec = _codec(settings)
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
@@ -80,6 +82,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         clock,
         lambda: overview.default_program or default_program(settings),
         ours.max_wait_ms / 1000,
+        access.spend,
     )
     async with AsyncExitStack() as stack:
         try:
@@ -92,8 +95,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
             raise ConfigurationError(f"the gateway cannot start: {why}") from error
         stack.push_async_callback(overview.stop)
         overview.start()
+        stack.push_async_callback(access.stop)
         stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, Access(ours), clock, stopping)
+        yield Parts(settings, questions, overview, access, clock, stopping)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -107,7 +111,11 @@ def application(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         responses=OTHERWISE,
+        middleware=guards(parts.settings, everybody=parts.access.open),
     )
+    if parts.access.open:
+        described = app.openapi
+        app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
     told_as_problems(app)
     for routes in (predict, asking, batch, probes):

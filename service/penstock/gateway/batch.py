@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -118,7 +119,8 @@ class Batch:
                 ) as asked:
                     return asked.entry
             except ProblemError as problem:
-                if problem.code != "backlog":
+                # Too much to do, or too many in a minute.
+                if problem.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
                 seconds = float(problem.headers["Retry-After"])
                 await self._unless_stopping(asyncio.sleep(seconds), _stopping("it was not asked"))

@@ -2,9 +2,10 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends
+from fastapi import Depends, Security
+from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from penstock.clock import Clock
@@ -35,7 +36,15 @@ def parts(connection: HTTPConnection) -> Parts:
     return found
 
 
-async def caller(connection: HTTPConnection) -> Caller:
+_BEARER = HTTPBearer(
+    scheme_name="token",
+    description="A token of `penstock token`, or of the issuer that the gateway knows.",
+    # It only describes; `Access` looks.
+    auto_error=False,
+)
+
+
+async def caller(connection: HTTPConnection, _: Annotated[Any, Security(_BEARER)]) -> Caller:
     """Raises ProblemError (401): he shows no token, or none that is known."""
     return await parts(connection).access.caller(connection)
 

@@ -58,6 +58,7 @@ class Questions:
     clock: of the process.
     default_program: that answers whoever names none, as is known now.
     max_wait: seconds for which a question without a deadline may wait for its start.
+    spend: raises ProblemError where a caller has asked too much already.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Questions:
         clock: Clock,
         default_program: Callable[[], str],
         max_wait: float,
+        spend: Callable[[Caller], None],
     ) -> None:
         self._client = client
         self._topics = topics
@@ -83,6 +85,7 @@ class Questions:
         self._clock = clock
         self._default_program = default_program
         self._max_wait = max_wait
+        self._spend = spend
         self._producer: AIOKafkaProducer
 
     async def start(self) -> None:
@@ -118,6 +121,7 @@ class Questions:
         question_id = question.id or str(uuid4())
         program = question.program or self._default_program()
         self._may_ask(program, caller)
+        self._spend(caller)
         more: dict[str, Any] = {"id": question_id}
         if caller.programs is not None:
             # The service may have another default, which he may not ask.

@@ -5,15 +5,16 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import structlog
 import uvicorn
 
 from penstock.errors import ConfigurationError
 from penstock.gateway.app import application, gateway
+from penstock.gateway.limits import HEADER_BYTES
 from penstock.gateway.parts import Parts
 from penstock.settings import Settings
 
-HEADER_BYTES = 16 * 1024
-"""Of a request, with its first line."""
+log = structlog.get_logger("penstock.gateway")
 
 
 class _Server(uvicorn.Server):
@@ -75,6 +76,8 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
                 h11_max_incomplete_event_size=HEADER_BYTES,
                 lifespan="off",
                 log_config=None,
+                # At `debug` it would write down the headers of every handshake, with their tokens.
+                log_level="info" if settings.log_level == "debug" else settings.log_level,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
@@ -83,6 +86,8 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
             server = _Server(config)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             running = Serving(parts, server, task, _address(listener))
+            if parts.access.operator_token is not None:
+                log.info("operator token for the console", token=parts.access.operator_token)
             try:
                 yield running
             finally:

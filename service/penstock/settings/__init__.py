@@ -8,6 +8,7 @@ from penstock.settings.reading import Resolution, load, of_project, resolve
 from penstock.settings.tree import (
     GatewaySettings,
     IntakeSettings,
+    JwtSettings,
     KafkaSettings,
     ModelSettings,
     PoolSettings,
@@ -20,6 +21,7 @@ from penstock.settings.tree import (
 __all__ = [
     "GatewaySettings",
     "IntakeSettings",
+    "JwtSettings",
     "KafkaSettings",
     "ModelSettings",
     "PoolSettings",

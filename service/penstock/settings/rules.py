@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from penstock.settings.tree import Settings
+from penstock.settings.tree import GatewaySettings, Settings
 
 _HOST = r"(\[[0-9a-fA-F:.%]+\]|[^\s@/:,]+)(:[0-9]+)?"
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[^\sA-Z@/?#:\[\]*,]+)(:[0-9]+)?")
 _HOSTS = re.compile(rf"\s*{_HOST}\s*(,\s*{_HOST}\s*)*,?\s*")
 
 
@@ -39,6 +40,7 @@ def broken(settings: Settings) -> Iterator[str]:
             f"({', '.join(settings.programs)})"
         )
     yield from _addresses(settings)
+    yield from _gateway(settings.gateway)
 
 
 def _addresses(settings: Settings) -> Iterator[str]:
@@ -55,4 +57,21 @@ def _addresses(settings: Settings) -> Iterator[str]:
             yield (
                 f"setting API_BASE of model {name!r}: an address alone, without user, password or "
                 "query; what the endpoint asks for is the API_KEY"
+            )
+
+
+def _gateway(settings: GatewaySettings) -> Iterator[str]:
+    for origin in settings.origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield (
+                f"setting GATEWAY__ORIGINS: {origin!r} is no origin; write scheme://host[:port], "
+                "in small letters and without a path"
+            )
+    if settings.jwt is not None:
+        url = urlsplit(settings.jwt.jwks_url)
+        here = url.hostname in {"localhost", "127.0.0.1", "::1"}
+        if not url.hostname or (url.scheme != "https" and not (url.scheme == "http" and here)):
+            yield (
+                "setting GATEWAY__JWT__JWKS_URL has to begin with https://: who answers in the "
+                "issuer's place makes tokens"
             )

@@ -10,13 +10,11 @@ from penstock.gateway.batch import Batch, Lines, lines
 from penstock.gateway.failures import wrong_type
 from penstock.gateway.leaving import cancelled_on_disconnect
 from penstock.gateway.parts import Gateway, Who
-from penstock.gateway.problem import ProblemError, problems
+from penstock.gateway.problem import problems
 
 router = APIRouter(tags=["questions"])
 
 TYPES = ("application/jsonl", "application/x-ndjson")
-
-BYTES = 16 * 1024 * 1024
 
 _ASKED = '{"question": "Why is the sky blue?"}\n"And at night?"\n'
 _TOLD = (
@@ -67,18 +65,9 @@ async def batch(request: Request, gateway: Gateway, who: Who) -> Lines:
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in TYPES:
         raise wrong_type(*TYPES)
-    asked = Batch(gateway, who, lines(await _body(request)))
+    asked = Batch(gateway, who, lines(await request.body()))
     stack = AsyncExitStack()
     await stack.enter_async_context(cancelled_on_disconnect(gateway, asked.open.values()))
     # When the gateway stops, each line is told how it stands; so it ends by itself.
     never = asyncio.get_running_loop().create_future()
     return Lines(asked.answers(), never, stack)
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > BYTES:
-            raise ProblemError(413, "too_large", f"more than {BYTES} bytes")
-    return bytes(body)

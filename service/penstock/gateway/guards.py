@@ -1,0 +1,45 @@
+"""What does every request pass before it is anybody's? From the outside to the inside."""
+
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from penstock.gateway.browsers import Browsers
+from penstock.gateway.limits import Limits
+from penstock.gateway.origins import Origins
+from penstock.settings import Settings
+
+
+def guards(settings: Settings, *, everybody: bool) -> list[Middleware]:
+    """`everybody`: whether anybody may ask without a token."""
+    ours = settings.gateway
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=ours.origins,
+        allow_methods=("GET", "POST"),
+        allow_headers=(
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Prefer",
+            "Last-Event-ID",
+        ),
+        expose_headers=("Location", "Retry-After"),
+    )
+    return [
+        Middleware(Browsers),
+        # Outside of what may refuse a request, so that the page sees why.
+        *([cors] if ours.origins else []),
+        Middleware(Origins, ours.origins, ours.host if everybody else None),
+        Middleware(Limits, settings.bounds.value_bytes),
+    ]
+
+
+def without_tokens(document: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description of a gateway where none is wanted."""
+    document.get("components", {}).pop("securitySchemes", None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation.pop("security", None)
+    return document
