@@ -10,6 +10,12 @@ from typing import Literal, NamedTuple
 
 from penstock.events.completion import CompletionStatus
 
+EARLY_IDS = 1_000
+"""Questions of which tokens were read and they themselves not yet: the topics are read at once."""
+
+SKEW_MS = 60_000
+"""By which the clocks of who asks and who answers may differ."""
+
 Status = Literal["queued", "running"] | CompletionStatus
 
 
@@ -18,6 +24,14 @@ class Place(NamedTuple):
 
     partition: int
     offset: int
+
+
+class Early(NamedTuple):
+    """The first token event of a question that is not known yet."""
+
+    place: Place
+    sequence: int
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +97,7 @@ class Index:
         self._repeats_ms = repeats_ms
         self._token_partitions = token_partitions
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._early: OrderedDict[str, Early] = OrderedDict()
         self._newest: dict[str, Entry] = {}
         """By the fingerprint of the request."""
         self._open = 0
@@ -133,7 +148,12 @@ class Index:
     def said(self, question_id: str, place: Place, sequence: int, timestamp: int) -> None:
         """A record of the tokens."""
         entry = self._entries.get(question_id)
-        if entry is None or place.partition != self.tokens_of(entry):
+        if entry is None:
+            self._early.setdefault(question_id, Early(place, sequence, timestamp))
+            if len(self._early) > EARLY_IDS:
+                self._early.popitem(last=False)
+            return
+        if place.partition != self.tokens_of(entry):
             return
         if sequence == 0 and entry.tokens is None:
             entry.tokens = place.offset
@@ -189,6 +209,9 @@ class Index:
         self._entries[entry.question_id] = entry
         self._remember(entry)
         self._open += 1
+        early = self._early.pop(entry.question_id, None)
+        if early is not None and early.timestamp >= entry.timestamp - SKEW_MS:
+            self.said(entry.question_id, *early)
 
     def _remember(self, entry: Entry) -> None:
         if entry.fingerprint is not None:

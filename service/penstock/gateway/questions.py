@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -102,6 +102,11 @@ class Questions:
     async def stop(self) -> None:
         await stopped(self._producer.stop())
 
+    @property
+    def default_program(self) -> str:
+        """As is known now."""
+        return self._default_program()
+
     @asynccontextmanager
     async def asked(
         self,
@@ -171,8 +176,14 @@ class Questions:
         return entry
 
     def events(self, asked: Asked, after: Seen | None = None) -> AsyncGenerator[Said | bytes, None]:
-        """What is said of it: token events in their order, and last the completion's bytes. Those
-        `after` what a client has seen.
+        """As `pieces`, one by one."""
+        return _one_by_one(self.pieces(asked, after))
+
+    def pieces(
+        self, asked: Asked, after: Seen | None = None
+    ) -> AsyncGenerator[list[Said | bytes], None]:
+        """What is said of it: token events in their order, all that are there at a time, and last
+        the completion's bytes. Those `after` what a client has seen.
 
         Raises:
             ProblemError: they cannot be read; (400) at once: this client has not seen that of it.
@@ -182,15 +193,15 @@ class Questions:
             raise ProblemError(
                 400, "no_such_event", "this Last-Event-ID is not of an event of this question"
             )
-        return self._events(asked, partition, after)
+        return self._pieces(asked, partition, after)
 
-    async def _events(
+    async def _pieces(
         self, asked: Asked, partition: int, after: Seen | None
-    ) -> AsyncGenerator[Said | bytes, None]:
+    ) -> AsyncGenerator[list[Said | bytes], None]:
         try:
             if asked.stream is not None:
-                async for event in follow(asked.stream, self.fan_out.completion):
-                    yield event
+                async for piece in follow(asked.stream, self.fan_out.completion):
+                    yield piece
                 return
             entry = asked.entry
             start = await self._start(entry, after)
@@ -198,8 +209,8 @@ class Questions:
                 # It may have ended meanwhile, and nobody says it twice.
                 if entry.ended is not None:
                     stream.end(entry.ended)
-                async for event in follow(stream, self.fan_out.completion, after):
-                    yield event
+                async for piece in follow(stream, self.fan_out.completion, after):
+                    yield piece
         except KafkaError as error:
             raise away(str(error)) from error
 
@@ -316,7 +327,16 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset + 1
+        return after.place.offset
+
+
+async def _one_by_one(
+    pieces: AsyncGenerator[list[Said | bytes], None],
+) -> AsyncGenerator[Said | bytes, None]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for event in piece:
+                yield event
 
 
 def named_by(caller: Caller, idempotency_key: str) -> str:

@@ -33,5 +33,6 @@ async def events(
     """What is said of it, from the beginning or from where a client has come."""
     entry = gateway.questions.find(question_id, who)
     after = None if last_event_id is None else seen(last_event_id)
-    said = gateway.questions.events(Asked(entry, None), after)
-    return EventStream((frame(event) async for event in said), gateway.stopping, AsyncExitStack())
+    said = gateway.questions.pieces(Asked(entry, None), after)
+    frames = (b"".join(map(frame, piece)) async for piece in said)
+    return EventStream(frames, gateway.stopping, AsyncExitStack())
