@@ -30,7 +30,12 @@ async def overview(gateway: Gateway) -> Response:
     return Response(gateway.desk.bulletin.now(), media_type="application/json")
 
 
-@router.get("/overview/events", response_class=EventStream, responses=_EVENTS | CALLERS)
+@router.get(
+    "/overview/events",
+    status_code=200,
+    response_class=EventStream,
+    responses=_EVENTS | CALLERS,
+)
 async def events(gateway: Gateway, who: Who) -> EventStream:
     """The overview, for as long as somebody reads it whose token is good."""
     return EventStream(gateway.desk.bulletin.events(who.holds), gateway.stopping)
