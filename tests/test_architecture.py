@@ -141,13 +141,23 @@ LAW: dict[str, set[str]] = {
         "orjson",
         "pydantic",
     },
-    "penstock.client": {
+    # By whom Kafka is reached, HTTP is not, and the other way round.
+    "penstock.client.kafka": {
+        "penstock.client.asking",
         "penstock.clock",
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",
         "aiokafka",
+    },
+    "penstock.client": {
+        "penstock.client",
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.events",
+        "aiohttp",
         "orjson",
+        "pydantic",
     },
     "penstock.gateway": {
         "penstock.gateway",

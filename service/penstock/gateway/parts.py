@@ -38,6 +38,11 @@ def parts(connection: HTTPConnection) -> Parts:
     return found
 
 
+async def _given(connection: HTTPConnection) -> Parts:
+    # FastAPI runs what is not async in a thread.
+    return parts(connection)
+
+
 _BEARER = HTTPBearer(
     scheme_name="token",
     description="A token of `penstock token`, or of the issuer that the gateway knows.",
@@ -51,5 +56,5 @@ async def caller(connection: HTTPConnection, _: Annotated[Any, Security(_BEARER)
     return await parts(connection).access.caller(connection)
 
 
-Gateway = Annotated[Parts, Depends(parts)]
+Gateway = Annotated[Parts, Depends(_given)]
 Who = Annotated[Caller, Depends(caller)]
