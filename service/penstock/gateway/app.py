@@ -12,15 +12,36 @@ from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
+from penstock.gateway.bulletin import Bulletin
+from penstock.gateway.desk import Desk
 from penstock.gateway.failures import told_as_problems
 from penstock.gateway.fan_out import FanOut
+from penstock.gateway.figures import Figures
 from penstock.gateway.guards import guards, without_tokens
 from penstock.gateway.index import Index
+from penstock.gateway.letters import Letters
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import OTHERWISE
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import batch, predict, probes
+from penstock.gateway.reach import Reach
+from penstock.gateway.replays import Replays
+from penstock.gateway.routes import (
+    batch,
+    dead_letters,
+    json_socket,
+    openai_chat,
+    openai_models,
+    openai_responses,
+    overview,
+    pauses,
+    predict,
+    probes,
+    programs,
+    recent,
+    replays,
+    text_socket,
+)
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -29,6 +50,10 @@ from penstock.kafka.rights import Operation
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
 from penstock.settings.programs import default_program
+
+ASKING = (predict, asking, batch, text_socket, json_socket)
+OPENAI = (openai_chat, openai_responses, openai_models)
+OPERATING = (overview, recent, programs, dead_letters, pauses, replays)
 
 
 @asynccontextmanager
@@ -56,7 +81,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
-    backlog = Backlog()
+    backlog, figures = Backlog(), Figures(clock.wall())
     group = settings.kafka.group_id
     fan_out = FanOut(
         client,
@@ -66,11 +91,16 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         codec,
         index,
         backlog,
+        figures,
         clock,
         ours.window_ms / 1000,
         longest_run(settings),
     )
     overview = Overview(client, topics, group, backlog, clock)
+
+    def default() -> str:
+        return overview.default_program or default_program(settings)
+
     questions = Questions(
         client,
         topics,
@@ -80,10 +110,13 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         backlog,
         codec,
         clock,
-        lambda: overview.default_program or default_program(settings),
+        default,
         ours.max_wait_ms / 1000,
         access.spend,
     )
+    bulletin = Bulletin(overview, figures, backlog, index, ours, clock, everybody=access.open)
+    reach = Reach(client, topics, clock)
+    desk = Desk(reach, bulletin, Letters(reach, default), Replays(reach, topics.completions))
     async with AsyncExitStack() as stack:
         try:
             stack.push_async_callback(fan_out.stop)
@@ -95,9 +128,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
             raise ConfigurationError(f"the gateway cannot start: {why}") from error
         stack.push_async_callback(overview.stop)
         overview.start()
+        stack.push_async_callback(bulletin.stop)
+        bulletin.start()
         stack.push_async_callback(access.stop)
         stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, access, clock, stopping)
+        yield Parts(settings, questions, overview, desk, access, clock, stopping)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -118,7 +153,7 @@ def application(parts: Parts) -> FastAPI:
         app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
     told_as_problems(app)
-    for routes in (predict, asking, batch, probes):
+    for routes in (*ASKING, *OPENAI, *OPERATING, probes):
         app.include_router(routes.router)
     return app
 

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -32,6 +32,9 @@ from penstock.settings import TopicSettings
 
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
+
+RETRY_SECONDS = 60.0
+"""After its end for which a question is found again by a request that is said to be a retry."""
 
 SOURCE = "/penstock/gateway"
 
@@ -103,9 +106,20 @@ class Questions:
     async def stop(self) -> None:
         await stopped(self._producer.stop())
 
+    @property
+    def default_program(self) -> str:
+        """As is known now."""
+        return self._default_program()
+
     @asynccontextmanager
     async def asked(
-        self, question: Question, caller: Caller, key: str | None = None, *, named: bool = False
+        self,
+        question: Question,
+        caller: Caller,
+        key: str | None = None,
+        *,
+        named: bool = False,
+        retry: int | None = None,
     ) -> AsyncIterator[Asked]:
         """Asks it, and listens to what is said while the block runs.
 
@@ -114,6 +128,8 @@ class Questions:
             caller: who asks.
             key: questions of one key are answered one after the other.
             named: its id is its asker's: the same again is the same question.
+            retry: how often he has tried it before, and has got no answer; None: he does not say.
+                His last question of this request is this one, if he has asked it.
 
         Raises:
             ProblemError: it may not, or cannot be asked; or another one was, by the same name.
@@ -127,10 +143,13 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        value, of_what = written(question, key, self._codec)
-        fingerprint = of_what if named else None
+        value, of_what = written(question, self._codec, key, *(() if named else (caller.subject,)))
+        fingerprint = of_what if named or retry is not None else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
+            return
+        if retry and not named and (tried := self._tried(of_what)) is not None:
+            yield Asked(tried, None)
             return
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
@@ -142,7 +161,9 @@ class Questions:
                 yield Asked(entry, stream if entry.place == place else None)
                 return
             # So it is found here at once.
-            self.index.asked(question_id, place, timestamp, program=program)
+            self.index.asked(
+                question_id, place, timestamp, program=program, fingerprint=fingerprint
+            )
             yield Asked(self._known(question_id), stream)
 
     def find(self, question_id: str, caller: Caller) -> Entry:
@@ -158,8 +179,14 @@ class Questions:
         return entry
 
     def events(self, asked: Asked, after: Seen | None = None) -> AsyncGenerator[Said | bytes, None]:
-        """What is said of it: token events in their order, and last the completion's bytes. Those
-        `after` what a client has seen.
+        """As `pieces`, one by one."""
+        return _one_by_one(self.pieces(asked, after))
+
+    def pieces(
+        self, asked: Asked, after: Seen | None = None
+    ) -> AsyncGenerator[list[Said | bytes], None]:
+        """What is said of it: token events in their order, all that are there at a time, and last
+        the completion's bytes. Those `after` what a client has seen.
 
         Raises:
             ProblemError: they cannot be read; (400) at once: this client has not seen that of it.
@@ -169,15 +196,15 @@ class Questions:
             raise ProblemError(
                 400, "no_such_event", "this Last-Event-ID is not of an event of this question"
             )
-        return self._events(asked, partition, after)
+        return self._pieces(asked, partition, after)
 
-    async def _events(
+    async def _pieces(
         self, asked: Asked, partition: int, after: Seen | None
-    ) -> AsyncGenerator[Said | bytes, None]:
+    ) -> AsyncGenerator[list[Said | bytes], None]:
         try:
             if asked.stream is not None:
-                async for event in follow(asked.stream, self.fan_out.completion):
-                    yield event
+                async for piece in follow(asked.stream, self.fan_out.completion):
+                    yield piece
                 return
             entry = asked.entry
             start = await self._start(entry, after)
@@ -185,8 +212,8 @@ class Questions:
                 # It may have ended meanwhile, and nobody says it twice.
                 if entry.ended is not None:
                     stream.end(entry.ended)
-                async for event in follow(stream, self.fan_out.completion, after):
-                    yield event
+                async for piece in follow(stream, self.fan_out.completion, after):
+                    yield piece
         except KafkaError as error:
             raise away(str(error)) from error
 
@@ -223,6 +250,14 @@ class Questions:
             raise ProblemError(
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"
             )
+
+    def _tried(self, fingerprint: str) -> Entry | None:
+        """Whose answer cannot have been told yet, or hardly."""
+        entry = self.index.made_of(fingerprint)
+        if entry is None or entry.ended is None:
+            return entry
+        since = self._clock.wall() - entry.ended.at / 1000
+        return entry if since < RETRY_SECONDS else None
 
     def _has_time(self, question: Question) -> None:
         """Raises ProblemError (429): it would wait for too long."""
@@ -300,7 +335,16 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset + 1
+        return after.place.offset
+
+
+async def _one_by_one(
+    pieces: AsyncGenerator[list[Said | bytes], None],
+) -> AsyncGenerator[Said | bytes, None]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for event in piece:
+                yield event
 
 
 def named_by(caller: Caller, idempotency_key: str) -> str:

@@ -1,7 +1,7 @@
 """How do events travel to a browser, or to curl? As server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -66,6 +66,7 @@ class EventStream(Response):
         stopping: is done when the gateway stops: the client comes back to another replica.
         stack: is closed at the end, whatever it is; by a ClientDisconnect, if it is that.
         headers: beside those that every such response has.
+        farewell: what is said where the gateway stops before the end.
     """
 
     media_type = "text/event-stream"
@@ -78,6 +79,7 @@ class EventStream(Response):
         stopping: "asyncio.Future[None]",
         stack: AsyncExitStack | None = None,
         headers: Mapping[str, str] | None = None,
+        farewell: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(headers=HEADERS | dict(headers or {}))
         # It is as long as it gets.
@@ -85,6 +87,7 @@ class EventStream(Response):
         self._frames = frames
         self._stopping = stopping
         self._stack = stack or AsyncExitStack()
+        self._farewell = farewell
         self._sending = False
         self._sent = 0
 
@@ -109,10 +112,13 @@ class EventStream(Response):
             await self._frames.aclose()
         if left:
             raise ClientDisconnect
-        if not producing.cancelled():
+        last = b""
+        if producing.cancelled():
+            last = self._farewell()
+        else:
             # What nobody foresaw breaks the connection off: this is no whole answer.
             producing.result()
-        await send({"type": "http.response.body", "body": b""})
+        await send({"type": "http.response.body", "body": last})
 
     async def _until_over(self, any_of: set["asyncio.Future[None]"], send: Send) -> None:
         while True:
