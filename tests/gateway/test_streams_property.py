@@ -19,8 +19,8 @@ from penstock.gateway import catch_up, fan_out, following, stream
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.caller import Caller
 from penstock.gateway.fan_out import FanOut
-from penstock.gateway.following import event_id, seen
 from penstock.gateway.figures import Figures
+from penstock.gateway.following import event_id, seen
 from penstock.gateway.index import Index
 from penstock.gateway.questions import Asked, Questions
 from penstock.gateway.stream import Stream
