@@ -143,8 +143,8 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        value, of_what = written(question, key, self._codec)
-        fingerprint = of_what if named else None
+        value, of_what = written(question, self._codec, key, *(() if named else (caller.subject,)))
+        fingerprint = of_what if named or retry is not None else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
