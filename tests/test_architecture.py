@@ -164,6 +164,7 @@ LAW: dict[str, set[str]] = {
         "penstock.__version__",
         "penstock.client",
         "penstock.clock",
+        "penstock.core.halts",
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",

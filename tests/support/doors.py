@@ -85,7 +85,7 @@ async def doors(clock: Clock | None = None, **gateway: Any) -> AsyncIterator[Doo
     access = Access(loaded.gateway, clock)
     nothing: Any = None
     stopping = asyncio.get_running_loop().create_future()
-    app = application(Parts(loaded, nothing, nothing, access, clock, stopping))
+    app = application(Parts(loaded, nothing, nothing, nothing, access, clock, stopping))
     app.include_router(router)
     config = uvicorn.Config(
         app,
