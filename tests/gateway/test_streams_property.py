@@ -174,7 +174,7 @@ class Topics:
         }
 
     async def read(
-        self, _: str, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
+        self, _: str, stretches: Mapping[TopicPartition, Stretch], **__: bool
     ) -> AsyncGenerator[ConsumerRecord, None]:
         for place, stretch in stretches.items():
             for record in self._log.between(place, stretch):
