@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka.errors import KafkaError as ClientError
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from penstock import __version__
 from penstock.clock import Clock
@@ -15,6 +14,7 @@ from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.bulletin import Bulletin
 from penstock.gateway.desk import Desk
+from penstock.gateway.failures import told_as_problems
 from penstock.gateway.fan_out import FanOut
 from penstock.gateway.figures import Figures
 from penstock.gateway.guards import guards, without_tokens
@@ -22,11 +22,12 @@ from penstock.gateway.index import Index
 from penstock.gateway.letters import Letters
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
-from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.problem import OTHERWISE
 from penstock.gateway.questions import Questions
 from penstock.gateway.reach import Reach
 from penstock.gateway.replays import Replays
 from penstock.gateway.routes import (
+    batch,
     console,
     dead_letters,
     json_socket,
@@ -36,6 +37,7 @@ from penstock.gateway.routes import (
     overview,
     pauses,
     predict,
+    probes,
     programs,
     recent,
     replays,
@@ -50,7 +52,7 @@ from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
 from penstock.settings.programs import default_program
 
-ASKING = (predict, asking, text_socket, json_socket)
+ASKING = (predict, asking, batch, text_socket, json_socket)
 OPENAI = (openai_chat, openai_responses, openai_models)
 OPERATING = (overview, recent, programs, dead_letters, pauses, replays)
 
@@ -76,6 +78,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     async with admin(client) as connection:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}
+    codec = _codec(settings)
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
@@ -86,7 +89,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         topics,
         partitions,
         group,
-        _codec(settings),
+        codec,
         index,
         backlog,
         figures,
@@ -106,6 +109,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         index,
         fan_out,
         backlog,
+        codec,
         clock,
         default,
         ours.max_wait_ms / 1000,
@@ -142,23 +146,19 @@ def application(parts: Parts) -> FastAPI:
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        responses=OTHERWISE,
         middleware=guards(parts.settings, everybody=parts.access.open),
     )
     if parts.access.open:
         described = app.openapi
         app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
-    app.add_exception_handler(ProblemError, _problem)
-    for routes in (*ASKING, *OPENAI, *OPERATING):
+    told_as_problems(app)
+    for routes in (*ASKING, *OPENAI, *OPERATING, probes):
         app.include_router(routes.router)
     if parts.settings.gateway.console:
         app.include_router(console.router)
     return app
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ProblemError)
-    return JSONResponse(error.document, error.status, error.headers, media_type=MEDIA_TYPE)
 
 
 def _codec(settings: Settings) -> Codec:

@@ -12,6 +12,7 @@ from starlette.types import Receive
 from penstock.gateway.index import Entry
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
+from penstock.gateway.unless import unless
 
 T = TypeVar("T")
 
@@ -24,17 +25,12 @@ async def unless_gone(request: Request, waiting: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: nobody is there to be told; it is waited for no longer.
     """
-    wanted = asyncio.create_task(waiting)
     leaving = asyncio.create_task(gone(request.receive))
     try:
-        await asyncio.wait({wanted, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if wanted.done():
-            return await wanted
-        raise ClientDisconnect
+        return await unless(leaving, waiting, ClientDisconnect())
     finally:
-        for task in (wanted, leaving):
-            task.cancel()
-        await asyncio.gather(wanted, leaving, return_exceptions=True)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
 
 
 async def gone(receive: Receive) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
@@ -26,6 +25,8 @@ from penstock.gateway.following import Seen, follow
 from penstock.gateway.index import Entry, Index, Place
 from penstock.gateway.problem import ProblemError, away
 from penstock.gateway.stream import Said, Stream
+from penstock.gateway.written import written
+from penstock.kafka.codec import Codec
 from penstock.kafka.stopping import stopped
 from penstock.settings import TopicSettings
 
@@ -56,6 +57,7 @@ class Questions:
     index: where questions stand.
     fan_out: what is said of them.
     backlog: how long one would wait.
+    codec: how a question reads.
     clock: of the process.
     default_program: that answers whoever names none, as is known now.
     max_wait: seconds for which a question without a deadline may wait for its start.
@@ -70,6 +72,7 @@ class Questions:
         index: Index,
         fan_out: FanOut,
         backlog: Backlog,
+        codec: Codec,
         clock: Clock,
         default_program: Callable[[], str],
         max_wait: float,
@@ -81,6 +84,7 @@ class Questions:
         self.index = index
         self.fan_out = fan_out
         self._backlog = backlog
+        self._codec = codec
         self._clock = clock
         self._default_program = default_program
         self._max_wait = max_wait
@@ -139,20 +143,19 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        fingerprint = _fingerprint(question, key) if named else None
+        value, of_what = written(question, self._codec, key, *(() if named else (caller.subject,)))
+        fingerprint = of_what if named or retry is not None else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
-        if retry is not None and not named:
-            fingerprint = _fingerprint(question, key, caller.subject)
-            if retry and (tried := self._tried(fingerprint)) is not None:
-                yield Asked(tried, None)
-                return
+        if retry and not named and (tried := self._tried(of_what)) is not None:
+            yield Asked(tried, None)
+            return
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
         with self.fan_out.stream(question_id, tokens, None) as stream:
-            place, timestamp = await self._send(question, key, partition, fingerprint)
+            place, timestamp = await self._send(question_id, value, key, partition, fingerprint)
             if named:
                 entry = await self._settled(question_id, place, fingerprint)
                 yield Asked(entry, stream if entry.place == place else None)
@@ -260,7 +263,9 @@ class Questions:
         """Raises ProblemError (429): it would wait for too long."""
         at_most = self._max_wait if question.timeout_ms is None else question.timeout_ms / 1000
         if question.expires_at is not None:
-            at_most = min(at_most, question.expires_at.timestamp() - self._clock.wall())
+            left = question.expires_at.timestamp() - self._clock.wall()
+            # One that has expired is asked, and its completion says so.
+            at_most = min(at_most, max(left, 0.0))
         seconds = self._backlog.retry_after(at_most)
         if seconds is not None:
             raise ProblemError(
@@ -272,16 +277,19 @@ class Questions:
             )
 
     async def _send(
-        self, question: Question, key: str | None, partition: int, fingerprint: str | None
+        self,
+        question_id: str,
+        value: bytes,
+        key: str | None,
+        partition: int,
+        fingerprint: str | None,
     ) -> tuple[Place, int]:
-        assert question.id is not None
-        headers = envelope.headers(envelope.QUESTION, question.id, SOURCE, self._clock.wall())
+        headers = envelope.headers(envelope.QUESTION, question_id, SOURCE, self._clock.wall())
         if fingerprint is not None:
             headers.append((FINGERPRINT, fingerprint.encode()))
-        value = question.model_dump_json(exclude_defaults=True).encode()
         record_key = None if key is None else key.encode()
         sent = await self._acknowledged(
-            self._topics.questions, value, record_key, partition, headers, id=question.id
+            self._topics.questions, value, record_key, partition, headers, id=question_id
         )
         return Place(sent.partition, sent.offset), sent.timestamp
 
@@ -353,11 +361,6 @@ def _same(entry: Entry, fingerprint: str | None) -> Entry:
             "another question was asked by this id or Idempotency-Key; take a new one",
         )
     return entry
-
-
-def _fingerprint(question: Question, *more: str | None) -> str:
-    body = question.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
-    return hashlib.sha256(orjson.dumps([body, *more], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _partition(key: str, partitions: int) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import orjson
 import structlog
@@ -28,6 +29,16 @@ HEADERS = {
 }
 
 log = structlog.get_logger("penstock.gateway")
+
+
+def content(example: str) -> dict[str, Any]:
+    """How a route says in its OpenAPI description (`content`) what an event of it looks like.
+    FastAPI leaves it alone where the route's `response_class` is a plain `Response`.
+    """
+    kinds = {"id": "string", "event": "string", "data": "string", "retry": "integer"}
+    told = {name: {"type": kind} for name, kind in kinds.items()}
+    event = {"type": "object", "properties": told}
+    return {EventStream.media_type: {"itemSchema": event, "example": example}}
 
 
 def frame(event: Said | bytes) -> bytes:
