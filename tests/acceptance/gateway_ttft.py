@@ -8,9 +8,8 @@ from statistics import quantiles
 
 import aiohttp
 
-from penstock.client import Client
+from penstock.client import KafkaClient
 from penstock.events.token import Token
-from penstock.kafka.security import client_arguments
 from tests.acceptance.outcome import Outcome
 from tests.support.processes import (
     PENSTOCK_GATEWAY,
@@ -93,15 +92,20 @@ async def gateway_ttft(
     return outcome
 
 
-def _client(kafka: World) -> Client:
-    topics = {kind: kafka.topics[kind] for kind in ("questions", "tokens", "completions")}
-    return Client(client_arguments(kafka.servers, {}), **topics)
+def _client(kafka: World) -> KafkaClient:
+    topics = kafka.topics
+    return KafkaClient(
+        kafka.servers,
+        questions=topics["questions"],
+        tokens=topics["tokens"],
+        completions=topics["completions"],
+    )
 
 
-async def _direct(client: Client) -> float:
+async def _direct(client: KafkaClient) -> float:
     """Seconds to the first token; it is read to its end."""
     begun, first = time.monotonic(), None
-    async with aclosing(client.ask("Why?")) as said:
+    async with aclosing(client.stream("Why?")) as said:
         async for event in said:
             if first is None and isinstance(event, Token):
                 first = time.monotonic() - begun

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,7 @@ from penstock.gateway.openai import exchange
 from penstock.gateway.server import Serving
 from penstock.gateway.sse import EventStream
 from tests.integration.test_retries import in_turn
+from tests.support.command import penstock
 from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
@@ -30,6 +32,7 @@ PROGRAMS = {
     "with-context": "question, context -> answer",
 }
 WHY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why?"}]
+JSON = {"content-type": "application/json"}
 EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -174,7 +177,7 @@ async def test_what_a_chat_cannot_ask_is_said(bootstrap_servers: str, topics: To
         image: Any = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
         with pytest.raises(openai.BadRequestError, match="'image_url' is not supported"):
             await create(model="qa", messages=[{"role": "user", "content": image}])
-        refused = await http.post("/chat/completions", content=b'{"model": "qa"')
+        refused = await http.post("/chat/completions", content=b'{"model"', headers=JSON)
         assert refused.status_code == 400
         assert refused.json()["error"]["type"] == "invalid_request_error"
         for name in ("previous_response_id", "background", "conversation"):
@@ -186,6 +189,31 @@ async def test_what_a_chat_cannot_ask_is_said(bootstrap_servers: str, topics: To
             assert unknown_name.status_code == 404
             assert unknown_name.json()["error"]["code"] == "model_not_found"
         assert not models.calls.per_model
+
+
+async def test_a_token_asks_its_programs(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.toml"
+    made = await penstock("token", "ana", "--program", "thinks", "--requests-per-minute", "1")
+    file.write_text(made.stdout)
+    async with (
+        serving(bootstrap_servers, topics, gateway={"tokens": file}) as (gateway, _),
+        client_of(gateway) as client,
+        client_of(gateway).with_options(api_key=made.stderr.strip()) as ana,
+    ):
+        with pytest.raises(openai.AuthenticationError) as stranger:
+            await client.models.list()
+        assert stranger.value.type == "authentication_error"
+        assert [model.id async for model in ana.models.list()] == ["thinks"]
+        with pytest.raises(openai.PermissionDeniedError) as forbidden:
+            await ana.chat.completions.create(model="qa", messages=WHY)
+        assert forbidden.value.code == "program_not_allowed"
+        assert said(await streamed(ana, "thinks"))
+        with pytest.raises(openai.RateLimitError) as often:
+            await streamed(ana, "thinks")
+        assert often.value.type == "rate_limit_error"
+        assert int(often.value.response.headers["retry-after"]) > 0
 
 
 async def test_an_answer_that_begins_again_is_never_doubled(

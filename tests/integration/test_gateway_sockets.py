@@ -1,10 +1,12 @@
 """WebSockets in front of a real Kafka and a real service, with the client everybody has."""
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from websockets.typing import Subprotocol
 from penstock.events import token
 from penstock.gateway.server import Serving
 from penstock.gateway.stream import BUFFER_BYTES
+from penstock.gateway.tokens import digest, new_token
 from penstock.local.prompt import ChatRequest
 from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
@@ -298,6 +301,39 @@ async def test_a_gateway_that_stops_sends_its_clients_elsewhere(
         # Nobody has cancelled it.
         assert ended["completion"]["status"] == "completed"
         assert again.sequences(held)[0] == first["event"]["sequence"] + 1
+
+
+async def test_a_token_goes_in_the_header_or_as_a_subprotocol(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    token = new_token()
+    known = tmp_path / "tokens.toml"
+    known.write_text(f'[bob]\nsha256 = "{digest(token).hex()}"\nprograms = ["qa"]\n')
+    for topic in ("questions", "tokens", "completions", "control"):
+        topics.create(topic)
+    encoded = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+    flags = {"gateway": {"tokens": str(known)}}
+    async with running_gateway(bootstrap_servers, topics, **flags) as gateway:
+        address = gateway.address.replace("http", "ws", 1)
+        for path in "/ws", "/v1/ws":
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"{address}{path}", subprotocols=JSON)
+            assert refused.value.response.status_code == 401
+        by_subprotocol = {"subprotocols": [Subprotocol(f"penstock.bearer.{encoded}"), *JSON]}
+        by_header = {
+            "subprotocols": JSON,
+            "additional_headers": {"Authorization": f"Bearer {token}"},
+        }
+        for shown in (by_subprotocol, by_header):
+            async with connect(f"{address}/v1/ws", **shown) as connection:
+                assert connection.subprotocol == "penstock.v1.json"
+                talk = Talk(connection)
+                await talk.send(type="ask", ref="a", question="?")
+                asked = await talk.until(type="asked", ref="a")
+                await talk.send(type="ask", ref="b", question="?", program="another")
+                told = await talk.until(type="problem", ref="b")
+                assert told["problem"]["code"] == "program_not_allowed"
+                assert gateway.parts.questions.index.get(asked["id"]) is not None
 
 
 async def test_who_does_not_read_holds_up_himself_alone(

@@ -28,6 +28,7 @@ from penstock.gateway.reach import Reach
 from penstock.gateway.replays import Replays
 from penstock.gateway.routes import (
     batch,
+    console,
     dead_letters,
     json_socket,
     openai_chat,
@@ -155,6 +156,8 @@ def application(parts: Parts) -> FastAPI:
     told_as_problems(app)
     for routes in (*ASKING, *OPENAI, *OPERATING, probes):
         app.include_router(routes.router)
+    if parts.settings.gateway.console:
+        app.include_router(console.router)
     return app
 
 

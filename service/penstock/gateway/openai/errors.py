@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from penstock.events.completion import Completion
 from penstock.events.text import whole_characters
 from penstock.gateway.openai.fields import UnsupportedError
-from penstock.gateway.problem import ProblemError
+from penstock.gateway.problem import MEDIA_TYPE, ProblemError
 
 KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """By the status. Of all others: below 500 it is the request, from there on it is us."""
@@ -64,13 +64,19 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
         403: "The token may not ask this program.",
         404: "There is no such program.",
         409: "Somebody has cancelled the question.",
-        413: "The request is too large.",
+        413: "The topic does not take a question of this size.",
         422: "Another question was asked by this `Idempotency-Key`.",
         429: "It would wait for too long (see `Retry-After`), or the token asks too often.",
         502: "The model or its answer has failed, as often as it was tried.",
         503: "Kafka does not answer, or an operator is needed.",
         504: "It was not answered in its time.",
     }.items()
+}
+ANSWERS[413]["content"] = {MEDIA_TYPE: {}}
+ANSWERS[415] = {
+    "description": "It is no JSON. Like a body that is too large, it is not looked at: this is "
+    "told to every client in the same form, RFC 9457's.",
+    "content": {MEDIA_TYPE: {}},
 }
 
 EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}

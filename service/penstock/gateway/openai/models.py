@@ -43,15 +43,21 @@ async def model(gateway: Parts, who: Caller, name: str) -> ListedModel:
     """One of them.
 
     Raises:
-        ProblemError: (404) there is none of this name, or none for him.
+        ProblemError: (404) there is none of this name; (403) he may not ask it, if there is.
     """
+    if not who.may_ask(name):
+        raise ProblemError(
+            403,
+            "program_not_allowed",
+            f"this token may not ask the program {name!r}",
+            param="model",
+        )
     known = await models(gateway, who)
     if name not in known:
-        names = ", ".join(known) or "none"
         raise ProblemError(
             404,
             "model_not_found",
-            f"there is no program {name!r} here that this token may ask (there is: {names})",
+            f"there is no program {name!r} here (there is: {', '.join(known) or 'none'})",
             param="model",
         )
     return known[name]

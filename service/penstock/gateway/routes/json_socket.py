@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.websockets import WebSocket
 
 from penstock.gateway import frames
+from penstock.gateway.access import subprotocol
 from penstock.gateway.caller import Caller
 from penstock.gateway.connection import Connection
 from penstock.gateway.following import Seen, seen
@@ -29,7 +30,7 @@ router = APIRouter()
 @router.websocket("/v1/ws")
 async def json(socket: WebSocket, gateway: Gateway, who: Who) -> None:
     """Frames as in `penstock.gateway.frames`."""
-    if SUBPROTOCOL not in socket.scope["subprotocols"]:
+    if subprotocol(socket, SUBPROTOCOL) is None:
         raise ProblemError(
             400, "subprotocol", f"this speaks the subprotocol {SUBPROTOCOL}; offer it"
         )

@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
+from penstock.gateway.access import subprotocol
 from penstock.gateway.caller import Caller
 from penstock.gateway.connection import POLICY_VIOLATION, Connection
 from penstock.gateway.index import Entry
@@ -31,8 +32,7 @@ router = APIRouter()
 @router.websocket("/ws")
 async def text(socket: WebSocket, gateway: Gateway, who: Who, program: str | None = None) -> None:
     """One question after the other, in the order in which they came."""
-    offered = socket.scope["subprotocols"]
-    await socket.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
+    await socket.accept(subprotocol(socket, SUBPROTOCOL))
     connection = Connection(socket, gateway.stopping)
     talk = _Talk(connection, gateway, who, program)
     with suppress(ClientDisconnect):
