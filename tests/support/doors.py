@@ -86,7 +86,8 @@ async def doors(clock: Clock | None = None, **gateway: Any) -> AsyncIterator[Doo
     nothing: Any = None
     stopping = asyncio.get_running_loop().create_future()
     app = application(Parts(loaded, nothing, nothing, nothing, access, clock, stopping))
-    app.include_router(router)
+    # Before the gateway's own.
+    app.router.routes[:0] = router.routes
     config = uvicorn.Config(
         app,
         port=0,
