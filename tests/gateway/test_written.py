@@ -30,7 +30,7 @@ def nested(levels: int) -> Any:
 
 def test_what_it_takes_is_written_as_short_as_it_gets() -> None:
     asked = Question(id="a", inputs={"question": "Ü?", "n": 10**30})
-    assert written(asked, None, CODEC).value == (
+    assert written(asked, CODEC).value == (
         '{"id":"a","inputs":{"question":"Ü?","n":1000000000000000000000000000000}}'.encode()
     )
 
@@ -38,7 +38,7 @@ def test_what_it_takes_is_written_as_short_as_it_gets() -> None:
 def test_the_same_question_has_the_same_fingerprint() -> None:
     def fingerprint(key: str | None = None, question_id: str = "a", **more: Any) -> str:
         asked = {"id": question_id, "inputs": {"a": 1, "b": [{"c": 2, "d": 3}]}} | more
-        return written(Question.model_validate(asked), key, CODEC).fingerprint
+        return written(Question.model_validate(asked), CODEC, key).fingerprint
 
     same = fingerprint()
     assert fingerprint(inputs={"b": [{"d": 3, "c": 2}], "a": 1}) == same
@@ -68,5 +68,5 @@ def test_what_it_does_not_take_is_a_problem(
     question: dict[str, Any], status: int, code: str
 ) -> None:
     with pytest.raises(ProblemError) as problem:
-        written(Question.model_validate({"id": "a", **question}), None, CODEC)
+        written(Question.model_validate({"id": "a", **question}), CODEC)
     assert (problem.value.status, problem.value.code) == (status, code)

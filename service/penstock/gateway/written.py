@@ -12,14 +12,18 @@ from penstock.kafka.codec import Codec, Raw
 
 
 class Written(NamedTuple):
-    """`value`: of its record. `fingerprint`: of all that is asked, and not of its id."""
+    """`value`: of its record. `fingerprint`: of all that is asked, but for its id."""
 
     value: bytes
     fingerprint: str
 
 
-def written(question: Question, key: str | None, codec: Codec) -> Written:
-    """Raises ProblemError (422, 413): it would be a dead letter as soon as it is read."""
+def written(question: Question, codec: Codec, *more: str | None) -> Written:
+    """`more`: that belongs to its fingerprint.
+
+    Raises:
+        ProblemError: (422, 413) it would be a dead letter as soon as it is read.
+    """
     # pydantic would make something else of what cannot be written.
     body = question.model_dump(exclude_defaults=True)
     try:
@@ -28,7 +32,7 @@ def written(question: Question, key: str | None, codec: Codec) -> Written:
         )
         value = text.encode()
         del body["id"]
-        said = json.dumps([key, body], sort_keys=True, default=datetime.isoformat)
+        said = json.dumps([body, *more], sort_keys=True, default=datetime.isoformat)
     except (RecursionError, UnicodeEncodeError) as error:
         raise ProblemError(
             422,
