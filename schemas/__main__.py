@@ -14,6 +14,7 @@ from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
+from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from penstock.settings.schema import schema as settings_schema
 from schemas.reference import README, readme
@@ -29,6 +30,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "member": Member,
     "pause": Pause,
     "replay": Plan,
+    "client-frame": ClientFrame,
+    "server-frame": ServerFrame,
 }
 
 CHANNELS = {
@@ -100,7 +103,7 @@ def _json(schema: dict[str, Any]) -> str:
 
 def _schema(name: str) -> dict[str, Any]:
     model = MODELS[name]
-    if model in {Question, Cancel, Pause}:
+    if model in {Question, Cancel, Pause, ClientFrame}:
         return {"$schema": DIALECT, **model.model_json_schema(mode="validation")}
     return {"$schema": DIALECT, **model.model_json_schema(mode="serialization")}
 

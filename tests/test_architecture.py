@@ -141,19 +141,30 @@ LAW: dict[str, set[str]] = {
         "orjson",
         "pydantic",
     },
-    "penstock.client": {
+    # By whom Kafka is reached, HTTP is not, and the other way round.
+    "penstock.client.kafka": {
+        "penstock.client.asking",
         "penstock.clock",
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",
         "aiokafka",
+    },
+    "penstock.client": {
+        "penstock.client",
+        "penstock.clock",
+        "penstock.errors",
+        "penstock.events",
+        "aiohttp",
         "orjson",
+        "pydantic",
     },
     "penstock.gateway": {
         "penstock.gateway",
         "penstock.__version__",
         "penstock.client",
         "penstock.clock",
+        "penstock.core.halts",
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",

@@ -18,6 +18,7 @@ from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
 from penstock.events.token import TokenEvent
+from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from schemas.__main__ import files
 from schemas.reference import README, readme
@@ -32,6 +33,8 @@ MODELS: dict[str, type[BaseModel]] = {
     "member": Member,
     "pause": Pause,
     "replay": Plan,
+    "client-frame": ClientFrame,
+    "server-frame": ServerFrame,
 }
 PARSER = "@asyncapi/parser@3.6.3"
 

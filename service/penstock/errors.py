@@ -8,6 +8,7 @@ PenstockError
 │   └── RetryLater        not now: it is tried again, no sooner than the program says
 ├── UnansweredError       in a test: the question has not ended, or never will
 ├── NotAwaitedError       a program asks a model on the event loop without `await`
+├── GatewayError          a gateway refused it, or did not answer
 └── KafkaError
     ├── FencedError       another process is the same static member: an operator is needed
     ├── CommitError       the offsets were not committed; they will be tried again
@@ -89,6 +90,27 @@ class UnansweredError(PenstockError):
 
 class NotAwaitedError(PenstockError):
     """Waiting for the loop on the loop would last for ever. The message says what to write."""
+
+
+class GatewayError(PenstockError):
+    """What a gateway says to whoever asks over HTTP: the problem details of RFC 9457.
+
+    Args:
+        status: of HTTP; None where there is none: nobody answered, what was answered broke off,
+            or it came over a WebSocket.
+        code: a stable word for machines, such as `backlog`.
+        detail: one sentence for people, with what to do.
+        retry_after: seconds after which it may be tried again, where that was said.
+    """
+
+    def __init__(
+        self, status: int | None, code: str, detail: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.retry_after = retry_after
 
 
 class KafkaError(PenstockError):

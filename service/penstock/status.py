@@ -72,7 +72,7 @@ class DeadLetters:
 
 
 class Seen(NamedTuple):
-    """All of it. `reports`: of this group alone."""
+    """All of it. `reports`: of this group alone; `dead_letters`: None: they are not to be seen."""
 
     group: str
     state: str
@@ -80,7 +80,7 @@ class Seen(NamedTuple):
     logs: Sequence[Log]
     reports: Sequence[Report]
     pauses: Sequence[Pause]
-    dead_letters: DeadLetters
+    dead_letters: DeadLetters | None
 
 
 # --- how it stands --------------------------------------------------------------------------------
@@ -174,13 +174,13 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`at`: RFC 3339."""
+    """`at`: RFC 3339; `dead_letters`: None: they are not to be seen."""
 
     at: str
     group: str
     state: str
     totals: Totals
-    dead_letters: DeadLetters
+    dead_letters: DeadLetters | None
     pauses: tuple[Pause, ...]
     members: tuple[MemberRow, ...]
     partitions: tuple[PartitionRow, ...]

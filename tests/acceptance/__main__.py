@@ -22,6 +22,10 @@ from tests.acceptance.duplicates import duplicates
 from tests.acceptance.fault_points import fault_points
 from tests.acceptance.faults import faults
 from tests.acceptance.freezes import freezes
+from tests.acceptance.gateway_killed import gateway_killed
+from tests.acceptance.gateway_restart import gateway_restart
+from tests.acceptance.gateway_streams import gateway_streams
+from tests.acceptance.gateway_ttft import gateway_ttft
 from tests.acceptance.handover_killed import handover_killed
 from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
@@ -52,6 +56,10 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "duplicates": _with_servers(duplicates),
     "fault-points": _with_servers(fault_points),
     "faults": _with_servers(faults),
+    "gateway-killed": _with_servers(gateway_killed),
+    "gateway-restart": _with_servers(gateway_restart),
+    "gateway-streams": _with_servers(gateway_streams),
+    "gateway-ttft": _with_servers(gateway_ttft),
     "limiter": _with_servers(limiter),
     "model-down": _with_servers(model_down),
     "model-down-quietly": _with_servers(

@@ -5,16 +5,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from penstock.core.bookmark import Bookmark
 from penstock.core.facts import Head
-from penstock.events.completion import Completion, Program, Source, Timing, Usage
 from penstock.kafka import metadata
 from penstock.kafka.admin import admin
 from penstock.kafka.security import client_arguments
 from tests.acceptance.outcome import Outcome
+from tests.support.answered import answer
 from tests.support.processes import calls, models, resident_mb, service
 from tests.support.traffic import Reader, World, asking, reading, world
 
@@ -118,7 +117,7 @@ async def _measured(servers: str, case: Case, partitions: int) -> Measured:
         models() as provider,
         reading(kafka, "completions") as completions,
     ):
-        await _answer(kafka, case.answered)
+        await answer(kafka, case.answered)
         if case.committed is not None:
             await _commit(kafka, case.committed)
         async with asking(kafka) as asker:
@@ -142,52 +141,6 @@ async def _measured(servers: str, case: Case, partitions: int) -> Measured:
             (await calls(provider, last=0))["count"],
             await completions.written(),
         )
-
-
-async def _answer(kafka: World, questions: int) -> None:
-    """As the service would, partition by partition in turn."""
-    producer = AIOKafkaProducer(bootstrap_servers=kafka.servers, acks="all", linger_ms=5)
-    await producer.start()
-    try:
-        for number in range(questions):
-            offset, partition = divmod(number, kafka.partitions)
-            now = int(time.time() * 1000)
-            asked = {"id": f"q{number}", "question": f"Why does water find its level? {number}"}
-            done = _completion(kafka, f"q{number}", partition, offset, now)
-            for topic, value in (("questions", orjson.dumps(asked)), ("completions", done)):
-                await producer.send(
-                    kafka.topics[topic], value, partition=partition, timestamp_ms=now
-                )
-        await producer.flush()
-    finally:
-        await producer.stop()
-
-
-def _completion(
-    kafka: World, question_id: str, partition: int, offset: int, timestamp: int
-) -> bytes:
-    """About 700 bytes."""
-    answer = "Because it is heavy and nothing holds it up. " * 2
-    said = Completion(
-        question_id=question_id,
-        status="completed",
-        answer=answer,
-        outputs={"answer": answer},
-        program=Program(name="qa"),
-        model="openai/ok",
-        usage=Usage(prompt_tokens=160, completion_tokens=38, total_tokens=198),
-        attempts=1,
-        timing=Timing(queued_ms=3.1, first_token_ms=212.4, duration_ms=540.9),
-        last_sequence=20,
-        source=Source(
-            topic=kafka.topics["questions"],
-            partition=partition,
-            offset=offset,
-            timestamp=timestamp,
-            group=kafka.group,
-        ),
-    )
-    return said.model_dump_json().encode()
 
 
 def _places(kafka: World) -> list[TopicPartition]:

@@ -12,6 +12,7 @@ from tests.acceptance.cancels import cancels
 from tests.acceptance.deadline import deadline
 from tests.acceptance.faults import faults
 from tests.acceptance.freezes import freezes
+from tests.acceptance.gateway_killed import gateway_killed
 from tests.acceptance.handover_killed import handover_killed
 from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
@@ -68,6 +69,9 @@ SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
     ),
     "faults": lambda servers, start: faults(
         servers, questions=100, compared=False, start=_named(start)
+    ),
+    "gateway-killed": lambda servers, start: gateway_killed(
+        servers, questions=8, words=30, serve=_named(start)
     ),
     "limiter": lambda servers, start: limiter(
         servers, questions=100, serves=8, slots=64, fixed=(), start=_named(start)

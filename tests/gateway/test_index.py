@@ -127,3 +127,20 @@ def test_what_is_too_old_or_too_much_is_forgotten_the_oldest_first() -> None:
     questions.forget(2_500 + HOUR)
     assert [entry.question_id for entry in questions] == ["q3"]
     assert questions.open == 1
+
+
+def test_the_newest_of_a_request_is_found_until_it_is_forgotten() -> None:
+    questions = index(ids=2)
+    assert questions.made_of("f") is None
+    questions.asked("a", Place(0, 1), 1_000, fingerprint="f")
+    questions.asked("b", Place(0, 2), 2_000, fingerprint="f")
+    assert questions.made_of("f") is known(questions, "b")
+    # Of this one, the completion is read first: it does not say of what it was made.
+    questions.ended("c", Place(1, 3), 3_000, "qa", ended(0))
+    questions.asked("c", Place(1, 3), 3_000, fingerprint="g")
+    assert questions.made_of("g") is known(questions, "c")
+    questions.forget(3_000)
+    assert questions.made_of("f") is known(questions, "b")
+    questions.asked("d", Place(0, 4), 4_000)
+    questions.forget(4_000)
+    assert questions.made_of("f") is None

@@ -12,24 +12,26 @@ import pytest
 from rich.console import Console
 
 from penstock.cli import ask_one
+from penstock.cli.ask_door import KafkaDoor
 from penstock.cli.connecting import Way
 from penstock.cli.transcript import Transcript
-from penstock.client import Client, Event
+from penstock.client import Event, HttpClient, KafkaClient
 from penstock.errors import ConfigurationError
 from penstock.events.completion import Completion
 from penstock.events.texts import Texts
 from penstock.events.token import End, Progress, Restart, Token
+from penstock.gateway.tokens import digest, new_token
 from penstock.kafka.answers import BACKLOG, Inbox
-from penstock.kafka.security import client_arguments
 from tests.support.command import environment, penstock, started
+from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
 from tests.support.model_server import model_server
 from tests.support.service import running_service, settings_for
 
 
-def client_of(bootstrap_servers: str, topics: Topics) -> Client:
-    return Client(
-        client_arguments(bootstrap_servers, {}),
+def client_of(bootstrap_servers: str, topics: Topics) -> KafkaClient:
+    return KafkaClient(
+        bootstrap_servers,
         questions=topics.name("questions"),
         tokens=topics.name("tokens"),
         completions=topics.name("completions"),
@@ -61,7 +63,7 @@ async def test_the_tokens_come_in_order_and_the_completion_last(
         running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
         client_of(bootstrap_servers, topics) as client,
     ):
-        events: list[Event] = [event async for event in client.ask("one two three", key="k")]
+        events: list[Event] = [event async for event in client.stream("one two three", key="k")]
 
     *tokens, end, completion = events
     texts = Texts()
@@ -85,9 +87,7 @@ async def test_many_at_once_get_each_their_own_answer(
         client_of(bootstrap_servers, topics) as client,
     ):
         asked = [f"question {number}" for number in range(50)]
-        completions = await asyncio.gather(
-            *(client.answer(text, stream=n % 2 == 0) for n, text in enumerate(asked))
-        )
+        completions = await asyncio.gather(*(client.ask(text) for text in asked))
 
     assert [completion.answer for completion in completions] == asked
 
@@ -103,7 +103,7 @@ async def test_two_who_use_the_same_id_get_each_their_own_completion(
     ):
         completions = await asyncio.gather(
             *(
-                client.answer("hello", question_id="same", metadata={"number": number})
+                client.ask("hello", question_id="same", metadata={"number": number})
                 for number, client in enumerate((one, one, other))
             )
         )
@@ -122,7 +122,7 @@ async def test_a_question_that_fails_says_why(bootstrap_servers: str, topics: To
         running_service(bootstrap_servers, topics, "openai/ok", models.api_base),
         client_of(bootstrap_servers, topics) as client,
     ):
-        completion = await client.answer({"question": "hi"}, program="none", metadata={"a": 1})
+        completion = await client.ask({"question": "hi"}, program="none", metadata={"a": 1})
 
     assert completion.status == "failed"
     assert completion.error is not None
@@ -146,7 +146,7 @@ async def test_without_kafka_the_error_says_how_to_get_one(topics: Topics) -> No
 
 def test_what_is_no_question_is_refused_before_anything_is_sent(topics: Topics) -> None:
     with pytest.raises(ValueError, match="question"):
-        client_of("unused:1", topics).ask("")
+        client_of("unused:1", topics).stream("")
 
 
 async def test_a_reader_far_behind_loses_its_tokens_but_not_the_end() -> None:
@@ -274,7 +274,13 @@ async def test_where_nothing_serves_the_command_gives_up(
 
     async def asked(seconds: float | None) -> list[str]:
         code = await asyncio.to_thread(
-            ask_one.run, Way(), {"question": "Anybody?"}, None, None, seconds, as_json=False
+            ask_one.run,
+            KafkaDoor(Way()),
+            {"question": "Anybody?"},
+            None,
+            None,
+            seconds,
+            as_json=False,
         )
         assert code == 1
         return capsys.readouterr().err.splitlines()
@@ -370,3 +376,87 @@ async def test_what_an_expired_question_had_said_is_printed_where_the_service_te
     assert ended.code == 1
     assert ended.stdout.startswith("You said")
     assert ended.stderr.startswith("penstock: expired (DEADLINE ")
+
+
+async def test_over_a_gateway_the_command_says_the_same(
+    bootstrap_servers: str, topics: Topics, tmp_path: Path
+) -> None:
+    token = new_token()
+    (tmp_path / "token").write_text(f"{token}\n")
+    (tmp_path / "tokens.toml").write_text(f'[ana]\nsha256 = "{digest(token).hex()}"\n')
+    known = {"tokens": str(tmp_path / "tokens.toml")}
+    lines = '"a"\n{"question": "b", "program": "none"}\n"c"\nno json\n""'
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/echo", models.api_base),
+        running_gateway(bootstrap_servers, topics, gateway=known) as gateway,
+    ):
+        over = ("--gateway", gateway.address)
+        by_file = (*over, "--token-file", str(tmp_path / "token"))
+        env = {"PENSTOCK_TOKEN": token}
+        plain, events, failed, file, nowhere, nobody = await asyncio.gather(
+            penstock("ask", *by_file, "Why?"),
+            penstock("ask", *over, "--output", "json", "-i", "question=As events", env=env),
+            penstock("ask", *by_file, "--program", "none", "Why?"),
+            penstock("ask", *over, "--file", "-", stdin=lines, env=env),
+            penstock("ask", "--gateway", "http://127.0.0.1:9", "Why?"),
+            penstock("ask", *over, "Why?"),
+        )
+
+    assert (plain.code, plain.stdout, plain.stderr) == (0, "Why?\n", "")
+    types = [json.loads(line)["type"] for line in events.stdout.splitlines()]
+    assert (types[0], types[-2:]) == ("token", ["end", "completion"])
+    assert (failed.code, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("penstock: failed (RECORD unknown_program): ")
+    assert file.code == 3
+    ends = [json.loads(line) for line in file.stdout.splitlines()]
+    assert sorted(str(each["answer"]) for each in ends) == ["None", "a", "c"]
+    assert [line.split(":")[1] for line in file.stderr.splitlines()] == [" line 4", " line 5"]
+    assert nowhere.code == 2
+    assert "no gateway answers at http://127.0.0.1:9: " in nowhere.stderr
+    assert (nobody.code, nobody.stdout) == (2, "")
+    assert f"the gateway at {gateway.address} does not let us in: " in nobody.stderr
+
+
+async def test_who_no_longer_waits_for_a_gateway_is_told_how_to_end_what_goes_on(
+    bootstrap_servers: str, topics: Topics
+) -> None:
+    async with (
+        model_server() as models,
+        running_service(bootstrap_servers, topics, "openai/hang-before", models.api_base),
+        running_gateway(bootstrap_servers, topics) as gateway,
+        started(
+            *("ask", "--gateway", gateway.address, "--file", "-"), env={"PENSTOCK_TOKEN": "secret"}
+        ) as asking,
+    ):
+        assert asking.stdin is not None
+        asking.stdin.write(b'{"question": "?", "id": "a/b"}\n')
+        asking.stdin.close()
+        await models.called()
+        asking.send_signal(signal.SIGINT)
+        stdout, stderr = await asking.communicate()
+        assert (asking.returncode, stdout) == (130, b"")
+        assert stderr.decode().endswith(
+            'to end that: curl -X POST -H "Authorization: Bearer $PENSTOCK_TOKEN" '
+            f"{gateway.address}/v1/questions/a%2Fb/cancel\n"
+        )
+        async with HttpClient(gateway.address) as client:
+            await client.cancel("a/b")
+        await models.disconnected()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--gateway", "http://h", "--token", "secret"), "whoever lists processes"),
+        (("--gateway", "http://h", "-b", "h:1"), "leave out what says how to reach Kafka"),
+        (("--gateway", "h:8080"), "no address of a gateway"),
+        (("--gateway", "http://h", "--token-file", "none"), "--token-file none: "),
+        (("--token-file", "none"), "is for --gateway"),
+    ],
+)
+async def test_what_does_not_go_together_is_refused(options: tuple[str, ...], why: str) -> None:
+    ended = await penstock("ask", *options, "Why?")
+    assert (ended.code, ended.stdout) == (2, "")
+    assert why in ended.stderr
+    assert "secret" not in ended.stderr

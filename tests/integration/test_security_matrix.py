@@ -12,7 +12,7 @@ from aiokafka.conn import AIOKafkaConnection
 from structlog.testing import capture_logs
 
 from penstock import app, running
-from penstock.client import Client
+from penstock.client import KafkaClient
 from penstock.errors import ConfigurationError
 from penstock.kafka.admin import admin
 from penstock.kafka.security import client_arguments
@@ -32,9 +32,10 @@ WAYS = [
 ]
 
 
-def asking(way: Secured, name: str, topics: Topics) -> Client:
-    return Client(
-        client_arguments(way.servers(name), way.client(name)),
+def asking(way: Secured, name: str, topics: Topics) -> KafkaClient:
+    return KafkaClient(
+        way.servers(name),
+        way.client(name),
         questions=topics.name("questions"),
         tokens=topics.name("tokens"),
         completions=topics.name("completions"),
@@ -49,7 +50,7 @@ async def test_whoever_is_let_in_is_answered(name: str, secured: Secured, topics
         running_service(secured.servers(name), topics, "openai/echo", models.api_base, kafka=kafka),
         asking(secured, name, topics) as client,
     ):
-        completion = await client.answer("one two", stream=True)
+        completion = await client.ask("one two")
     assert (completion.status, completion.answer) == ("completed", "one two")
 
 
@@ -252,7 +253,7 @@ async def until(service: app.Service, *, reachable: bool) -> None:
 @asynccontextmanager
 async def with_a_certificate(
     secured: Secured, topics: Topics, folder: Path
-) -> AsyncIterator[tuple[app.Service, Client, Callable[[str], None]]]:
+) -> AsyncIterator[tuple[app.Service, KafkaClient, Callable[[str], None]]]:
     """A service, who asks it, and what puts another certificate in the place of its own."""
     mine = folder / "mine.pem"
 
@@ -281,7 +282,7 @@ async def test_a_new_certificate_is_taken_up_by_the_running_service(
     monkeypatch.setattr(running, "WATCH", 0.1)
     with capture_logs() as logs:
         async with with_a_certificate(secured, topics, tmp_path) as (service, client, become):
-            assert (await client.answer("before")).answer == "before"
+            assert (await client.ask("before")).answer == "before"
             become("stranger.pem")
             cut_connections()
             await until(service, reachable=False)
@@ -291,7 +292,7 @@ async def test_a_new_certificate_is_taken_up_by_the_running_service(
                 await asyncio.sleep(0.01)
             become("client.pem")
             await until(service, reachable=True)
-            assert (await client.answer("after")).answer == "after"
+            assert (await client.ask("after")).answer == "after"
     [away] = [line for line in logs if line["event"] == WHY]
     assert "does not accept our certificate" in away["reason"]
 
@@ -320,4 +321,4 @@ async def test_why_kafka_is_away_holds_up_nothing(
         await until(service, reachable=False)
         become("client.pem")
         await until(service, reachable=True)
-        assert (await client.answer("after")).answer == "after"
+        assert (await client.ask("after")).answer == "after"

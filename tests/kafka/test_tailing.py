@@ -148,7 +148,7 @@ class Breaking:
         self.begun: list[Mapping[TopicPartition, Any]] = []
 
     async def read(
-        self, _: str, stretches: Mapping[TopicPartition, Stretch]
+        self, _: str, stretches: Mapping[TopicPartition, Stretch], **__: Any
     ) -> AsyncIterator[ConsumerRecord]:
         self.begun.append(stretches)
         yield _record(len(self.begun))

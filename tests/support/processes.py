@@ -49,6 +49,9 @@ class Child(Protocol):
 SERVES = r"http://localhost:\d+/metrics"
 """In what `penstock serve` says: where its metrics are."""
 
+GATEWAY_SERVES = r"http://127\.0\.0\.1:\d+"
+"""In what `penstock gateway` says: where it listens."""
+
 Start = Callable[[Mapping[str, str], Path], Awaitable[Child]]
 """Starts a process, given its environment and its folder."""
 
@@ -181,7 +184,9 @@ def command(*words: str) -> Start:
     return start
 
 
-PENSTOCK_SERVE = command(str(Path(sys.executable).with_name("penstock")), "serve")
+PENSTOCK = str(Path(sys.executable).with_name("penstock"))
+PENSTOCK_SERVE = command(PENSTOCK, "serve")
+PENSTOCK_GATEWAY = command(PENSTOCK, "gateway")
 
 
 def module_of_ours(name: str) -> Start:
@@ -260,19 +265,37 @@ async def service(
         start: another process that serves.
     """
     own = {
-        "KAFKA__BOOTSTRAP_SERVERS": world.servers,
-        "KAFKA__GROUP_ID": world.group,
-        **{f"TOPICS__{name.upper()}": topic for name, topic in world.topics.items()},
         "MODEL__NAME": "openai/ok",
         "MODEL__API_BASE": provider.address,
         "MODEL__API_KEY": "none",
         "TELEMETRY__PORT": 0,
         **settings,
     }
+    async with _of(world, start, SERVES, own) as running:
+        yield running
+
+
+def gateway(
+    world: World, settings: Mapping[str, Any] | None = None, start: Start = PENSTOCK_GATEWAY
+) -> AbstractAsyncContextManager[Running]:
+    """`penstock gateway` on a free port; `settings` as of `service`."""
+    return _of(world, start, GATEWAY_SERVES, {"GATEWAY__PORT": 0, **(settings or {})})
+
+
+@asynccontextmanager
+async def _of(
+    world: World, start: Start, says: str, settings: Mapping[str, Any]
+) -> AsyncIterator[Running]:
+    own = {
+        "KAFKA__BOOTSTRAP_SERVERS": world.servers,
+        "KAFKA__GROUP_ID": world.group,
+        **{f"TOPICS__{name.upper()}": topic for name, topic in world.topics.items()},
+        **settings,
+    }
     with tempfile.TemporaryDirectory(prefix="penstock-") as empty:
         # There, because a .env or a penstock.toml of the developer's must not take part.
         environment = {f"PENSTOCK_{name}": str(value) for name, value in own.items()}
-        async with begun(start, SERVES, environment, Path(empty)) as running:
+        async with begun(start, says, environment, Path(empty)) as running:
             yield running
 
 
@@ -315,6 +338,15 @@ def cpu_seconds(pid: int) -> float:
     # The name in parentheses may hold spaces; counting begins after it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_seconds() -> tuple[float, float]:
+    """Of all processors so far: busy, and all of it. Linux gives it in ticks."""
+    first = Path("/proc/stat").read_text().partition("\n")[0]
+    ticks = [int(field) for field in first.split()[1:9]]
+    tick = os.sysconf("SC_CLK_TCK")
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / tick, sum(ticks) / tick
 
 
 def resident_mb(pid: int, *, peak: bool = False) -> float:

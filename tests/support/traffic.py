@@ -39,6 +39,7 @@ class Event:
 
     timestamp: int
     partition: int
+    offset: int
     body: dict[str, Any]
     headers: dict[str, bytes]
 
@@ -182,6 +183,7 @@ class Reader:
             Event(
                 record.timestamp,
                 record.partition,
+                record.offset,
                 orjson.loads(record.value),
                 dict(record.headers),
             )

@@ -34,7 +34,7 @@ from penstock.cli import (
     token,
     topics,
 )
-from penstock.errors import ConfigurationError, KafkaError
+from penstock.errors import ConfigurationError, GatewayError, KafkaError
 from penstock.settings import resolve
 from penstock.settings.secrets import hiding
 
@@ -90,7 +90,7 @@ def main() -> None:
     except ConfigurationError as error:
         _tell(f"penstock: {error}\n")
         raise SystemExit(2) from error
-    except KafkaError as error:
+    except (GatewayError, KafkaError) as error:
         _tell(f"penstock: {error}\n")
         raise SystemExit(1) from error
     except KeyboardInterrupt:

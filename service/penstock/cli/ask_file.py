@@ -1,8 +1,9 @@
-"""Many questions over Kafka: a file of them in, their completions out."""
+"""Many questions: a file of them in, their completions out."""
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -11,10 +12,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from penstock.cli.ask_one import PATIENCE, WAIT, connection, nobody, say_how_to_end
-from penstock.cli.connecting import Way
-from penstock.client import Client, last
-from penstock.errors import PublishError
+from penstock.cli.ask_door import Door
+from penstock.cli.ask_one import WAIT
+from penstock.client import Client, Outcome
+from penstock.events.completion import Completion
 from penstock.events.question import Question
 
 PARTLY = 3
@@ -42,25 +43,24 @@ class _Manner:
 
 
 def run(
-    way: Way,
+    door: Door,
     lines: list[bytes],
     key: str | None,
     timeout: float | None,
     concurrency: int,
 ) -> int:
     """The exit code."""
-    client = connection(way)
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     questions = [q for number, line in numbered if (q := _question(number, line, timeout))]
     tally = _Tally()
     wait = timeout or WAIT
     try:
         if questions:
-            asyncio.run(_ask_all(client, questions, _Manner(key, wait, concurrency), tally))
+            asyncio.run(_ask_all(door.client, questions, _Manner(key, wait, concurrency), tally))
         if tally.nobody_answers:
-            print(nobody(wait), file=sys.stderr)
+            print(door.nobody(wait), file=sys.stderr)
     finally:
-        say_how_to_end(tally.unanswered, way)
+        door.say_how_to_end(tally.unanswered)
     if tally.completed == len(numbered):
         return 0
     return PARTLY if tally.completed else 1
@@ -107,50 +107,44 @@ async def _ask_all(
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("Answered", total=len(questions))
-        left = iter(questions)
-        try:
-            async with client, asyncio.TaskGroup() as group:
-                for _ in range(min(manner.concurrency, len(questions))):
-                    group.create_task(_ask(client, left, manner, tally, lambda: bar.advance(task)))
-        except ExceptionGroup as errors:
-            # One says it all: that Kafka is gone they all say.
-            raise errors.exceptions[0] from None
+        batch = client.batch(
+            _drawn(questions, tally),
+            key=manner.key,
+            wait=manner.wait,
+            concurrency=manner.concurrency,
+        )
+        async with client, aclosing(batch) as answers:
+            async for asked, outcome in answers:
+                _tell(asked.item, outcome, manner, tally)
+                bar.advance(task)
+                if tally.nobody_answers:
+                    return
 
 
-async def _ask(
-    client: Client,
-    left: Iterator[Question],
-    manner: _Manner,
-    tally: _Tally,
-    advance: Callable[[], None],
-) -> None:
-    for question in left:
-        own = question.timeout_ms
-        seconds = manner.wait if own is None else own / 1000
+def _drawn(questions: list[Question], tally: _Tally) -> Iterator[Question]:
+    """Each when it is asked."""
+    for question in questions:
         assert question.id is not None
-        assert question.metadata is not None, "it has the line's number"
-        number = question.metadata["line"]
         tally.unanswered.append(question.id)
-        try:
-            async with asyncio.timeout(seconds + PATIENCE):
-                completion = await last(client.events(question, manner.key))
-        except PublishError as error:
-            tally.unanswered.remove(question.id)
-            _complain(number, str(error))
-        except TimeoutError:
-            if own is not None:
-                # It has expired.
-                tally.unanswered.remove(question.id)
-            if not tally.ended:
-                # Nor will the others be answered.
-                tally.nobody_answers = True
-                return
-            _complain(number, f"no answer within {seconds:g} s")
-        else:
-            tally.unanswered.remove(question.id)
-            print(completion.model_dump_json(), flush=True)
-            tally.ended += 1
-            tally.completed += completion.status == "completed"
-        advance()
-        if tally.nobody_answers:
-            return
+        yield question
+
+
+def _tell(question: Question, outcome: Outcome, manner: _Manner, tally: _Tally) -> None:
+    assert question.id is not None
+    assert question.metadata is not None, "it has the line's number"
+    number, own = question.metadata["line"], question.timeout_ms
+    if not isinstance(outcome, TimeoutError) or own is not None:
+        # It has ended, or was not taken, or has expired.
+        tally.unanswered.remove(question.id)
+    if isinstance(outcome, Completion):
+        print(outcome.model_dump_json(), flush=True)
+        tally.ended += 1
+        tally.completed += outcome.status == "completed"
+    elif not isinstance(outcome, TimeoutError):
+        _complain(number, str(outcome))
+    elif tally.ended:
+        seconds = manner.wait if own is None else own / 1000
+        _complain(number, f"no answer within {seconds:g} s")
+    else:
+        # Nor will the others be answered.
+        tally.nobody_answers = True

@@ -1,7 +1,6 @@
 """Which replay is meant, and which of its questions?"""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -12,28 +11,13 @@ from penstock.kafka import describe
 from penstock.kafka.admin import admin, require
 from penstock.kafka.rights import Operation
 from penstock.kafka.stretch import Reader, Stretch, reader
-from penstock.replay.pairs import Answers
+from penstock.replay.comparing import Found, comparable
 from penstock.replay.plan import Plan
 from penstock.replay.replayed import Replayed, completions_topic, own_prefix, planned, replayed
 from penstock.replay.store import known
 
 _LISTED = 5
 """Replays that are named where several could be meant."""
-
-
-class Found(NamedTuple):
-    """`by`: who has answered first, and the replay. `stretches`: of the questions; `plan`: which of
-    them were to be asked again, where that is known.
-    """
-
-    replay: str
-    by: tuple[Answers, Answers]
-    stretches: Mapping[TopicPartition, Stretch]
-    plan: Plan | None
-
-    def wants(self, partition: int, offset: int) -> bool:
-        """Whether it was to be asked again."""
-        return self.plan is None or offset in self.plan.selections.get(partition, ())
 
 
 async def find(own: Reading, replay: str | None, prefix: str | None) -> Found:
@@ -50,17 +34,12 @@ async def find(own: Reading, replay: str | None, prefix: str | None) -> Found:
         chosen = await _chosen(read, topics, replay) if plan is None else planned(plan)
         meant = await own.stretches(read, chosen.answers.questions)
         _say_what_is_gone(chosen, await read.whole(chosen.places))
-    assert chosen.answers.replay is not None
-    stretches = {
-        place: _both(some, chosen.stretches.get(place.partition, Stretch(0, 0)))
-        for place, some in meant.items()
-    }
-    if not any(some.start < some.end for some in stretches.values()):
+    there = comparable(chosen, plan, originals, meant)
+    if not there.records:
         raise ConfigurationError(
-            f"in this range there is no question of the replay {chosen.answers.replay!r}"
+            f"in this range there is no question of the replay {there.replay!r}"
         )
-    first = Answers(originals, chosen.answers.questions, chosen.original_group)
-    return Found(chosen.answers.replay, (first, chosen.answers), stretches, plan)
+    return there
 
 
 async def _plan(own: Reading, replay: str) -> Plan | None:
@@ -86,25 +65,25 @@ async def _there(own: Reading, names: list[str], originals: str) -> list[str]:
     """Those of them that there are."""
     async with admin(own.client) as connection:
         cluster = await describe.cluster(connection, names)
-        found = [name for name in names if name not in cluster.absent]
-        if not found:
+        there = [name for name in names if name not in cluster.absent]
+        if not there:
             raise ConfigurationError(f"there is no replay's topic {' or '.join(names)}")
-        wanted = dict.fromkeys((*found, originals), (Operation.READ,))
+        wanted = dict.fromkeys((*there, originals), (Operation.READ,))
         await require(connection, wanted, own.user)
-    return found
+    return there
 
 
 async def _chosen(read: Reader, topics: list[str], replay: str | None) -> Replayed:
     for topic in topics:
         with counting("Looking for the replay's answers"):
-            found = await replayed(read, topic, replay)
-        if len(found) > 1:
-            named = ", ".join(sorted(found)[:_LISTED])
-            more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+            there = await replayed(read, topic, replay)
+        if len(there) > 1:
+            named = ", ".join(sorted(there)[:_LISTED])
+            more = f" and {len(there) - _LISTED} more" if len(there) > _LISTED else ""
             raise ConfigurationError(
                 f"{topic} holds the answers of several replays: {named}{more}; name the one"
             )
-        for one in found.values():
+        for one in there.values():
             return one
     where = " or in ".join(topics)
     if replay is None:
@@ -122,8 +101,3 @@ def _say_what_is_gone(chosen: Replayed, logs: Mapping[TopicPartition, Stretch]) 
                 f"the questions of partition {place.partition} before offset {log.start} are gone: "
                 "what the replay has said of them is left out"
             )
-
-
-def _both(one: Stretch, other: Stretch) -> Stretch:
-    start = max(one.start, other.start)
-    return Stretch(start, max(start, min(one.end, other.end)))

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from penstock.cli.lines import Write, printed
+from penstock.replay.comparing import told
 from penstock.replay.comparison import Compared
 
 
@@ -22,20 +23,7 @@ class Json:
         self._write = write
 
     def add(self, one: Compared) -> None:
-        self._line(
-            {
-                "type": "question",
-                "outcome": one.outcome,
-                "question_id": one.question_id,
-                "partition": one.partition,
-                "offset": one.offset,
-                "fields": one.fields,
-                "scores": None if one.scores is None else one.scores._asdict(),
-                "inputs": one.inputs,
-                "original": one.original,
-                "replay": one.replay,
-            }
-        )
+        self._line(told(one))
 
     def end(self, summary: Mapping[str, Any]) -> None:
         self._line({"type": "summary", **summary})

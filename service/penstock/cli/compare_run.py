@@ -1,14 +1,14 @@
 """A replay's answers beside the original ones, read, scored and shown one after the other."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from penstock.cli import lines
-from penstock.cli.compare_find import Found, find
+from penstock.cli.compare_find import find
 from penstock.cli.compare_json import as_json
 from penstock.cli.compare_page import as_page
 from penstock.cli.compare_text import as_text
@@ -17,11 +17,9 @@ from penstock.cli.progress import counting
 from penstock.cli.ranges import Meant
 from penstock.cli.reading import Reading, reading, told
 from penstock.errors import ConfigurationError
-from penstock.kafka import codec
-from penstock.replay import view
-from penstock.replay.comparison import Compared, compare, outputs
+from penstock.replay.comparing import compared
+from penstock.replay.comparison import Compared, outputs
 from penstock.replay.figures import Figures
-from penstock.replay.pairs import answered
 
 if TYPE_CHECKING:
     from penstock.cli.scoring import Metric
@@ -89,10 +87,9 @@ async def _run(own: Reading, wanted: Wanted, metric: "Metric | None", shown: Sho
             shows.append(stack.enter_context(as_text(shown.limit)))
         if shown.html is not None:
             shows.append(stack.enter_context(as_page(shown.html)))
-        records = sum(some.end - some.start for some in found.stretches.values())
-        with counting("Comparing", records) as advance:
-            compared = _compared(own, found, wanted.fields, advance)
-            async for one in await stack.enter_async_context(aclosing(compared)):
+        with counting("Comparing", found.records) as advance:
+            questions = compared(own.client, own.clock, found, wanted.fields, own.holds, advance)
+            async for one in await stack.enter_async_context(aclosing(questions)):
                 if one is None:
                     figures.not_replayed += 1
                     continue
@@ -113,25 +110,6 @@ def _look_for(fields: Collection[str], named: Collection[str]) -> None:
         if named and field not in named:
             there = ", ".join(sorted(named))
             raise ConfigurationError(f"--field {field}: no answer has it; there are {there}")
-
-
-async def _compared(
-    own: Reading, found: Found, fields: Collection[str], advance: Callable[[], None]
-) -> AsyncGenerator[Compared | None]:
-    """None: a question that the replay has not answered."""
-    async with aclosing(answered(own.client, own.clock, found.by, found.stretches)) as questions:
-        async for record, (original, replay) in questions:
-            advance()
-            raw = codec.raw(record)
-            if not found.wants(raw.partition, raw.offset) or not own.holds(raw, original):
-                continue
-            outcome = compare(original, replay, fields)
-            if outcome is None or replay is None:
-                yield None
-                continue
-            question = view.question(raw)
-            inputs = None if question is None else question.fields
-            yield Compared(raw.partition, raw.offset, inputs, original, replay, *outcome)
 
 
 async def _scored(metric: "Metric", one: Compared) -> Compared:

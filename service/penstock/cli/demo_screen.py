@@ -11,9 +11,9 @@ from rich.text import Text
 
 from penstock.cli.transcript import ANSWER, final, plain
 from penstock.events.completion import Completion
+from penstock.events.said import Event
 from penstock.events.texts import Texts
 from penstock.events.token import Token
-from penstock.kafka.answers import Event
 
 PANEL_WIDTH = 36
 PANEL_HEIGHTS = (4, 9)

@@ -18,11 +18,10 @@ from penstock.cli import demo_screen
 from penstock.cli.demo_plan import Plan
 from penstock.cli.demo_screen import Asked, State
 from penstock.cli.inputs import QUESTION
-from penstock.client import Client
+from penstock.client import Client, KafkaClient
 from penstock.core.question import Phase
 from penstock.errors import KafkaError, PenstockError
 from penstock.events.completion import Completion
-from penstock.kafka.security import client_arguments
 from penstock.settings import TopicSettings
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class _Watch:
         self._tokens: deque[float] = deque()
 
     async def ask(self, client: Client, inputs: Inputs, one: Asked, *, plain: bool) -> None:
-        async for event in client.ask(inputs):
+        async for event in client.stream(inputs):
             if one.turn is None:
                 one.turn = self._turns
                 self._turns += 1
@@ -97,8 +96,8 @@ async def show(
     if not live:
         slots = service.engine.policy.slots
         print(f"{len(questions)} questions, {slots} answered at a time, by {model}", flush=True)
-    async with Client(
-        client_arguments(bootstrap_servers, {}),
+    async with KafkaClient(
+        bootstrap_servers,
         questions=topics.questions,
         tokens=topics.tokens,
         completions=topics.completions,

@@ -13,6 +13,7 @@ from penstock.cli.ranges import (
     Partitions,
     ToDatetime,
 )
+from penstock.events.again import MOST
 
 LS = """Examples:
 
@@ -154,7 +155,7 @@ def redrive(
     ] = None,
     max_redrives: Annotated[
         int, typer.Option(min=1, help="What was redriven so often already stays.")
-    ] = 3,
+    ] = MOST,
     edit: Annotated[
         str | None,
         typer.Option(

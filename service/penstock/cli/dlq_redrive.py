@@ -18,9 +18,8 @@ from penstock.cli.ranges import Meant
 from penstock.cli.reading import tell
 from penstock.errors import ConfigurationError
 from penstock.events.control import Redriving
-from penstock.kafka import describe
-from penstock.kafka.rights import MEMBER, READ, WRITE, lacking
-from penstock.kafka.topic_rules import UNSEEN_LIMIT
+from penstock.kafka.admin import record_limit
+from penstock.kafka.rights import READ, WRITE
 from penstock.kafka.transactions import transactions
 from penstock.replay import checkpoint, merge_patch, redrive_name, where
 from penstock.replay.batch_pace import BatchPace
@@ -31,8 +30,6 @@ from penstock.replay.where import Condition
 
 PARTLY = 3
 STOPPED = 130
-COORDINATOR_SECONDS = 5.0
-"""The first coordinator of a cluster takes a moment to come up."""
 
 
 class Asked(NamedTuple):
@@ -114,14 +111,15 @@ async def _run(way: Way, plan: _Plan, output: Literal["text", "json"], *, execut
     async with opened(way, rights) as desk:
         with in_words(desk.topic):
             said = plan.said(desk)
-            await _may_read(desk, name_of(said))
+            await checkpoint.may_read(desk.connection, name_of(said), desk.user)
             before = await checkpoint.earlier(
                 desk.client, desk.settings.topics.control, said, desk.clock
             )
             if execute:
                 return await _execute(desk, plan, said, before, output)
             left = await _left(desk, plan, said, before)
-            wanted = _wanted(desk, plan, left, await _limit(desk))
+            limit = await record_limit(desk.connection, said.questions)
+            wanted = _wanted(desk, plan, left, limit)
             tally = await looked_at(desk.reader, wanted)
     _tell(plan, left, tally, output, executed=False)
     return 0
@@ -136,7 +134,7 @@ async def _execute(
 ) -> int:
     name = name_of(said)
     tally, stop = Tally(), asyncio.Event()
-    limit = await _limit(desk)
+    limit = await record_limit(desk.connection, said.questions)
     async with transactions(desk.client, name, name, limit) as kafka:
         # Only now: whoever else has this id has said its last.
         left = await _left(desk, plan, said, before)
@@ -160,13 +158,6 @@ async def _execute(
     return PARTLY if tally.refused else 0
 
 
-async def _may_read(desk: Opened, name: str) -> None:
-    group = await describe.group(desk.connection, name, COORDINATOR_SECONDS)
-    if group is not None:
-        for finding in lacking("group", name, MEMBER, group.allowed, desk.user):
-            raise ConfigurationError(str(finding))
-
-
 async def _left(desk: Opened, plan: _Plan, said: Redriving, before: Redriving | None) -> Left:
     stretches = (await desk.meant(plan.asked.meant)).stretches
     logs = await desk.reader.whole(stretches)
@@ -174,13 +165,6 @@ async def _left(desk: Opened, plan: _Plan, said: Redriving, before: Redriving | 
     for note in left.notes:
         tell(note)
     return left
-
-
-async def _limit(desk: Opened) -> int:
-    """Bytes of a batch of questions."""
-    name, limit = desk.settings.topics.questions, "max.message.bytes"
-    config = (await describe.configs(desk.connection, [name], [limit])).get(name)
-    return UNSEEN_LIMIT if config is None else int(config.values.get(limit, UNSEEN_LIMIT))
 
 
 def _wanted(desk: Opened, plan: _Plan, left: Left, limit: int) -> Wanted:

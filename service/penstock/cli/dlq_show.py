@@ -4,21 +4,17 @@ import asyncio
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import aclosing
 from typing import Literal
 
 import orjson
-from aiokafka import TopicPartition
 
 from penstock.cli.connecting import Way
-from penstock.cli.dlq_open import Opened, in_words, opened
+from penstock.cli.dlq_open import in_words, opened
 from penstock.cli.dlq_table import escaped
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
-from penstock.kafka import codec
 from penstock.kafka.codec import Raw
-from penstock.kafka.stretch import Stretch
-from penstock.replay import view
+from penstock.replay import letters, view
 from penstock.replay.letters import told
 
 Form = Literal["text", "hex", "raw"]
@@ -45,32 +41,8 @@ def run(way: Way, place: str, form: Form, output: Literal["text", "json"]) -> No
 async def _get(way: Way, partition: int, offset: int) -> tuple[Raw, str]:
     async with opened(way) as desk:
         with in_words(desk.topic):
-            return await _read(desk, partition, offset), desk.program
-
-
-async def _read(desk: Opened, partition: int, offset: int) -> Raw:
-    [place] = desk.places([partition])
-    log = (await desk.reader.whole([place]))[place]
-    if not log.start <= offset < log.end:
-        raise ConfigurationError(f"{partition}/{offset}: {_outside(place, log, offset)}")
-    stretch = {place: Stretch(offset, log.end)}
-    async with aclosing(desk.reader.read("dead letters", stretch)) as records:
-        async for record in records:
-            if record.offset == offset:
-                return codec.raw(record)
-            raise ConfigurationError(
-                f"{partition}/{offset}: no dead letter stands there, the next one is "
-                f"{partition}/{record.offset}"
-            )
-    raise ConfigurationError(f"{partition}/{offset}: no dead letter stands there, nor behind it")
-
-
-def _outside(place: TopicPartition, log: Stretch, offset: int) -> str:
-    if offset < log.start:
-        return f"is gone: the first one that the retention has left is {log.start}"
-    if log.start == log.end:
-        return f"partition {place.partition} of {place.topic} is empty"
-    return f"is beyond the end: the last one is {log.end - 1}"
+            [at] = desk.places([partition])
+            return await letters.read(desk.reader, at, offset), desk.program
 
 
 def _lines(letter: Raw, *, hexadecimal: bool) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from aiokafka.errors import KafkaError as ClientError
 
@@ -12,7 +12,6 @@ from penstock.cli.transcript import plain
 from penstock.clock import Clock
 from penstock.core.halts import EVERYTHING, Scope
 from penstock.errors import ConfigurationError, KafkaError
-from penstock.events.control import PAUSE, Pause
 from penstock.kafka import control, describe
 from penstock.kafka.admin import admin
 from penstock.kafka.pauses import Pauses, standing
@@ -58,12 +57,11 @@ class Replicas:
 
     def pause(self, wanted: Sequence[Scope], reason: str | None) -> None:
         """Raises as `control.say` does, and ConfigurationError: there is no such partition."""
-        value = Pause(reason=reason).model_dump_json(exclude_none=True).encode()
-        asyncio.run(self._pause(dict.fromkeys(wanted, value)))
+        asyncio.run(self._pause(wanted, reason))
 
     def resume(self, wanted: Sequence[Scope]) -> None:
         """Raises as `control.say` does."""
-        asyncio.run(self._say(dict.fromkeys(wanted)))
+        asyncio.run(control.resume(self._client, self._topics.control, wanted, Clock()))
 
     def stood(self, wanted: Sequence[Scope]) -> Collection[Scope]:
         """Those of them that are paused now; all, where that cannot be seen."""
@@ -89,29 +87,21 @@ class Replicas:
     async def _standing(self) -> Pauses:
         return await standing(self._client, self._topics.control, Clock())
 
-    async def _pause(self, records: Mapping[Scope, bytes]) -> None:
-        numbers = [scope.partition for scope in records if scope.partition is not None]
+    async def _pause(self, wanted: Sequence[Scope], reason: str | None) -> None:
+        numbers = [scope.partition for scope in wanted if scope.partition is not None]
         if numbers:
             await self._there_are(numbers)
-        await self._say(records)
+        await control.pause(self._client, self._topics.control, wanted, reason, Clock())
 
     async def _there_are(self, numbers: Sequence[int]) -> None:
         """As far as we may see it."""
         topic = self._topics.questions
         async with admin(self._client) as connection:
-            try:
-                seen = (await describe.cluster(connection, [topic])).topics.get(topic)
-            except (ClientError, TimeoutError):
-                return
-        if seen is not None and seen.visible and max(numbers) >= seen.partitions:
+            count = await describe.partitions(connection, topic)
+        if count is not None and max(numbers) >= count:
             raise ConfigurationError(
-                f"--partition {max(numbers)}: topic {topic!r} has the partitions 0 to "
-                f"{seen.partitions - 1}"
+                f"--partition {max(numbers)}: topic {topic!r} has the partitions 0 to {count - 1}"
             )
-
-    async def _say(self, records: Mapping[Scope, bytes | None]) -> None:
-        by_key = {f"{PAUSE}{scope}": value for scope, value in records.items()}
-        await control.say(self._client, self._topics.control, by_key, Clock())
 
 
 def _tell(stand: Pauses) -> None:

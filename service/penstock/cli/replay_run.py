@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock import settings
@@ -24,12 +23,11 @@ from penstock.core import facts
 from penstock.core.failure import Failure
 from penstock.errors import ConfigurationError, KafkaError, PenstockError
 from penstock.kafka.admin import admin
-from penstock.kafka.group_offsets import done
 from penstock.kafka.security import client_arguments
 from penstock.kafka.stretch import reader
 from penstock.replay import store
 from penstock.replay.plan import Plan
-from penstock.replay.progress import Progress, Speed, pace, progress
+from penstock.replay.progress import Progress, Speed, pace
 from penstock.replay.settings import for_replay
 from penstock.settings import Settings
 from penstock.settings.secrets import hiding
@@ -84,7 +82,7 @@ def resume(way: Way, name: str, slots: int | None, output: str, *, execute: bool
     async def look() -> tuple[Plan, Progress]:
         plan = await store.load(client, loaded.topics.control, name, Clock())
         async with admin(client) as connection:
-            now = await _progress(connection, plan)
+            now = await store.standing(connection, plan)
         if not now.over:
             async with reader(client, Clock()) as topics:
                 plan.check_log(await topics.whole(plan.places))
@@ -121,11 +119,6 @@ def _join(plan: Plan) -> str:
     return f"penstock replay --resume {plan.id} --execute"
 
 
-async def _progress(connection: AIOKafkaAdminClient, plan: Plan) -> Progress:
-    commits = await done(connection, plan.group, plan.places)
-    return progress(plan, {place.partition: commit for place, commit in commits.items()})
-
-
 class _Watch:
     """Sees how far all members have come, and ends our part when all is done."""
 
@@ -151,7 +144,7 @@ class _Watch:
             with suppress(*_AWAY):
                 async with admin(self._client) as connection:
                     while not self.now.over:
-                        self.now = await _progress(connection, self._plan)
+                        self.now = await store.standing(connection, self._plan)
                         ours = pace(self._plan, self.now, running.engine.partitions)
                         running.loop.tell(facts.Paced(ours))
                         show(self.now)
@@ -163,7 +156,7 @@ class _Watch:
         """Once more, at the end: the last commits say more."""
         with suppress(*_AWAY):
             async with admin(self._client) as connection:
-                self.now = await _progress(connection, self._plan)
+                self.now = await store.standing(connection, self._plan)
 
 
 def _work(own: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -> int:

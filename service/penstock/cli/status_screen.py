@@ -24,7 +24,7 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 def screen(found: Status, trouble: str | None = None) -> RenderableType:
     """`trouble`: why it is not of now."""
-    lines = [_heading(found), _work(found), *_oldest(found), _dead(found)]
+    lines = [_heading(found), _work(found), *_oldest(found), *_dead(found)]
     lines += [*_gates(found.members), *map(_paused, found.pauses)]
     if trouble is not None:
         lines.insert(0, Text(plain(trouble), style="red"))
@@ -58,10 +58,11 @@ def _oldest(found: Status) -> Iterator[Text]:
         )
 
 
-def _dead(found: Status) -> Text:
-    hour, day = found.dead_letters.last_hour, found.dead_letters.last_day
-    said = f"dead letters: {hour} in the last hour, {day} in the last 24 h, at most"
-    return Text(said, style="yellow" if hour else "")
+def _dead(found: Status) -> Iterator[Text]:
+    if (letters := found.dead_letters) is not None:
+        hour, day = letters.last_hour, letters.last_day
+        said = f"dead letters: {hour} in the last hour, {day} in the last 24 h, at most"
+        yield Text(said, style="yellow" if hour else "")
 
 
 def _gates(rows: Sequence[MemberRow]) -> Iterator[Text]:

@@ -13,6 +13,8 @@ REDRIVE = "penstock-redrive"
 """On a question that was a dead letter: the redrive's id, and where the dead letter stands."""
 REDRIVES = "penstock-redrives"
 """How often it was one."""
+MOST = 3
+"""Times that a dead letter is redriven, unless somebody says otherwise."""
 _DIGITS = 9
 _PLACE = re.compile(
     r"([A-Za-z0-9._-]{1,100})/([A-Za-z0-9._-]{1,249})/(\d{1,9})/(\d{1,18})", re.ASCII

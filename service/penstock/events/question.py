@@ -13,6 +13,15 @@ def _no_number(value: object) -> object:
     return value
 
 
+ONE_OF: dict[str, Any] = {
+    "oneOf": [
+        {"required": [name], "properties": {name: {"type": kind}}}
+        for name, kind in (("question", "string"), ("inputs", "object"))
+    ]
+}
+"""What the model's validator asks, as JSON Schema says it."""
+
+
 class Question(BaseModel):
     """One question.
 
@@ -20,7 +29,15 @@ class Question(BaseModel):
     ignore fields they do not know.
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, title="Question")
+    model_config = ConfigDict(
+        extra="ignore",
+        strict=True,
+        frozen=True,
+        title="Question",
+        # What is no number in JSON is refused by whoever reads it, and not made null in silence.
+        ser_json_inf_nan="constants",
+        json_schema_extra=ONE_OF,
+    )
 
     id: Annotated[str, Field(min_length=1)] | None = Field(
         None,

@@ -5,22 +5,44 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka.errors import KafkaError as ClientError
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from penstock import __version__
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.gateway.access import Access
 from penstock.gateway.backlog import Backlog
+from penstock.gateway.bulletin import Bulletin
+from penstock.gateway.desk import Desk
+from penstock.gateway.failures import told_as_problems
 from penstock.gateway.fan_out import FanOut
+from penstock.gateway.figures import Figures
 from penstock.gateway.guards import guards, without_tokens
 from penstock.gateway.index import Index
+from penstock.gateway.letters import Letters
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
-from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.problem import OTHERWISE
 from penstock.gateway.questions import Questions
-from penstock.gateway.routes import predict
+from penstock.gateway.reach import Reach
+from penstock.gateway.replays import Replays
+from penstock.gateway.routes import (
+    batch,
+    console,
+    dead_letters,
+    json_socket,
+    openai_chat,
+    openai_models,
+    openai_responses,
+    overview,
+    pauses,
+    predict,
+    probes,
+    programs,
+    recent,
+    replays,
+    text_socket,
+)
 from penstock.gateway.routes import questions as asking
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
@@ -29,6 +51,10 @@ from penstock.kafka.rights import Operation
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
 from penstock.settings.programs import default_program
+
+ASKING = (predict, asking, batch, text_socket, json_socket)
+OPENAI = (openai_chat, openai_responses, openai_models)
+OPERATING = (overview, recent, programs, dead_letters, pauses, replays)
 
 
 @asynccontextmanager
@@ -52,24 +78,30 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     async with admin(client) as connection:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}
+    codec = _codec(settings)
     index = Index(
         ours.window_ms, ours.window_ids, settings.duplicates.window_ms, partitions[topics.tokens]
     )
-    backlog = Backlog()
+    backlog, figures = Backlog(), Figures(clock.wall())
     group = settings.kafka.group_id
     fan_out = FanOut(
         client,
         topics,
         partitions,
         group,
-        _codec(settings),
+        codec,
         index,
         backlog,
+        figures,
         clock,
         ours.window_ms / 1000,
         longest_run(settings),
     )
     overview = Overview(client, topics, group, backlog, clock)
+
+    def default() -> str:
+        return overview.default_program or default_program(settings)
+
     questions = Questions(
         client,
         topics,
@@ -77,11 +109,15 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         index,
         fan_out,
         backlog,
+        codec,
         clock,
-        lambda: overview.default_program or default_program(settings),
+        default,
         ours.max_wait_ms / 1000,
         access.spend,
     )
+    bulletin = Bulletin(overview, figures, backlog, index, ours, clock, everybody=access.open)
+    reach = Reach(client, topics, clock)
+    desk = Desk(reach, bulletin, Letters(reach, default), Replays(reach, topics.completions))
     async with AsyncExitStack() as stack:
         try:
             stack.push_async_callback(fan_out.stop)
@@ -93,9 +129,11 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
             raise ConfigurationError(f"the gateway cannot start: {why}") from error
         stack.push_async_callback(overview.stop)
         overview.start()
+        stack.push_async_callback(bulletin.stop)
+        bulletin.start()
         stack.push_async_callback(access.stop)
         stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, access, clock, stopping)
+        yield Parts(settings, questions, overview, desk, access, clock, stopping)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -108,21 +146,19 @@ def application(parts: Parts) -> FastAPI:
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        responses=OTHERWISE,
         middleware=guards(parts.settings, everybody=parts.access.open),
     )
     if parts.access.open:
         described = app.openapi
         app.openapi = lambda: without_tokens(described())  # type: ignore[method-assign]
     app.state.parts = parts
-    app.add_exception_handler(ProblemError, _problem)
-    for routes in (predict, asking):
+    told_as_problems(app)
+    for routes in (*ASKING, *OPENAI, *OPERATING, probes):
         app.include_router(routes.router)
+    if parts.settings.gateway.console:
+        app.include_router(console.router)
     return app
-
-
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ProblemError)
-    return JSONResponse(error.document, error.status, error.headers, media_type=MEDIA_TYPE)
 
 
 def _codec(settings: Settings) -> Codec:

@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock.errors import KafkaError
+from penstock.events.again import replay_id
 from penstock.gateway.index import Place
 from penstock.gateway.stream import Said, Stream
 from penstock.kafka.stretch import Reader, Stretch
@@ -24,7 +25,11 @@ log = structlog.get_logger("penstock.gateway")
 
 
 def said(record: ConsumerRecord) -> tuple[str, Said] | None:
-    """The question's id and what is said of it; None: readers skip what they do not know."""
+    """The question's id and what is said of it; None: readers skip what they do not know, and a
+    replay says it of another run.
+    """
+    if replay_id(record.headers) is not None:
+        return None
     try:
         body = orjson.loads(record.value)
         question_id, kind, sequence = body["question_id"], body["type"], body["sequence"]
@@ -68,6 +73,7 @@ class CatchUp:
 
     def leave(self, stream: Stream) -> None:
         """Nobody reads it any more."""
+        stream.leave()
         if stream in self._behind:
             self._behind.remove(stream)
 

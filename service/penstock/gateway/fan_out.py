@@ -3,6 +3,7 @@ clients of this process.
 """
 
 import asyncio
+import sys
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -15,10 +16,11 @@ from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.errors import KafkaError, RecordError
-from penstock.events.again import redrive, replay_id
+from penstock.events.again import redrive
 from penstock.events.envelope import text_header
 from penstock.gateway.backlog import Backlog
 from penstock.gateway.catch_up import CatchUp, said
+from penstock.gateway.figures import Figures
 from penstock.gateway.index import Ended, Entry, Index, Place
 from penstock.gateway.stream import Stream
 from penstock.kafka.codec import Codec, raw
@@ -49,6 +51,7 @@ class FanOut:
     codec: how a question reads.
     index: is filled.
     backlog: is told what is asked, and what ends.
+    figures: are told the same, and when, and count the tokens.
     clock: of the process.
     window: in seconds, that the index looks back.
     longest: in seconds, that a question may run.
@@ -63,6 +66,7 @@ class FanOut:
         codec: Codec,
         index: Index,
         backlog: Backlog,
+        figures: Figures,
         clock: Clock,
         window: float,
         longest: float,
@@ -74,6 +78,8 @@ class FanOut:
         self._codec = codec
         self._index = index
         self._backlog = backlog
+        self._figures = figures
+        self._live = False
         self._clock = clock
         self._window = window
         self._longest = longest
@@ -226,6 +232,7 @@ class FanOut:
             # What has waited for longer, and is not running, has no tokens.
             since = max(min(waiting) / 1000, now - self._longest) - SKEW_SECONDS
             await self._read(names.tokens, whole, await live.since(tokens, since))
+        self._live = True
         log.info("index built", questions=len(self._index), unanswered=self._index.open)
 
     async def _read(
@@ -239,7 +246,9 @@ class FanOut:
             for place, begin in begins.items()
             if place.topic == topic
         }
-        async for record in self._tail.read(stretches):
+        # The index forgets first what it was told first.
+        by_time = topic == self._topics.questions
+        async for record in self._tail.read(stretches, by_time=by_time):
             self._take[topic](record)
         self._index.forget(int(self._clock.wall() * 1000))
 
@@ -260,6 +269,7 @@ class FanOut:
             moved, self._moved = self._moved, asyncio.Event()
             moved.set()
         self._backlog.asked()
+        self._figures.asked(self._moment(record))
         self._index.asked(
             question.id or fallback,
             Place(record.partition, record.offset),
@@ -272,9 +282,10 @@ class FanOut:
 
     def _token(self, record: ConsumerRecord) -> None:
         found = said(record)
-        if found is None or replay_id(record.headers) is not None:
+        if found is None:
             return
         question_id, event = found
+        self._figures.tokens += 1
         place = Place(record.partition, record.offset)
         self._index.said(question_id, place, event.sequence, record.timestamp)
         for stream in self._streams.get(question_id, ()):
@@ -289,16 +300,18 @@ class FanOut:
             if source["group"] != self._group or source["topic"] != self._topics.questions:
                 return
             asked = Place(int(source["partition"]), int(source["offset"]))
+            # A hundred thousand completions have the same few statuses and programs.
+            status: Any = sys.intern(body["status"])
             ended = Ended(
                 place,
-                body["status"],
+                status,
                 record.timestamp,
                 body.get("last_sequence"),
                 timing.get("first_token_ms"),
                 timing.get("duration_ms"),
                 error.get("code"),
             )
-            program = (body.get("program") or {}).get("name")
+            program = sys.intern((body.get("program") or {}).get("name") or "") or None
             entry = self._index.ended(
                 str(body["question_id"]), asked, int(source["timestamp"]), program, ended
             )
@@ -308,6 +321,12 @@ class FanOut:
         if entry is None:
             return
         self._backlog.ended(None if ended.duration_ms is None else ended.duration_ms / 1000)
+        self._figures.ended(
+            self._moment(record),
+            failed=ended.status in {"failed", "expired"},
+            first_token_ms=ended.first_token_ms,
+            duration_ms=ended.duration_ms,
+        )
         self._keep(place, record.value)
         for stream in self._streams.get(entry.question_id, ()):
             if stream.partition == self._index.tokens_of(entry):
@@ -315,6 +334,10 @@ class FanOut:
         for waiting in self._waiting.get(entry.question_id, ()):
             if not waiting.done():
                 waiting.set_result(entry)
+
+    def _moment(self, record: ConsumerRecord) -> float:
+        """When it came, in Unix seconds; of what was there before, when it was written."""
+        return self._clock.wall() if self._live else record.timestamp / 1000
 
     def _keep(self, place: Place, value: bytes) -> None:
         self._kept[place] = value

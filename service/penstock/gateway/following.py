@@ -37,36 +37,38 @@ def seen(event_id: str) -> Seen | None:
 
 async def follow(
     stream: Stream, completion: Callable[[Ended], Awaitable[bytes]], after: Seen | None = None
-) -> AsyncGenerator[Said | bytes, None]:
-    """The token events in their order; the last thing is the completion, as `completion` reads it
-    from its topic. `after`: what the client has seen.
+) -> AsyncGenerator[list[Said | bytes], None]:
+    """The token events in their order, all that are there at a time; the last thing is the
+    completion, as `completion` reads it from its topic. `after`: what the client has seen; where
+    its place is known, `stream` begins with that: it may be the end.
 
     Raises:
         KafkaError: they cannot be read any more.
     """
-    skipping = after is not None and after.place is None
-    heard, over = -1 if after is None else after.sequence, False
-    last = -1
+    skipping, over, last = after is not None, False, -1
     while True:
-        said = stream.pop()
-        if said is not None:
-            # A rerun that knows nothing of its predecessor counts from 0 again.
-            skipping = skipping and said.sequence <= heard and said.sequence > last
-            last = said.sequence
+        ready: list[Said | bytes] = []
+        for said in (taken := stream.take()):
+            skipping = skipping and after is not None and _was_seen(said, after, last)
+            over, last = said.kind == "end", said.sequence
             if not skipping:
-                yield said
-            over = said.kind == "end"
-        elif stream.ended is None:
+                ready.append(said)
+        if ready:
+            yield ready
+        if taken:
+            continue
+        if stream.ended is None:
             await stream.something()
-        elif over or _nothing_comes(stream, stream.ended, heard) or not await _more(stream):
-            yield await completion(stream.ended)
+        elif over or stream.ended.last_sequence is None or not await _more(stream):
+            yield [await completion(stream.ended)]
             return
 
 
-def _nothing_comes(stream: Stream, ended: Ended, heard: int) -> bool:
-    if ended.last_sequence is None:
-        return True
-    return stream.caught_up and heard >= ended.last_sequence
+def _was_seen(said: Said, after: Seen, last: int) -> bool:
+    if after.place is not None:
+        return said.offset <= after.place.offset
+    # A rerun that knows nothing of its predecessor counts from 0 again.
+    return last < said.sequence <= after.sequence
 
 
 async def _more(stream: Stream) -> bool:

@@ -10,6 +10,12 @@ from typing import Literal, NamedTuple
 
 from penstock.events.completion import CompletionStatus
 
+EARLY_IDS = 1_000
+"""Questions of which tokens were read and they themselves not yet: the topics are read at once."""
+
+SKEW_MS = 60_000
+"""By which the clocks of who asks and who answers may differ."""
+
 Status = Literal["queued", "running"] | CompletionStatus
 
 
@@ -18,6 +24,14 @@ class Place(NamedTuple):
 
     partition: int
     offset: int
+
+
+class Early(NamedTuple):
+    """The first token event of a question that is not known yet."""
+
+    place: Place
+    sequence: int
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ class Entry:
         place: of its record.
         timestamp: of its record.
         program: that it names.
-        fingerprint: of the request it was made of, where it has a name of its asker's.
+        fingerprint: of the request it was made of, where its asker may ask the same again.
         tokens: offset of the first token record, where that was seen.
         heard_at: when the last token record was written; None: there is none yet.
         ended: None: not yet.
@@ -83,6 +97,9 @@ class Index:
         self._repeats_ms = repeats_ms
         self._token_partitions = token_partitions
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._early: OrderedDict[str, Early] = OrderedDict()
+        self._newest: dict[str, Entry] = {}
+        """By the fingerprint of the request."""
         self._open = 0
 
     def __len__(self) -> int:
@@ -100,6 +117,10 @@ class Index:
     def get(self, question_id: str) -> Entry | None:
         return self._entries.get(question_id)
 
+    def made_of(self, fingerprint: str) -> Entry | None:
+        """The newest that was made of this request."""
+        return self._newest.get(fingerprint)
+
     def asked(
         self,
         question_id: str,
@@ -116,6 +137,7 @@ class Index:
             if before.place == place:
                 # Its completion, or whoever has sent it, was read before it.
                 before.program, before.fingerprint = program, fingerprint
+                self._remember(before)
                 return
             if not again and self._repeats(before, place, timestamp):
                 return
@@ -126,7 +148,12 @@ class Index:
     def said(self, question_id: str, place: Place, sequence: int, timestamp: int) -> None:
         """A record of the tokens."""
         entry = self._entries.get(question_id)
-        if entry is None or place.partition != self.tokens_of(entry):
+        if entry is None:
+            self._early.setdefault(question_id, Early(place, sequence, timestamp))
+            if len(self._early) > EARLY_IDS:
+                self._early.popitem(last=False)
+            return
+        if place.partition != self.tokens_of(entry):
             return
         if sequence == 0 and entry.tokens is None:
             entry.tokens = place.offset
@@ -180,10 +207,20 @@ class Index:
         if before is not None:
             self._drop(before)
         self._entries[entry.question_id] = entry
+        self._remember(entry)
         self._open += 1
+        early = self._early.pop(entry.question_id, None)
+        if early is not None and early.timestamp >= entry.timestamp - SKEW_MS:
+            self.said(entry.question_id, *early)
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.fingerprint is not None:
+            self._newest[entry.fingerprint] = entry
 
     def _drop(self, entry: Entry) -> None:
         del self._entries[entry.question_id]
+        if entry.fingerprint is not None and self._newest.get(entry.fingerprint) is entry:
+            del self._newest[entry.fingerprint]
         self._open -= entry.ended is None
 
 

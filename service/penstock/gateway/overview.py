@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
+from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
@@ -84,15 +85,18 @@ class Overview:
     async def _look(self) -> None:
         while True:
             try:
-                async with looking(self._client, self._topics, self._group, self._clock) as group:
+                async with looking(
+                    self._client, self._topics, self._group, self._clock, letters=False
+                ) as group:
                     while True:
                         self._seen(status(await group.look(), rfc3339(self._clock.wall())))
                         await asyncio.sleep(EVERY)
-            except (ConfigurationError, KafkaError) as error:
+            except (ClientError, ConfigurationError, KafkaError, TimeoutError) as error:
                 # Also: nobody has ever joined the group.
-                if self.why_not != str(error):
-                    log.warning("the group cannot be looked at", reason=str(error))
-                self.why_not = str(error)
+                why_not = str(error) or type(error).__name__
+                if self.why_not != why_not:
+                    log.warning("the group cannot be looked at", reason=why_not)
+                self.why_not = why_not
                 self._tell()
             await asyncio.sleep(EVERY)
 

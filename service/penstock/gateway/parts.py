@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from penstock.clock import Clock
 from penstock.gateway.access import Access
 from penstock.gateway.caller import Caller
+from penstock.gateway.desk import Desk
 from penstock.gateway.overview import Overview
 from penstock.gateway.questions import Questions
 from penstock.settings import Settings
@@ -25,6 +26,7 @@ class Parts:
     settings: Settings
     questions: Questions
     overview: Overview
+    desk: Desk
     access: Access
     clock: Clock
     stopping: "asyncio.Future[None]"
@@ -34,6 +36,11 @@ def parts(connection: HTTPConnection) -> Parts:
     """Of the gateway that serves this request."""
     found: Parts = connection.app.state.parts
     return found
+
+
+async def _given(connection: HTTPConnection) -> Parts:
+    # FastAPI runs what is not async in a thread.
+    return parts(connection)
 
 
 _BEARER = HTTPBearer(
@@ -49,5 +56,5 @@ async def caller(connection: HTTPConnection, _: Annotated[Any, Security(_BEARER)
     return await parts(connection).access.caller(connection)
 
 
-Gateway = Annotated[Parts, Depends(parts)]
+Gateway = Annotated[Parts, Depends(_given)]
 Who = Annotated[Caller, Depends(caller)]

@@ -3,12 +3,11 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
@@ -26,11 +25,16 @@ from penstock.gateway.following import Seen, follow
 from penstock.gateway.index import Entry, Index, Place
 from penstock.gateway.problem import ProblemError, away
 from penstock.gateway.stream import Said, Stream
+from penstock.gateway.written import written
+from penstock.kafka.codec import Codec
 from penstock.kafka.stopping import stopped
 from penstock.settings import TopicSettings
 
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
+
+RETRY_SECONDS = 60.0
+"""After its end for which a question is found again by a request that is said to be a retry."""
 
 SOURCE = "/penstock/gateway"
 
@@ -53,6 +57,7 @@ class Questions:
     index: where questions stand.
     fan_out: what is said of them.
     backlog: how long one would wait.
+    codec: how a question reads.
     clock: of the process.
     default_program: that answers whoever names none, as is known now.
     max_wait: seconds for which a question without a deadline may wait for its start.
@@ -67,6 +72,7 @@ class Questions:
         index: Index,
         fan_out: FanOut,
         backlog: Backlog,
+        codec: Codec,
         clock: Clock,
         default_program: Callable[[], str],
         max_wait: float,
@@ -78,6 +84,7 @@ class Questions:
         self.index = index
         self.fan_out = fan_out
         self._backlog = backlog
+        self._codec = codec
         self._clock = clock
         self._default_program = default_program
         self._max_wait = max_wait
@@ -99,9 +106,20 @@ class Questions:
     async def stop(self) -> None:
         await stopped(self._producer.stop())
 
+    @property
+    def default_program(self) -> str:
+        """As is known now."""
+        return self._default_program()
+
     @asynccontextmanager
     async def asked(
-        self, question: Question, caller: Caller, key: str | None = None, *, named: bool = False
+        self,
+        question: Question,
+        caller: Caller,
+        key: str | None = None,
+        *,
+        named: bool = False,
+        retry: int | None = None,
     ) -> AsyncIterator[Asked]:
         """Asks it, and listens to what is said while the block runs.
 
@@ -110,6 +128,8 @@ class Questions:
             caller: who asks.
             key: questions of one key are answered one after the other.
             named: its id is its asker's: the same again is the same question.
+            retry: how often he has tried it before, and has got no answer; None: he does not say.
+                His last question of this request is this one, if he has asked it.
 
         Raises:
             ProblemError: it may not, or cannot be asked; or another one was, by the same name.
@@ -123,21 +143,29 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        fingerprint = _fingerprint(question, key) if named else None
+        value, of_what = written(question, key, self._codec)
+        fingerprint = of_what if named else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
+        if retry is not None and not named:
+            fingerprint = _by(caller, of_what)
+            if retry and (tried := self._tried(fingerprint)) is not None:
+                yield Asked(tried, None)
+                return
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
         with self.fan_out.stream(question_id, tokens, None) as stream:
-            place, timestamp = await self._send(question, key, partition, fingerprint)
+            place, timestamp = await self._send(question_id, value, key, partition, fingerprint)
             if named:
                 entry = await self._settled(question_id, place, fingerprint)
                 yield Asked(entry, stream if entry.place == place else None)
                 return
             # So it is found here at once.
-            self.index.asked(question_id, place, timestamp, program=program)
+            self.index.asked(
+                question_id, place, timestamp, program=program, fingerprint=fingerprint
+            )
             yield Asked(self._known(question_id), stream)
 
     def find(self, question_id: str, caller: Caller) -> Entry:
@@ -153,8 +181,14 @@ class Questions:
         return entry
 
     def events(self, asked: Asked, after: Seen | None = None) -> AsyncGenerator[Said | bytes, None]:
-        """What is said of it: token events in their order, and last the completion's bytes. Those
-        `after` what a client has seen.
+        """As `pieces`, one by one."""
+        return _one_by_one(self.pieces(asked, after))
+
+    def pieces(
+        self, asked: Asked, after: Seen | None = None
+    ) -> AsyncGenerator[list[Said | bytes], None]:
+        """What is said of it: token events in their order, all that are there at a time, and last
+        the completion's bytes. Those `after` what a client has seen.
 
         Raises:
             ProblemError: they cannot be read; (400) at once: this client has not seen that of it.
@@ -164,15 +198,15 @@ class Questions:
             raise ProblemError(
                 400, "no_such_event", "this Last-Event-ID is not of an event of this question"
             )
-        return self._events(asked, partition, after)
+        return self._pieces(asked, partition, after)
 
-    async def _events(
+    async def _pieces(
         self, asked: Asked, partition: int, after: Seen | None
-    ) -> AsyncGenerator[Said | bytes, None]:
+    ) -> AsyncGenerator[list[Said | bytes], None]:
         try:
             if asked.stream is not None:
-                async for event in follow(asked.stream, self.fan_out.completion):
-                    yield event
+                async for piece in follow(asked.stream, self.fan_out.completion):
+                    yield piece
                 return
             entry = asked.entry
             start = await self._start(entry, after)
@@ -180,8 +214,8 @@ class Questions:
                 # It may have ended meanwhile, and nobody says it twice.
                 if entry.ended is not None:
                     stream.end(entry.ended)
-                async for event in follow(stream, self.fan_out.completion, after):
-                    yield event
+                async for piece in follow(stream, self.fan_out.completion, after):
+                    yield piece
         except KafkaError as error:
             raise away(str(error)) from error
 
@@ -219,11 +253,21 @@ class Questions:
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"
             )
 
+    def _tried(self, fingerprint: str) -> Entry | None:
+        """Whose answer cannot have been told yet, or hardly."""
+        entry = self.index.made_of(fingerprint)
+        if entry is None or entry.ended is None:
+            return entry
+        since = self._clock.wall() - entry.ended.at / 1000
+        return entry if since < RETRY_SECONDS else None
+
     def _has_time(self, question: Question) -> None:
         """Raises ProblemError (429): it would wait for too long."""
         at_most = self._max_wait if question.timeout_ms is None else question.timeout_ms / 1000
         if question.expires_at is not None:
-            at_most = min(at_most, question.expires_at.timestamp() - self._clock.wall())
+            left = question.expires_at.timestamp() - self._clock.wall()
+            # One that has expired is asked, and its completion says so.
+            at_most = min(at_most, max(left, 0.0))
         seconds = self._backlog.retry_after(at_most)
         if seconds is not None:
             raise ProblemError(
@@ -235,16 +279,19 @@ class Questions:
             )
 
     async def _send(
-        self, question: Question, key: str | None, partition: int, fingerprint: str | None
+        self,
+        question_id: str,
+        value: bytes,
+        key: str | None,
+        partition: int,
+        fingerprint: str | None,
     ) -> tuple[Place, int]:
-        assert question.id is not None
-        headers = envelope.headers(envelope.QUESTION, question.id, SOURCE, self._clock.wall())
+        headers = envelope.headers(envelope.QUESTION, question_id, SOURCE, self._clock.wall())
         if fingerprint is not None:
             headers.append((FINGERPRINT, fingerprint.encode()))
-        value = question.model_dump_json(exclude_defaults=True).encode()
         record_key = None if key is None else key.encode()
         sent = await self._acknowledged(
-            self._topics.questions, value, record_key, partition, headers, id=question.id
+            self._topics.questions, value, record_key, partition, headers, id=question_id
         )
         return Place(sent.partition, sent.offset), sent.timestamp
 
@@ -290,7 +337,16 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset + 1
+        return after.place.offset
+
+
+async def _one_by_one(
+    pieces: AsyncGenerator[list[Said | bytes], None],
+) -> AsyncGenerator[Said | bytes, None]:
+    async with aclosing(pieces):
+        async for piece in pieces:
+            for event in piece:
+                yield event
 
 
 def named_by(caller: Caller, idempotency_key: str) -> str:
@@ -309,9 +365,9 @@ def _same(entry: Entry, fingerprint: str | None) -> Entry:
     return entry
 
 
-def _fingerprint(question: Question, key: str | None) -> str:
-    body = question.model_dump(mode="json", exclude={"id"}, exclude_defaults=True)
-    return hashlib.sha256(orjson.dumps([body, key], option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _by(caller: Caller, of_what: str) -> str:
+    """A request of this caller's, where it has no name."""
+    return hashlib.sha256(f"{caller.subject}\0{of_what}".encode()).hexdigest()
 
 
 def _partition(key: str, partitions: int) -> int:

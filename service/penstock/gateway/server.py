@@ -1,6 +1,7 @@
 """How is the gateway served? By uvicorn, beside whatever else this process does."""
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +16,11 @@ from penstock.gateway.parts import Parts
 from penstock.settings import Settings
 
 log = structlog.get_logger("penstock.gateway")
+
+UNREAD_SECONDS = 60
+"""After which a client is given up that takes nothing of what was sent to it. A ping would not do:
+what is under way to it stands before the close.
+"""
 
 
 class _Server(uvicorn.Server):
@@ -54,6 +60,11 @@ class Serving:
             self.failed.result()
 
 
+def _told(record: logging.LogRecord) -> bool:
+    """For uvicorn a WebSocket that is refused with a status is one that was forgotten."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
 @asynccontextmanager
 async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator[Serving]:
     """Serves until the block ends, and then for those who wait for an answer.
@@ -84,6 +95,7 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
                 timeout_graceful_shutdown=settings.drain_ms // 1000 if grace is None else grace,
             )
             server = _Server(config)
+            logging.getLogger("uvicorn.error").addFilter(_told)
             task = asyncio.create_task(server.serve(sockets=[listener]))
             running = Serving(parts, server, task, _address(listener))
             if parts.access.operator_token is not None:
@@ -112,5 +124,9 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             f"{host}:{port} cannot be listened on: {error.strerror}; set "
             "PENSTOCK_GATEWAY__HOST and PENSTOCK_GATEWAY__PORT"
         ) from error
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # Of Linux; connections take it over.
+        milliseconds = UNREAD_SECONDS * 1000
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     with listener:
         yield listener

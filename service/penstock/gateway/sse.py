@@ -1,15 +1,18 @@
 """How do events travel to a browser, or to curl? As server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any
 
 import orjson
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from penstock.gateway.following import event_id
+from penstock.gateway.leaving import gone
 from penstock.gateway.problem import ProblemError
 from penstock.gateway.stream import Said
 
@@ -25,9 +28,17 @@ HEADERS = {
     "x-accel-buffering": "no",
 }
 
-_COMMENT = b": nothing new\n\n"
-
 log = structlog.get_logger("penstock.gateway")
+
+
+def content(example: str) -> dict[str, Any]:
+    """How a route says in its OpenAPI description (`content`) what an event of it looks like.
+    FastAPI leaves it alone where the route's `response_class` is a plain `Response`.
+    """
+    kinds = {"id": "string", "event": "string", "data": "string", "retry": "integer"}
+    told = {name: {"type": kind} for name, kind in kinds.items()}
+    event = {"type": "object", "properties": told}
+    return {EventStream.media_type: {"itemSchema": event, "example": example}}
 
 
 def frame(event: Said | bytes) -> bytes:
@@ -53,11 +64,14 @@ class EventStream(Response):
     Args:
         frames: whole events.
         stopping: is done when the gateway stops: the client comes back to another replica.
-        stack: is closed at the end, whatever it is.
+        stack: is closed at the end, whatever it is; by a ClientDisconnect, if it is that.
         headers: beside those that every such response has.
+        farewell: what is said where the gateway stops before the end.
     """
 
     media_type = "text/event-stream"
+    silence = b": nothing new\n\n"
+    """Which says that, and that somebody is there."""
 
     def __init__(
         self,
@@ -65,6 +79,7 @@ class EventStream(Response):
         stopping: "asyncio.Future[None]",
         stack: AsyncExitStack | None = None,
         headers: Mapping[str, str] | None = None,
+        farewell: Callable[[], bytes] = bytes,
     ) -> None:
         super().__init__(headers=HEADERS | dict(headers or {}))
         # It is as long as it gets.
@@ -72,26 +87,38 @@ class EventStream(Response):
         self._frames = frames
         self._stopping = stopping
         self._stack = stack or AsyncExitStack()
+        self._farewell = farewell
         self._sending = False
         self._sent = 0
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """As ASGI calls it."""
-        async with self._stack:
-            head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-            await send(head)
-            producing = asyncio.create_task(self._produce(send))
-            leaving = asyncio.create_task(_gone(receive))
-            try:
-                await self._until_over({producing, leaving, self._stopping}, send)
-            finally:
-                gone = leaving.done()
-                for task in (producing, leaving):
-                    task.cancel()
-                await asyncio.gather(producing, leaving, return_exceptions=True)
-                await self._frames.aclose()
-            if not gone:
-                await send({"type": "http.response.body", "body": b""})
+        with suppress(ClientDisconnect):
+            async with self._stack:
+                await self._answer(receive, send)
+
+    async def _answer(self, receive: Receive, send: Send) -> None:
+        head = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(head)
+        producing = asyncio.create_task(self._produce(send))
+        leaving = asyncio.create_task(gone(receive))
+        try:
+            await self._until_over({producing, leaving, self._stopping}, send)
+        finally:
+            left = leaving.done()
+            for task in (producing, leaving):
+                task.cancel()
+            await asyncio.gather(producing, leaving, return_exceptions=True)
+            await self._frames.aclose()
+        if left:
+            raise ClientDisconnect
+        last = b""
+        if producing.cancelled():
+            last = self._farewell()
+        else:
+            # What nobody foresaw breaks the connection off: this is no whole answer.
+            producing.result()
+        await send({"type": "http.response.body", "body": last})
 
     async def _until_over(self, any_of: set["asyncio.Future[None]"], send: Send) -> None:
         while True:
@@ -102,7 +129,7 @@ class EventStream(Response):
             if done:
                 return
             if self._sent == before and not self._sending:
-                await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+                await send({"type": "http.response.body", "body": self.silence, "more_body": True})
 
     async def _produce(self, send: Send) -> None:
         try:
@@ -118,8 +145,3 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": one, "more_body": True})
         self._sending = False
         self._sent += 1
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -53,9 +53,10 @@ class Stream:
         self.live = live
         self.lap = False
         """Somebody reads for it."""
+        self._left = False
         self.ended: Ended | None = None
         self._behind = behind
-        self._buffer: deque[Said] = deque()
+        self._buffer: list[Said] = []
         self._bytes = 0
         self._aside: deque[Said] | None = None
         self._aside_bytes = 0
@@ -78,6 +79,8 @@ class Stream:
 
     def fill(self, said: Said) -> bool:
         """On a lap, in order. False: there is no more room."""
+        if self._left:
+            return False
         if said.offset >= self.next:
             self._take(said)
         return self._room()
@@ -118,25 +121,28 @@ class Stream:
 
     # --- its client -------------------------------------------------------------------------------
 
-    def pop(self) -> Said | None:
-        """The next, if it is there.
+    def take(self) -> list[Said]:
+        """All that is there; nothing where there is nothing.
 
         Raises:
             KafkaError: there will be none.
         """
         if self._buffer:
-            said = self._buffer.popleft()
-            self._bytes -= len(said.value)
-            return said
+            ready, self._buffer, self._bytes = self._buffer, [], 0
+            return ready
         if self._failure is not None:
             raise self._failure
         self._something.clear()
         self._ask()
-        return None
+        return []
 
     async def something(self) -> None:
-        """Waits until something has changed since the last `pop` that gave nothing."""
+        """Waits until something has changed since the last `take` that gave nothing."""
         await self._something.wait()
+
+    def leave(self) -> None:
+        """Its client has gone."""
+        self._left = True
 
     @property
     def caught_up(self) -> bool:
@@ -144,7 +150,7 @@ class Stream:
         return self.live and not self._buffer
 
     def _ask(self) -> None:
-        if not self.live and not self.lap:
+        if not self.live and not self.lap and not self._left:
             self.lap = True
             self._behind(self)
 

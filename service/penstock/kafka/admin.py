@@ -129,6 +129,13 @@ def ours(
     return cluster.topics
 
 
+async def record_limit(connection: AIOKafkaAdminClient, topic: str) -> int:
+    """Bytes of a batch of records; Kafka's own limit where the topic's cannot be seen."""
+    name = "max.message.bytes"
+    config = (await describe.configs(connection, [topic], [name])).get(topic)
+    return UNSEEN_LIMIT if config is None else int(config.values.get(name, UNSEEN_LIMIT))
+
+
 def short(error: Exception) -> str:
     """There are exceptions that say nothing but their name."""
     return str(error) or type(error).__name__

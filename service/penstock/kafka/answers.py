@@ -13,13 +13,11 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError as ClientError
-from pydantic import ValidationError
 
 from penstock.errors import KafkaError
 from penstock.events.completion import Completion
-from penstock.events.token import End, Progress, Restart, Token, TokenEvent
-
-Event = Token | Restart | Progress | End | Completion
+from penstock.events.said import Event, read
+from penstock.events.token import End, Progress, Restart, Token
 
 BACKLOG = 4096
 """Events of one question that may wait for their reader."""
@@ -148,15 +146,13 @@ class Answers:
         for record in records:
             try:
                 inboxes = self._inboxes.get(orjson.loads(record.value)["question_id"])
-                if not inboxes:
-                    continue
-                event: Event
-                if record.topic == self._completions:
-                    event = Completion.model_validate_json(record.value)
-                else:
-                    event = TokenEvent.model_validate_json(record.value).root
-            except (KeyError, TypeError, ValidationError, orjson.JSONDecodeError):
-                # Of a later version, or not ours: readers skip what they do not know.
+            except (KeyError, TypeError, orjson.JSONDecodeError):
+                # Readers skip what they do not know.
+                continue
+            if not inboxes:
+                continue
+            event = read(record.value, completion=record.topic == self._completions)
+            if event is None:
                 continue
             for inbox in inboxes:
                 inbox.put(record.partition, event)

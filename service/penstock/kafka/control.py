@@ -1,7 +1,7 @@
 """What does somebody ask of all members? The control topic, read by every member for itself."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import structlog
@@ -24,6 +24,25 @@ AGAIN_SECONDS = 1.0
 POLL_MS = 500
 
 log = structlog.get_logger("penstock.kafka")
+
+
+async def pause(
+    client: Mapping[str, Any],
+    topic: str,
+    scopes: Iterable[Scope],
+    reason: str | None,
+    clock: Clock,
+) -> None:
+    """Nothing new starts in these. Raises as `say` does."""
+    value = control.Pause(reason=reason).model_dump_json(exclude_none=True).encode()
+    await say(client, topic, {f"{control.PAUSE}{scope}": value for scope in scopes}, clock)
+
+
+async def resume(
+    client: Mapping[str, Any], topic: str, scopes: Iterable[Scope], clock: Clock
+) -> None:
+    """What was paused starts again, whether it was or not. Raises as `say` does."""
+    await say(client, topic, {f"{control.PAUSE}{scope}": None for scope in scopes}, clock)
 
 
 async def say(

@@ -19,6 +19,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
     for_code,
 )
+from aiokafka.errors import KafkaError as ClientError
 
 from penstock.kafka.requests import DescribeGroups, DescribeQuorum, Metadata
 from penstock.kafka.rights import Allowed, allowed
@@ -145,6 +146,15 @@ async def cluster(connection: AIOKafkaAdminClient, topics: Iterable[str]) -> Clu
             found[name] = _topic(name, partitions, may)
     brokers = tuple(sorted(broker[0] for broker in answer.brokers))
     return Cluster(brokers, answer.cluster_id, found, absent)
+
+
+async def partitions(connection: AIOKafkaAdminClient, topic: str) -> int | None:
+    """How many it has; None: that is not to be seen."""
+    try:
+        seen = (await cluster(connection, [topic])).topics.get(topic)
+    except (ClientError, TimeoutError):
+        return None
+    return seen.partitions if seen is not None and seen.visible else None
 
 
 def _topic(name: str, partitions: list[Any], may: Allowed) -> Topic:

@@ -45,6 +45,8 @@ class GroupStatus:
         clock: Clock,
         user: str | None,
         ahead: float,
+        *,
+        letters: bool,
     ) -> None:
         self._connection = connection
         self._topics = topics
@@ -54,6 +56,7 @@ class GroupStatus:
         self._user = user
         self._ahead = ahead
         """Seconds of this clock before Kafka's, which has stamped the reports."""
+        self._letters = letters
         self._control = ControlLog(names.control, MEMBER, PAUSE)
 
     async def look(self) -> Seen:
@@ -80,13 +83,17 @@ class GroupStatus:
             names.dead_letters: [Operation.DESCRIBE],
             names.control: [Operation.READ],
         }
-        topics = ours(await describe.cluster(self._connection, wanted), wanted, self._user)
+        cluster = await describe.cluster(self._connection, wanted)
+        letters = self._letters or _seen(cluster, names.dead_letters)
+        if not letters:
+            del wanted[names.dead_letters]
+        topics = ours(cluster, wanted, self._user)
         group = await self._described()
         places = _places(topics[names.questions])
         # Before the ends: so a commit is never beyond them.
         committed = await commits(self._connection, self._group, places)
         read_at = self._clock.monotonic()
-        dead = _places(topics[names.dead_letters])
+        dead = _places(topics[names.dead_letters]) if letters else []
         whole = await self._topics.whole([*places, *dead])
         stated = await self._control.stated(self._topics)
         now = self._clock.wall() - self._ahead
@@ -101,7 +108,7 @@ class GroupStatus:
             logs=[_log(place, whole[place], committed[place], read_at) for place in places],
             reports=told,
             pauses=list(_pauses(stated, now)),
-            dead_letters=await self._dead_letters({place: whole[place] for place in dead}),
+            dead_letters=await self._dead_letters({p: whole[p] for p in dead}) if letters else None,
         )
 
     async def _described(self) -> describe.Group:
@@ -123,9 +130,15 @@ class GroupStatus:
 
 @asynccontextmanager
 async def looking(
-    client: Mapping[str, Any], names: TopicSettings, group: str, clock: Clock
+    client: Mapping[str, Any],
+    names: TopicSettings,
+    group: str,
+    clock: Clock,
+    *,
+    letters: bool = True,
 ) -> AsyncIterator[GroupStatus]:
-    """Connected while the block runs.
+    """Connected while the block runs. `letters`: whether it is no status without a look at the
+    dead letters.
 
     Raises:
         ConfigurationError: there is no Kafka, or it does not let us in.
@@ -135,7 +148,12 @@ async def looking(
     async with admin(client) as connection, reader(client, clock) as topics:
         known = await skew(connection, clock.wall)
         ahead = 0.0 if known is None else known.ahead
-        yield GroupStatus(connection, topics, names, group, clock, user, ahead)
+        yield GroupStatus(connection, topics, names, group, clock, user, ahead, letters=letters)
+
+
+def _seen(cluster: describe.Cluster, name: str) -> bool:
+    topic = cluster.topics.get(name)
+    return topic is not None and topic.visible
 
 
 def _places(topic: describe.Topic) -> list[TopicPartition]:

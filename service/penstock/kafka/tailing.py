@@ -49,13 +49,13 @@ class Tail:
         return self._away
 
     async def read(
-        self, stretches: Mapping[TopicPartition, Stretch]
+        self, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
     ) -> AsyncIterator[ConsumerRecord]:
         """As `Reader.read`."""
         left = dict(stretches)
         while True:
             try:
-                async for record in self._topics.read("records", dict(left)):
+                async for record in self._topics.read("records", dict(left), by_time=by_time):
                     place = TopicPartition(record.topic, record.partition)
                     left[place] = Stretch(record.offset + 1, left[place].end)
                     yield record

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     TransactionalIdAuthorizationFailed,
 )
 from aiokafka.errors import KafkaError as ClientError
+from aiokafka.structs import RecordMetadata
 
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.events.envelope import Headers
@@ -46,9 +47,11 @@ class Transactions:
         self._name = name
         self._group = group
 
-    async def say(self, records: Iterable[Said], read: Mapping[TopicPartition, int]) -> None:
-        """Returns when all of it is there. `read`: from where on to read the next time. When it has
-        raised, nothing more can be said.
+    async def say(
+        self, records: Iterable[Said], read: Mapping[TopicPartition, int]
+    ) -> list[RecordMetadata]:
+        """Returns when all of it is there, and where the records stand. `read`: from where on to
+        read the next time. When it has raised, nothing more can be said.
 
         Raises:
             KafkaError: another process has begun by this name, or Kafka refused it, or nobody
@@ -69,7 +72,8 @@ class Transactions:
                     for record in records
                 ]
                 # A commit does not look whether they have arrived.
-                for one in await asyncio.gather(*sent, return_exceptions=True):
+                stand = await asyncio.gather(*sent, return_exceptions=True)
+                for one in stand:
                     if isinstance(one, BaseException):
                         raise one
                 await self._producer.send_offsets_to_transaction(dict(read), self._group)
@@ -79,6 +83,7 @@ class Transactions:
                     await self._producer.abort_transaction()
                 raise
             await self._producer.commit_transaction()
+        return stand
 
 
 @asynccontextmanager
@@ -155,3 +160,7 @@ async def transactions(
         yield said
     finally:
         await stopped(producer.stop())
+        # Of one that was fenced the client keeps a future that nobody awaits, and asyncio tells.
+        end = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001 - no public way
+        if end is not None and end.done() and not end.cancelled():
+            end.exception()

@@ -10,16 +10,28 @@ from pydantic import ValidationError
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
 from penstock.events.control import REDRIVE, Redriving
-from penstock.kafka import control
-from penstock.kafka.control_log import stated
+from penstock.kafka import control, describe
+from penstock.kafka.control_log import Stated, stated
 from penstock.kafka.group_offsets import commits
+from penstock.kafka.rights import MEMBER, lacking
 from penstock.kafka.stretch import Stretch
 from penstock.kafka.transactions import Transactions
+
+COORDINATOR_SECONDS = 5.0
+"""The first coordinator of a cluster takes a moment to come up."""
 
 
 def name_of(plan: Redriving) -> str:
     """Of its group, and of its transactions: others on the same Kafka have dead letters, too."""
     return f"penstock.redrive.{plan.dead_letters}.{plan.id}"
+
+
+async def may_read(connection: AIOKafkaAdminClient, name: str, user: str | None) -> None:
+    """Raises ConfigurationError: the right on the group lacks. `user`: as whom we are known."""
+    group = await describe.group(connection, name, COORDINATOR_SECONDS)
+    if group is not None:
+        for finding in lacking("group", name, MEMBER, group.allowed, user):
+            raise ConfigurationError(str(finding))
 
 
 class Left(NamedTuple):
@@ -45,13 +57,18 @@ async def earlier(
         ConfigurationError: it was another selection.
         KafkaError, aiokafka.errors.KafkaError, TimeoutError: the topic cannot be read.
     """
+    return said_before(await stated(client, topic, f"{REDRIVE}{plan.id}", clock), plan)
+
+
+def said_before(control: Mapping[str, Stated], plan: Redriving) -> Redriving | None:
+    """As `earlier`, of what was read there."""
     key = f"{REDRIVE}{plan.id}"
-    if (found := (await stated(client, topic, key, clock)).get(key)) is None:
+    if (found := control.get(key)) is None:
         return None
     try:
         before = Redriving.model_validate_json(found.value)
     except ValidationError as error:
-        raise ConfigurationError(f"record {key!r} of {topic} is none of this release") from error
+        raise ConfigurationError(f"the record {key!r} is none of this release") from error
     for what, said, meant in (
         ("dead letters", before.dead_letters, plan.dead_letters),
         ("questions topic", before.questions, plan.questions),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from aiokafka import ConsumerRecord, TopicPartition
 
 from penstock.clock import Clock
+from penstock.errors import PenstockError
 from penstock.kafka.completed import ends, json_object
 from penstock.kafka.scope import CLOCK_SKEW
 from penstock.kafka.stretch import Reader, Stretch, reader
@@ -39,6 +40,33 @@ class Answers:
     questions: str
     group: str
     replay: str | None = None
+
+
+class CrowdedError(PenstockError):
+    """What waits for its other half takes more room than there is."""
+
+
+class Room:
+    """For what waits for its other half.
+
+    Args:
+        size: bytes, as they stand in the topics.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._taken: dict[Key, int] = {}
+
+    def take(self, key: Key, size: int) -> None:
+        """Raises CrowdedError: there is none."""
+        self._left -= size
+        self._taken[key] = self._taken.get(key, 0) + size
+        if self._left < 0:
+            raise CrowdedError("too much waits for its other half")
+
+    def leave(self, key: Key) -> None:
+        """All that this question has taken."""
+        self._left += self._taken.pop(key, 0)
 
 
 class Answered(NamedTuple):
@@ -76,17 +104,24 @@ async def answered(
     clock: Clock,
     by: Sequence[Answers],
     stretches: Mapping[TopicPartition, Stretch],
+    room: Room | None = None,
 ) -> AsyncGenerator[Answered]:
-    """As `pairs`, of some who have answered the same questions."""
+    """As `pairs`, of some who have answered the same questions.
+
+    Raises:
+        CrowdedError: what waits is more than there is room for.
+    """
     async with AsyncExitStack() as stack:
         asked, *said = [
             await stack.enter_async_context(reader(client, clock)) for _ in range(1 + len(by))
         ]
         since = await first_moment(asked, stretches, clock.wall())
-        found = _keyed(asked, stretches)
+        found = _keyed(asked, stretches, room)
         for topics, answers in zip(said, by, strict=True):
-            found = _with(found, completions_of(topics, answers, stretches, since))
-        async for _, one in found:
+            found = _with(found, completions_of(topics, answers, stretches, since, room))
+        async for key, one in found:
+            if room is not None:
+                room.leave(key)
             yield one
 
 
@@ -118,6 +153,7 @@ async def completions_of(
     answers: Answers,
     stretches: Mapping[TopicPartition, Stretch],
     since: float,
+    room: Room | None = None,
 ) -> AsyncIterator[tuple[Key, Said]]:
     """Of the questions of these stretches, those written since then, in Unix seconds, up to now."""
     now = await topics.partitions(answers.topic)
@@ -133,11 +169,17 @@ async def completions_of(
         if ended is None or (stretch := wanted.get(ended.partition)) is None:
             continue
         if stretch.start <= ended.offset < stretch.end:
-            yield (ended.partition, ended.offset), said
+            key = (ended.partition, ended.offset)
+            if room is not None:
+                room.take(key, len(record.value))
+            yield key, said
 
 
 async def _keyed(
-    topics: Reader, stretches: Mapping[TopicPartition, Stretch]
+    topics: Reader, stretches: Mapping[TopicPartition, Stretch], room: Room | None
 ) -> AsyncIterator[tuple[Key, Answered]]:
     async for record in topics.read("questions", stretches, by_time=True):
-        yield (record.partition, record.offset), Answered(record, ())
+        key = (record.partition, record.offset)
+        if room is not None:
+            room.take(key, len(record.value or b""))
+        yield key, Answered(record, ())

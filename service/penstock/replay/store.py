@@ -1,20 +1,23 @@
 """Where do the plans of replays stand? On the control topic, each written once."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
 from penstock.events.envelope import rfc3339
 from penstock.kafka import control
 from penstock.kafka.admin import admin, require
-from penstock.kafka.control_log import ControlLog, stated
+from penstock.kafka.control_log import ControlLog, Stated, stated
 from penstock.kafka.group_offsets import done
 from penstock.kafka.rights import Operation
 from penstock.kafka.stretch import Stretch, reader
 from penstock.replay.plan import KEY, Plan, decode, encode
+from penstock.replay.progress import Progress, progress
 
 LISTED = 10
 """Plans that are named where none is found: the last ones."""
@@ -36,6 +39,24 @@ async def load(client: Mapping[str, Any], topic: str, name: str, clock: Clock) -
     if (said := plans.get(f"{KEY}{name}")) is None:
         raise ConfigurationError(f"there is no replay {name!r} on {topic}; {_named(plans)}")
     return decode(said.value)
+
+
+def latest(control: Mapping[str, Stated], most: int) -> tuple[Plan, ...]:
+    """Of what the control topic says: the last plans that can be read, the newest first."""
+    plans: list[Plan] = []
+    for one in [said for key, said in reversed(list(control.items())) if key.startswith(KEY)]:
+        # One of a later release is none of ours.
+        with suppress(ConfigurationError):
+            plans.append(decode(one.value))
+        if len(plans) == most:
+            break
+    return tuple(plans)
+
+
+async def standing(connection: AIOKafkaAdminClient, plan: Plan) -> Progress:
+    """How far all of its members have come. Raises as `done` does."""
+    commits = await done(connection, plan.group, plan.places)
+    return progress(plan, {place.partition: commit for place, commit in commits.items()})
 
 
 def _named(plans: Iterable[str]) -> str:

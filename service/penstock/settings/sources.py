@@ -18,6 +18,8 @@ from penstock.settings.names import Path, is_table, known, spelt
 PREFIX = "PENSTOCK_"
 TEST_PREFIX = "PENSTOCK_TEST_"
 """What the tests are told, which is nobody's setting."""
+TOKEN = "PENSTOCK_TOKEN"  # noqa: S105 - its name
+"""What shows who asks a gateway, as `penstock ask` does."""
 SERVICE_LINK = re.compile(r"_SERVICE_HOST=|_SERVICE_PORT(_.*)?=|_PORT=.*://|_PORT_\d+_.*=")
 """What Kubernetes tells every pod about a Service called penstock, or penstock-something."""
 CLIENT = ("kafka", "client")
@@ -168,7 +170,7 @@ def _with_dots(path: Path) -> Path:
 def _others(name: str, text: str | None) -> bool:
     """Whether it is said to somebody else."""
     link = SERVICE_LINK.search(f"{name.upper()}={text or ''}")
-    return name.upper().startswith(TEST_PREFIX) or link is not None
+    return name.upper() == TOKEN or name.upper().startswith(TEST_PREFIX) or link is not None
 
 
 def _variable(path: Path) -> str:

@@ -340,7 +340,7 @@ class GatewaySettings(_Part):
         3_600_000, description="How long a question is found by its id, from when it was asked."
     )
     window_ids: Positive = Field(
-        100_000, description="How many questions are found at most; each takes half a kilobyte."
+        100_000, description="How many questions are found at most; each takes a kilobyte."
     )
     docs: bool = Field(True, description="Whether `/docs` and `/openapi.json` are served.")
     console: bool = Field(True, description="Whether the console is served at `/`.")

@@ -1,18 +1,166 @@
-"""The simple door: a question in, its answer out."""
+"""The simple door: a question in, its answer out; or its answer while it is said."""
 
-from fastapi import APIRouter
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import orjson
+from fastapi import APIRouter, Body, Request
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
-from penstock.gateway.parts import Gateway, Who
+from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
+from penstock.gateway.outcomes import Problem, unanswered
+from penstock.gateway.parts import Gateway, Parts, Who
+from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.questions import Asked
+from penstock.gateway.simple import Answer, heard, in_time, patience
+from penstock.gateway.sse import EventStream, problem
+
+FIRST_SECONDS = 5.0
+"""How long a stream waits with its head for its first event: what is wrong by then has a status."""
+
+DONE = b"data: [DONE]\n\n"
+
+_WHY = {
+    403: "This token may not ask that program.",
+    409: "It was cancelled.",
+    413: "It is too large for its topic.",
+    422: "It is no question, or no program and no model will ever answer it.",
+    429: "It would wait too long; `Retry-After` says when to ask again.",
+    502: "The model, or the way to it, is in trouble, or its answer will not do.",
+    503: "Kafka is away.",
+    504: "Its time was up.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": why,
+        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
+    }
+    for status, why in _WHY.items()
+}
+_STREAM = """Events, each with `data` of one line:
+
+- without a name, `{"token": "..."}`: a piece of the answer;
+- `status`, `{"text": "..."}`: a step of the program;
+- `restart`, `{"reason": "..."}`: what was said of the answer so far is void;
+- `completion`: as the response of `/predict`; or `problem`: why there is none;
+- without a name, `[DONE]`: the last one.
+"""
+_EXAMPLES = {
+    "a question": {"value": {"question": "Why is the sky blue?"}},
+    "a program of several inputs": {
+        "value": {
+            "inputs": {"question": "Why is the sky blue?"},
+            "program": "qa",
+            "timeout_ms": 20_000,
+            "metadata": {"user": 7},
+        }
+    },
+}
+
+Asking = Annotated[Question, Body(openapi_examples=_EXAMPLES)]
 
 router = APIRouter(tags=["simple"])
 
 
-@router.post("/predict")
-async def predict(question: Question, gateway: Gateway, who: Who) -> Completion:
-    """Asks, and waits for the answer."""
-    async with gateway.questions.asked(question, who) as asked:
-        found = await gateway.questions.completion(asked.entry, None)
-    assert found is not None
-    return Completion.model_validate_json(found)
+@router.post("/predict", responses=_PROBLEMS)
+async def predict(request: Request, question: Asking, gateway: Gateway, who: Who) -> Answer:
+    """Asks a question and waits for its answer.
+
+    Without `timeout_ms` it gets DEADLINE__DEFAULT_MS. By an `id` of yours the same question again
+    is not asked again: its answer is waited for.
+    """
+    began = gateway.clock.monotonic()
+    question = in_time(question, gateway)
+    named = question.id is not None
+    async with gateway.questions.asked(question, who, named=named) as asked:
+        entry = asked.entry
+        async with cancelled_on_disconnect(gateway, [entry]):
+            waiting = gateway.questions.completion(entry, patience(question, gateway))
+            found = await unless_gone(request, waiting)
+    if found is None:
+        raise unanswered(entry.question_id)
+    completion = Completion.model_validate_json(found)
+    return Answer.of(completion, gateway.clock.monotonic() - began)
+
+
+@router.post(
+    "/predict/stream",
+    status_code=200,
+    response_class=EventStream,
+    responses={
+        200: {
+            "description": _STREAM,
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "headers": {
+                "Content-Location": {
+                    "description": "Where the question is found.",
+                    "schema": {"type": "string"},
+                }
+            },
+        },
+        **_PROBLEMS,
+    },
+)
+async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
+    """Asks a question, and says its answer while the model does: server-sent events."""
+    began = gateway.clock.monotonic()
+    question = in_time(question, gateway)
+    async with AsyncExitStack() as stack:
+        asking = gateway.questions.asked(question, who, named=question.id is not None)
+        asked = await stack.enter_async_context(asking)
+        await stack.enter_async_context(cancelled_on_disconnect(gateway, [asked.entry]))
+        frames = _frames(asked, question, gateway, began)
+        first = asyncio.ensure_future(anext(frames))
+        stack.push_async_callback(_over, first, frames)
+        await asyncio.wait({first}, timeout=FIRST_SECONDS)
+        if first.done():
+            # Which is a response of its own, if it is a problem.
+            first.result()
+        return EventStream(
+            _to_the_end(first, frames),
+            gateway.stopping,
+            stack.pop_all(),
+            {"content-location": f"/v1/questions/{quote(asked.entry.question_id, safe='')}"},
+        )
+
+
+async def _frames(
+    asked: Asked, question: Question, gateway: Parts, began: float
+) -> AsyncGenerator[bytes, None]:
+    async for one in heard(asked, question, gateway):
+        if isinstance(one, Completion):
+            answer = Answer.of(one, gateway.clock.monotonic() - began)
+            yield b"event: completion\ndata: %s\n\n" % answer.model_dump_json().encode()
+        else:
+            kind, text = one
+            yield _FRAME[kind] % orjson.dumps({_TEXT[kind]: text})
+
+
+async def _to_the_end(
+    first: "asyncio.Future[bytes]", frames: AsyncGenerator[bytes, None]
+) -> AsyncGenerator[bytes, None]:
+    try:
+        yield await first
+        async for frame in frames:
+            yield frame
+    except ProblemError as error:
+        yield problem(error)
+    yield DONE
+
+
+async def _over(first: "asyncio.Future[bytes]", frames: AsyncGenerator[bytes, None]) -> None:
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await frames.aclose()
+
+
+_TEXT = {"token": "token", "restart": "reason", "status": "text"}
+_FRAME = {
+    "token": b"data: %s\n\n",
+    "restart": b"event: restart\ndata: %s\n\n",
+    "status": b"event: status\ndata: %s\n\n",
+}

@@ -1,17 +1,8 @@
-"""How does another Python program ask? Over Kafka, as any other producer and reader.
-
-    async with Client(client_arguments("localhost:9092", {})) as client:
-        async for event in client.ask("Why is the sky blue?"):
-            ...  # Token, Restart, Progress, End, and last the Completion
-        completion = await client.answer("And at night?", timeout_ms=30_000)
-
-One client asks any number of questions at the same time. `penstock.events.texts.Texts` folds the
-events into the text of each field.
-"""
+"""How is a question asked over Kafka? As any other producer and reader does."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from typing import Any, Self
 from uuid import uuid4
 
@@ -19,43 +10,53 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError as ClientError
 from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
+from penstock.client.asking import Client
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError, PublishError, TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion, Source
+from penstock.events.control import CANCEL, Cancel
 from penstock.events.question import Question
+from penstock.events.said import Event
 from penstock.kafka.admin import admin, require
-from penstock.kafka.answers import Answers, Event
+from penstock.kafka.answers import Answers
 from penstock.kafka.rights import Operation
+from penstock.kafka.security import client_arguments
 
-__all__ = ["Client", "Event"]
+SOURCE = "/penstock/client"
 
 TAIL_SECONDS = 5.0
 """How long a completion waits for the last token events: its topic is read independently."""
 
 
-class Client:
-    """Asks questions and reads what is said about them.
-
-    Args:
-        client_arguments: the connection, from `penstock.kafka.security.client_arguments`.
+class KafkaClient(Client):
+    """Args:
+        bootstrap_servers: host:port, with commas between.
+        client: how to connect, by librdkafka's names, such as `{"security.protocol": "SSL"}`.
         questions: the topic to ask on.
         tokens: the topic of token events.
         completions: the topic where every question ends.
+        control: the topic on which questions are cancelled.
+
+    Raises:
+        ConfigurationError: see `penstock.kafka.security.client_arguments`.
     """
 
     def __init__(
         self,
-        client_arguments: Mapping[str, Any],
+        bootstrap_servers: str,
+        client: Mapping[str, str] | None = None,
         *,
         questions: str = "penstock.questions",
         tokens: str = "penstock.tokens",
         completions: str = "penstock.completions",
+        control: str = "penstock.control",
     ) -> None:
-        self._arguments = dict(client_arguments)
+        self._arguments = client_arguments(bootstrap_servers, client or {})
         self._questions = questions
         self._tokens = tokens
         self._completions = completions
+        self._control = control
         self._clock = Clock()
         self._stack = AsyncExitStack()
         self._partitions: dict[str, int] = {}
@@ -79,56 +80,10 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    def ask(
-        self,
-        inputs: str | Mapping[str, Any],
-        *,
-        program: str | None = None,
-        timeout_ms: float | None = None,
-        key: str | bytes | None = None,
-        question_id: str | None = None,
-        metadata: dict[str, Any] | None = None,
-        stream: bool = True,
-    ) -> AsyncGenerator[Event, None]:
-        """What is said about a question, as it is said; the last event is its completion.
-
-        It waits for as long as nobody answers: put `asyncio.timeout` around it.
-
-        Args:
-            inputs: the program's input fields; a text is short for `{"question": text}`.
-            program: default: the service's own default.
-            timeout_ms: after which the question expires, wherever it is.
-            key: questions of one key are answered one after the other.
-            question_id: default: a new one.
-            metadata: comes back in the completion.
-            stream: without it only the completion comes.
-
-        Raises:
-            ValueError: this is no question.
-            PublishError: Kafka did not take it.
-            KafkaError: the answers cannot be read any more.
-        """
-        asked = {"question": inputs} if isinstance(inputs, str) else {"inputs": dict(inputs)}
-        question = {
-            **asked,
-            "id": question_id,
-            "program": program,
-            "timeout_ms": timeout_ms,
-            "metadata": metadata,
-            "stream": stream,
-        }
-        return self.events(Question.model_validate(question), key)
-
-    async def answer(
-        self, inputs: str | Mapping[str, Any], *, stream: bool = False, **more: Any
-    ) -> Completion:
-        """How the question ended. Takes what `ask` takes, and raises what it raises."""
-        return await last(self.ask(inputs, stream=stream, **more))
-
     async def events(
         self, question: Question, key: str | bytes | None = None
     ) -> AsyncGenerator[Event, None]:
-        """As `ask`, for a question that is already one."""
+        """See `Client.events`; the key may be bytes as well."""
         question_id = question.id or str(uuid4())
         with self._answers.listen(question_id) as inbox:
             sent = await self._send(question.model_copy(update={"id": question_id}), key)
@@ -153,29 +108,49 @@ class Client:
         assert completion is not None, "only a completion sets a deadline"
         yield completion
 
+    async def cancel(self, question_id: str) -> None:
+        """See `Client.cancel`. All members are asked; nobody says whether there is such a question.
+
+        Raises:
+            ConfigurationError: there is no such topic, or no right to write to it.
+            PublishError: Kafka did not take it.
+        """
+        if self._control not in self._partitions:
+            await self._find({self._control: [Operation.WRITE]})
+        name = f"{CANCEL}{question_id}"
+        value = Cancel(question_id=question_id).model_dump_json().encode()
+        headers = envelope.headers(envelope.CONTROL, name, SOURCE, self._clock.wall())
+        await self._acknowledged(self._control, value, name.encode(), headers, partition=0)
+
     async def _send(self, question: Question, key: str | bytes | None) -> Any:
         assert question.id is not None
+        return await self._acknowledged(
+            self._questions,
+            question.model_dump_json(exclude_defaults=True).encode(),
+            key.encode() if isinstance(key, str) else key,
+            envelope.headers(envelope.QUESTION, question.id, SOURCE, self._clock.wall()),
+        )
+
+    async def _acknowledged(
+        self,
+        topic: str,
+        value: bytes,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        partition: int | None = None,
+    ) -> Any:
         try:
-            return await self._producer.send_and_wait(
-                self._questions,
-                question.model_dump_json(exclude_defaults=True).encode(),
-                key.encode() if isinstance(key, str) else key,
-                headers=envelope.headers(
-                    envelope.QUESTION, question.id, "/penstock/client", self._clock.wall()
-                ),
-            )
+            return await self._producer.send_and_wait(topic, value, key, partition, headers=headers)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
-            raise TooLargeError(f"{self._questions}: {error}") from error
+            raise TooLargeError(f"{topic}: {error}") from error
         except ClientError as error:
-            raise PublishError(f"{self._questions}: {error}") from error
+            raise PublishError(f"{topic}: {error}") from error
 
     async def _connect(self, stack: AsyncExitStack) -> None:
         read, write = Operation.READ, Operation.WRITE
-        wanted = {self._questions: [write], self._tokens: [read], self._completions: [read]}
-        async with admin(self._arguments) as connection:
-            user = self._arguments.get("sasl_plain_username")
-            topics = await require(connection, wanted, user)
-        self._partitions = {name: topic.partitions for name, topic in topics.items()}
+        await self._find(
+            {self._questions: [write], self._tokens: [read], self._completions: [read]}
+        )
         self._answers = Answers(self._arguments, self._tokens, self._completions, self._partitions)
         stack.push_async_callback(self._answers.stop)
         # Before the first question: nothing that is said about it can be missed.
@@ -191,14 +166,11 @@ class Client:
         stack.push_async_callback(self._producer.stop)
         await self._producer.start()
 
-
-async def last(events: AsyncGenerator[Event, None]) -> Completion:
-    """Reads to the end."""
-    async with aclosing(events):
-        async for event in events:
-            if isinstance(event, Completion):
-                return event
-    raise AssertionError("the last event is the completion")
+    async def _find(self, topics: Mapping[str, list[Operation]]) -> None:
+        async with admin(self._arguments) as connection:
+            user = self._arguments.get("sasl_plain_username")
+            found = await require(connection, topics, user)
+        self._partitions |= {name: topic.partitions for name, topic in found.items()}
 
 
 def _last_sequence(completion: Completion) -> int:

@@ -1,0 +1,113 @@
+// Which questions are followed? Those that the address names: a page loaded anew follows them, too.
+
+import { get, Problem } from "./api.js";
+import { Card } from "./card.js";
+import { $, keyed } from "./dom.js";
+import { mayRest } from "./live.js";
+import { answerOf, programs } from "./programs.js";
+import { events } from "./sse.js";
+
+const AT_MOST = 8;
+/** Read at once: of a browser's six connections, the rest of the page needs its share. */
+const STREAMS = 3;
+const KEPT = "penstock-asked";
+
+/** By their ids: {card, stop}. */
+const there = new Map();
+let reading = 0;
+const turns = [];
+
+/** Ids of those that the address names. */
+export function named() {
+  const [view, ids = ""] = location.hash.slice(1).split("/", 2);
+  if (view !== "questions" && view !== "") return null;
+  try {
+    return ids.split(",").filter(Boolean).map(decodeURIComponent);
+  } catch {
+    return [];
+  }
+}
+
+export const followed = () => [...there.keys()];
+
+export const address = (ids) => `#questions${ids.length ? `/${ids.map(encodeURIComponent).join(",")}` : ""}`;
+
+function forget(id) {
+  there.get(id)?.stop();
+  there.delete(id);
+}
+
+/** Puts it before the others. `anew`: by this id another one was asked. */
+export function follow(id, { anew = false } = {}) {
+  const ids = [id, ...followed().filter((other) => other !== id)].slice(0, AT_MOST);
+  if (anew) forget(id);
+  if (location.hash === address(ids)) show(ids);
+  else location.hash = address(ids);
+  there.get(id)?.card.node.scrollIntoView({ block: "nearest" });
+}
+
+function unfollow(id) {
+  location.hash = address(followed().filter((other) => other !== id));
+}
+
+/** What was asked, as this tab remembers it: the gateway keeps no texts. */
+function memory() {
+  try { return JSON.parse(sessionStorage.getItem(KEPT) ?? "[]"); } catch { return []; }
+}
+
+let justAsked = null;
+
+export function asked(id, inputs) {
+  const kept = [[id, inputs], ...memory().filter(([other]) => other !== id)].slice(0, AT_MOST);
+  try { sessionStorage.setItem(KEPT, JSON.stringify(kept)); } catch { /* It is too long to be kept. */ }
+  justAsked = id;
+  follow(id);
+}
+
+function begin(id) {
+  const inputs = memory().find(([other]) => other === id)?.[1];
+  const card = new Card(id, inputs, () => unfollow(id), answerOf);
+  if (justAsked === id) card.justAsked();
+  const stopping = new AbortController();
+  there.set(id, { card, stop: () => { stopping.abort(); card.over(); } });
+  read(id, card, stopping.signal);
+}
+
+async function read(id, card, signal) {
+  const path = `/v1/questions/${encodeURIComponent(id)}`;
+  get(path, { signal }).then((found) => card.known(found), () => {});
+  if (reading >= STREAMS) {
+    card.waits(`It is read when one of the ${STREAMS} before it has ended: a browser has few connections.`);
+    await new Promise((turn) => { turns.push(turn); signal.addEventListener("abort", turn, { once: true }); });
+    card.waits("");
+  }
+  reading += 1;
+  try {
+    const told = (problem) => card.told(problem);
+    for await (const event of events(`${path}/events`, { signal, rests: mayRest, told })) {
+      card.take(event);
+      if (event.event === "completion") break;
+    }
+  } catch (error) {
+    if (!signal.aborted) card.failed(error instanceof Problem ? error : new Problem(0, "", String(error)));
+  } finally {
+    reading -= 1;
+    turns.shift()?.();
+  }
+}
+
+programs.addEventListener("change", () => {
+  for (const { card } of there.values()) card.dimAll();
+});
+
+/** As the address says. */
+export function show(ids) {
+  for (const id of followed()) if (!ids.includes(id)) forget(id);
+  const before = new Map(there);
+  there.clear();
+  for (const id of ids.slice(0, AT_MOST)) {
+    if (before.has(id)) there.set(id, before.get(id));
+    else begin(id);
+  }
+  keyed($("followed"), [...there.values()], (one) => one.card, (one) => one.card.node);
+}

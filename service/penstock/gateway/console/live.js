@@ -1,0 +1,87 @@
+// How does the service stand now? One stream, for all that is on the page.
+
+import { events } from "./sse.js";
+import { tokens } from "./token.js";
+
+/** Seconds after which what is seen counts as old: five looks that did not come. */
+const OLD = 10;
+
+/** Tells `change` whenever something is known anew, and at least every second. */
+export const live = new EventTarget();
+
+/** `seen`: the last overview; `trouble`: a Problem; `at`: when it came, in the browser's ms. */
+export const now = { seen: null, trouble: null, at: 0, skew: 0 };
+
+/** The gateway's time in Unix milliseconds: clocks differ, and people's laptops most. */
+export const gatewayTime = () => Date.now() + now.skew;
+
+/** How long ago anything was heard; null: it is recent. */
+export function stale() {
+  if (now.seen === null || document.hidden) return null;
+  const age = (Date.now() - now.at) / 1000;
+  return age > OLD ? age : null;
+}
+
+/** Whether a stream may be let go of: where that cancels no question. */
+export const mayRest = () => now.seen !== null && !now.seen.gateway.cancel_on_disconnect;
+
+const changed = () => live.dispatchEvent(new Event("change"));
+
+async function follow(signal) {
+  const told = (problem) => { now.trouble = problem; changed(); };
+  try {
+    for await (const event of events("/v1/overview/events", { signal, told })) {
+      if (event.event !== "overview") continue;
+      now.seen = JSON.parse(event.data);
+      now.at = Date.now();
+      now.skew = Date.parse(now.seen.at) - now.at;
+      changed();
+    }
+  } catch (error) {
+    now.trouble = error;
+    changed();
+  }
+}
+
+export function begin() {
+  let following;
+  const again = () => {
+    following?.abort();
+    following = new AbortController();
+    follow(following.signal);
+  };
+  tokens.addEventListener("change", again);
+  again();
+  setInterval(changed, 1000);
+}
+
+/**
+ * Does it now, then every so many seconds while `wanted()` and somebody looks; a gateway that is
+ * busy is left alone for as long as it says. Gives a way to do it at once.
+ */
+export function every(interval, wanted, look) {
+  let due = 0;
+  let busy = false;
+  let again = false;
+  const turn = async () => {
+    if (busy || document.hidden || !wanted() || Date.now() < due) return;
+    [busy, again] = [true, false];
+    let wait = interval;
+    try {
+      await look();
+    } catch (error) {
+      wait = Math.max(interval, error.retryAfter ?? 3 * interval);
+    }
+    due = again ? 0 : Date.now() + wait * 1000;
+    busy = false;
+  };
+  const atOnce = () => {
+    due = 0;
+    again = true;
+    turn();
+  };
+  setInterval(turn, 500);
+  tokens.addEventListener("change", atOnce);
+  document.addEventListener("visibilitychange", turn);
+  return atOnce;
+}

@@ -1,0 +1,60 @@
+"""What is somebody told whose question did not complete? A problem, by how it ended."""
+
+from pydantic import BaseModel, Field
+
+from penstock.events.completion import Completion, CompletionStatus
+from penstock.gateway.problem import ProblemError
+
+STATUS: dict[CompletionStatus, int] = {"expired": 504, "cancelled": 409, "duplicate": 409}
+"""Of the response. One that failed goes by its kind."""
+
+KIND = {"RECORD": 422}
+"""All others are what stands behind the gateway: 502."""
+
+
+class Problem(BaseModel):
+    """Why a request was not served (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(description="The status in words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="One sentence for people, with what to do.")
+    code: str = Field(description="A stable word for machines.")
+    id: str | None = Field(None, description="Of the question, where there is one.")
+    kind: str | None = Field(
+        None,
+        description="Of a question that did not complete: as in its completion, who has to act.",
+    )
+    retry_after_s: int | None = Field(
+        None,
+        description="In a frame: seconds after which it may be asked again. In a response "
+        "that is the header `Retry-After`.",
+    )
+
+
+def unless_completed(completion: Completion) -> None:
+    """Raises ProblemError: it did not complete."""
+    if completion.status == "completed":
+        return
+    error = completion.error
+    status = STATUS.get(completion.status)
+    if status is None:
+        status = KIND.get("" if error is None else error.kind, 502)
+    raise ProblemError(
+        status,
+        completion.status if error is None else error.code,
+        f"the question was {completion.status}" if error is None else error.message,
+        id=completion.question_id,
+        kind=None if error is None else error.kind,
+    )
+
+
+def unanswered(question_id: str) -> ProblemError:
+    """Its time is up, and nobody has said how it ended."""
+    return ProblemError(
+        504,
+        "no_completion",
+        "its time is up and it has no completion, as where no service runs; one that comes later "
+        f"is found by GET /v1/questions/{question_id}",
+        id=question_id,
+    )

@@ -1,0 +1,41 @@
+"""OpenAI's models: the programs that may be asked."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.convertors import PathConvertor, register_url_convertor
+
+from penstock.gateway.openai.errors import ANSWERS, Route
+from penstock.gateway.openai.models import ListedModel, model, models
+from penstock.gateway.parts import Gateway, Who
+
+
+class _Anything(PathConvertor):
+    """Whatever is asked for, the answer is OpenAI's."""
+
+    regex = "(?s:.+)"
+
+
+register_url_convertor("anything", _Anything())
+
+router = APIRouter(prefix="/v1/models", tags=["OpenAI"], route_class=Route)
+
+
+class ListedModels(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ListedModel]
+
+
+@router.get("", responses={status: ANSWERS[status] for status in (401, 403, 429)})
+async def all_of_them(gateway: Gateway, who: Who) -> ListedModels:
+    """The programs that the members of the service say they serve."""
+    return ListedModels(data=list((await models(gateway, who)).values()))
+
+
+@router.get(
+    "/{name:anything}", responses={status: ANSWERS[status] for status in (400, 401, 403, 404, 429)}
+)
+async def one_of_them(name: str, gateway: Gateway, who: Who) -> ListedModel:
+    """One program."""
+    return await model(gateway, who, name)

@@ -1,0 +1,125 @@
+"""What was asked again, and how its answers compare."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from penstock.gateway.attended import attended
+from penstock.gateway.described import OPERATORS, model, problems
+from penstock.gateway.parts import Gateway, Who
+
+router = APIRouter(prefix="/v1/replays", tags=["console"])
+
+
+class Progress(BaseModel):
+    done: int
+    over: bool
+
+
+class ReplaySeen(BaseModel):
+    """As its plan says."""
+
+    id: str
+    created_at: int = Field(description="Unix milliseconds.")
+    questions: str = Field(description="The topic they stand in.")
+    completions: str = Field(description="The topic where they end.")
+    program: str | None = Field(description="That answers them all; null: each its own.")
+    model: str | None = Field(description="That is asked; null: each its own.")
+    total: int = Field(description="Questions, at most.")
+    progress: Progress | None = Field(
+        description="Of the last ones; null of the others, and where it is not to be seen."
+    )
+
+
+class Replays(BaseModel):
+    replays: list[ReplaySeen] = Field(description="The newest first, a hundred at most.")
+
+
+class Spread(BaseModel):
+    p50: float | None
+    p90: float | None
+    mean: float | None
+
+
+class Both(BaseModel):
+    """Milliseconds, of the questions that were answered both times."""
+
+    questions: int
+    original: Spread
+    replay: Spread
+
+
+class Usage(BaseModel):
+    """Tokens of the model; `ratio`: the replay's to the original's."""
+
+    questions: int
+    original: dict[str, int]
+    replay: dict[str, int]
+    ratio: dict[str, float | None]
+
+
+class Summary(BaseModel):
+    """As the last line of `penstock compare --output json`."""
+
+    type: Literal["summary"]
+    replay: str
+    questions: int
+    outcomes: dict[str, int] = Field(
+        description="`equal`, `changed`, `newly_failed`, `newly_fixed`, `both_failed`, "
+        "`original_unanswered`."
+    )
+    not_replayed: int
+    programs: dict[str, dict[str, int]]
+    duration_ms: Both
+    first_token_ms: Both
+    usage: Usage
+
+
+class Difference(BaseModel):
+    """As a line of `penstock compare --output json`: both completions, as they stand there."""
+
+    type: Literal["question"]
+    outcome: str
+    question_id: str
+    partition: int
+    offset: int
+    fields: list[str] = Field(description="Outputs that differ, where it was answered both times.")
+    scores: None = None
+    inputs: dict[str, Any] | None
+    original: dict[str, Any] | None
+    replay: dict[str, Any]
+
+
+class Comparison(BaseModel):
+    summary: Summary
+    questions: list[Difference] = Field(description="Those whose answers are not equal.")
+    more: int = Field(description="Of these, the ones that are not shown.")
+    cut_off: Literal["time", "memory"] | None = Field(
+        description="Why not all was compared; null: it was. `penstock compare` has no such bounds."
+    )
+
+
+@router.get("", responses=OPERATORS)
+async def replays(gateway: Gateway, who: Who) -> Replays:
+    """Those that the control topic knows."""
+    who.must_operate()
+    found = await gateway.desk.replays.latest()
+    return Replays(replays=[ReplaySeen.model_validate(one) for one in found])
+
+
+@router.get(
+    "/{replay_id}/compare",
+    responses=model(Comparison) | OPERATORS | problems(404, 429),
+)
+async def compare(
+    replay_id: Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,100}$")],
+    request: Request,
+    gateway: Gateway,
+    who: Who,
+    limit: Annotated[int, Query(ge=0, le=1000)] = 100,
+) -> Response:
+    """Its answers beside the original ones. It reads all of both; one at a time here."""
+    who.must_operate()
+    work = gateway.desk.replays.compare(replay_id, limit)
+    return Response(await attended(request, gateway.stopping, work), media_type="application/json")
