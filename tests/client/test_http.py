@@ -278,7 +278,10 @@ async def test_who_leaves_a_stream_leaves_its_connection() -> None:
         await gone.wait()
 
 
-@pytest.mark.parametrize("address", ["http://", "localhost", "http://host/?token=x"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://", "localhost", "http://host/?token=x", "http://me:x@host", "http://[", "http://h:a"],
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigurationError, match="no address"):
         HttpClient(address)

@@ -174,7 +174,7 @@ class Topics:
         }
 
     async def read(
-        self, _: str, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
+        self, _: str, stretches: Mapping[TopicPartition, Stretch], **__: bool
     ) -> AsyncGenerator[ConsumerRecord, None]:
         for place, stretch in stretches.items():
             for record in self._log.between(place, stretch):
@@ -202,34 +202,12 @@ async def replica(world: World) -> AsyncIterator[Questions]:
     there = dict.fromkeys((TOPICS.questions, TOPICS.tokens, TOPICS.completions), world.partitions)
     index, backlog = Index(WINDOW_MS, 100, 0, world.partitions), Backlog()
     still: Any = Still()
-    figures = Figures(still.wall())
-    fan = FanOut(
-        {},
-        TOPICS,
-        there,
-        "g",
-        codec(),
-        index,
-        backlog,
-        figures,
-        still,
-        WINDOW_MS / 1000,
-        LONGEST,
-    )
+    window, reads, figures = WINDOW_MS / 1000, codec(), Figures(0.0)
+    fan = FanOut({}, TOPICS, there, "g", reads, index, backlog, figures, still, window, LONGEST)
     try:
         await fan.start()
         yield Questions(
-            {},
-            TOPICS,
-            there,
-            index,
-            fan,
-            backlog,
-            codec(),
-            still,
-            lambda: "qa",
-            60.0,
-            lambda _: None,
+            {}, TOPICS, there, index, fan, backlog, reads, still, lambda: "qa", 60.0, lambda _: None
         )
     finally:
         await fan.stop()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from playwright.async_api import (
     ConsoleMessage,
@@ -88,8 +89,8 @@ class Place:
     topics: Topics
     models: ModelServer
 
-    def gateway(self, port: int = 0) -> AbstractAsyncContextManager[Serving]:
-        ours = {"port": port}
+    def gateway(self, **ours: Any) -> AbstractAsyncContextManager[Serving]:
+        """`ours`: of its settings."""
         return running_gateway(self.servers, self.topics, programs=PROGRAMS, gateway=ours)
 
 
@@ -130,7 +131,7 @@ async def test_a_night_at_the_console(bootstrap_servers: str, topics: Topics) ->
         await _reloads_in_the_middle(page)
         assert seen.complaints == []
         said = await _goes_away(page, first)
-        async with place.gateway(urlsplit(first.address).port or 0) as second:
+        async with place.gateway(port=urlsplit(first.address).port) as second:
             await _comes_back(page, seen, said, place.models)
             # Chromium tells of every connection that it could not make.
             assert all("ERR_" in complaint for complaint in seen.complaints)
@@ -302,6 +303,10 @@ async def test_what_a_replay_has_changed_is_seen_word_by_word(
             await page.get_by_role("link", name=name).click()
             wide = await page.evaluate("document.documentElement.scrollWidth")
             assert wide == 340, name
+
+        async with place.gateway(console=False) as bare, httpx.AsyncClient() as client:
+            for path in ("/", "/console/main.js"):
+                assert (await client.get(f"{bare.address}{path}")).status_code == 404
 
 
 _REPLAYS = {

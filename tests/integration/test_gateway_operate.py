@@ -131,6 +131,8 @@ async def pauses(client: httpx.AsyncClient) -> None:
 
 async def a_caller_who_is_no_operator(gateway: Serving, who: Caller) -> None:
     class Door:
+        open = True
+
         async def caller(self, _: Any) -> Caller:
             return who
 

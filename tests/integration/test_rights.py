@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -15,11 +16,12 @@ from aiokafka.errors import TopicAuthorizationFailedError
 from penstock import app, settings
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
+from penstock.gateway.server import serving
 from penstock.kafka import admin, control, rights_watch
 from penstock.kafka.admin import prepare
 from penstock.kafka.security import client_arguments
 from penstock.kafka.topic_rules import UNSEEN_LIMIT
-from penstock.settings import KafkaSettings, Settings, TopicSettings
+from penstock.settings import GatewaySettings, KafkaSettings, Settings, TopicSettings
 from tests.support.command import model_environment, penstock
 from tests.support.conversation import Conversation, conversation
 from tests.support.guarded import PREFIXED, Guarded, Right, guarded, told
@@ -332,6 +334,46 @@ async def test_a_watcher_sees_the_status(kafka: Guarded) -> None:
 async def test_without_one_of_them_nobody_sees_it(kafka: Guarded, without: Right) -> None:
     ended = await penstock("status", env=kafka.environment("watcher"))
     assert (ended.code, ended.stderr) == (2, f"penstock: {says(without)}\n")
+
+
+async def test_a_gateway_without_the_dead_letters_lacks_nothing_else(
+    kafka: Guarded, session_loop: Call
+) -> None:
+    letters = [right for right in SERVICE if right.name == "penstock.dead-letters"]
+    asks = Right("penstock", "topic", "penstock.questions", "Write")
+    async with model_server() as models:
+        own = _settings(kafka, models).model_copy(update={"gateway": GatewaySettings(port=0)})
+        async with _talk(kafka) as talk, running(own):
+            await talk.ask({"id": "bad"})
+            [letter] = await talk.dead_letters(1)
+    place = f"/v1/dead-letters/{letter.partition}/{letter.offset}"
+    await asyncio.to_thread(session_loop, kafka.give(asks))
+    try:
+        for right in letters:
+            await asyncio.to_thread(session_loop, kafka.take(right))
+        async with serving(own) as gateway:
+            shown = {"Authorization": f"Bearer {gateway.parts.access.operator_token}"}
+            async with httpx.AsyncClient(base_url=gateway.address, headers=shown) as client:
+                await gateway.parts.overview.looked.wait()
+                status = (await client.get("/v1/overview")).json()["status"]
+                assert (status["group"], status["dead_letters"]) == ("penstock", None)
+                for method, path in (("GET", "/v1/dead-letters"), ("GET", place)):
+                    said = (await client.request(method, path)).json()
+                    assert (said["status"], said["code"]) == (503, "kafka_refuses")
+                    assert said["detail"] == says(letters[0])
+                assert (await client.get("/v1/replays")).json() == {"replays": []}
+
+                for right in letters:
+                    await asyncio.to_thread(session_loop, kafka.give(right))
+                assert (await client.get(place)).is_success
+                said = (await client.post(f"{place}/redrive")).json()
+                assert (said["status"], said["code"]) == (503, "kafka_refuses")
+                assert "group 'penstock.redrive.penstock.dead-letters." in said["detail"]
+                assert "lacks the right Read" in said["detail"]
+    finally:
+        await asyncio.to_thread(session_loop, kafka.take(asks))
+        for right in letters:
+            await asyncio.to_thread(session_loop, kafka.give(right))
 
 
 async def test_a_reader_reads(kafka: Guarded) -> None:

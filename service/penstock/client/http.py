@@ -60,8 +60,7 @@ class HttpClient(Client):
     """
 
     def __init__(self, url: str, *, token: str | None = None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query:
+        if not _is_address(url):
             raise ConfigurationError(
                 f"{url!r} is no address of a gateway, such as http://localhost:8080"
             )
@@ -229,6 +228,16 @@ class HttpClient(Client):
         if question.expires_at is not None:
             ends.append(question.expires_at.timestamp() - self._clock.wall())
         return min(ends, default=None)
+
+
+def _is_address(url: str) -> bool:
+    """With nothing in it that is a secret, or that is said elsewhere."""
+    try:
+        parts = urlsplit(url)
+        there = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return there and parts.username is None and not parts.query and not parts.fragment
 
 
 def _path(question_id: str, what: str) -> str:

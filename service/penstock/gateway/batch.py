@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeVar
 
@@ -113,17 +114,26 @@ class Batch:
         while True:
             if self._gateway.stopping.done():
                 raise _stopping("it was not asked")
+            asking = asyncio.create_task(self._once(ask))
             try:
-                async with self._gateway.questions.asked(
-                    ask.asked, self._who, ask.key, named=ask.id is not None
-                ) as asked:
-                    return asked.entry
+                return await asyncio.shield(asking)
+            except asyncio.CancelledError:
+                # It is on its way, and who cancels what is open has to know it.
+                with suppress(ProblemError):
+                    self.open[line.number] = await asking
+                raise
             except ProblemError as problem:
                 # Too much to do, or too many in a minute.
                 if problem.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
                 seconds = float(problem.headers["Retry-After"])
                 await self._unless_stopping(asyncio.sleep(seconds), _stopping("it was not asked"))
+
+    async def _once(self, ask: Ask) -> Entry:
+        async with self._gateway.questions.asked(
+            ask.asked, self._who, ask.key, named=ask.id is not None
+        ) as asked:
+            return asked.entry
 
     async def _end(self, entry: Entry) -> bytes:
         """Its completion."""

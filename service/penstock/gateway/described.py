@@ -25,6 +25,8 @@ _SAID = {
     403: "This caller may not.",
     404: "There is none.",
     409: "It is not as it would have to be.",
+    413: "The body is too large.",
+    415: "The body is of another kind.",
     422: "Something in it is not as described.",
     429: "Too much at once; `Retry-After` says when.",
     503: "Kafka is away, or refuses it.",
@@ -48,13 +50,17 @@ def _response(status: int, example: dict[str, Any] | None) -> dict[str, Any]:
     return said
 
 
-OPERATORS = problems(401, 403, 422, 503)
-"""Of what is an operator's alone."""
-CALLERS = problems(401, 422)
-"""Of what everybody may who may come in."""
+COMMON = problems(400, 401, 403, 422, 503)
+"""Of whatever wants to know who asks."""
+BODY = problems(413, 415)
+"""Of what has one."""
 
 
-def model(of: type[BaseModel], example: Any = None) -> dict[int | str, dict[str, Any]]:
-    """Of a route that writes its JSON itself, or has an example."""
-    content = {} if example is None else {"application/json": {"example": example}}
-    return {200: {"model": of, "content": content}}
+def example(**said: Any) -> ConfigDict:
+    """For `model_config`."""
+    return ConfigDict(json_schema_extra={"examples": [said]})
+
+
+def model(of: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Of a route that writes its JSON itself."""
+    return {200: {"model": of}}

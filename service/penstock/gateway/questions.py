@@ -143,16 +143,14 @@ class Questions:
             # The service may have another default, which he may not ask.
             more["program"] = program
         question = question.model_copy(update=more)
-        value, of_what = written(question, key, self._codec)
-        fingerprint = of_what if named else None
+        value, of_what = written(question, self._codec, key, *(() if named else (caller.subject,)))
+        fingerprint = of_what if named or retry is not None else None
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
-        if retry is not None and not named:
-            fingerprint = _by(caller, of_what)
-            if retry and (tried := self._tried(fingerprint)) is not None:
-                yield Asked(tried, None)
-                return
+        if retry and not named and (tried := self._tried(of_what)) is not None:
+            yield Asked(tried, None)
+            return
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
@@ -363,11 +361,6 @@ def _same(entry: Entry, fingerprint: str | None) -> Entry:
             "another question was asked by this id or Idempotency-Key; take a new one",
         )
     return entry
-
-
-def _by(caller: Caller, of_what: str) -> str:
-    """A request of this caller's, where it has no name."""
-    return hashlib.sha256(f"{caller.subject}\0{of_what}".encode()).hexdigest()
 
 
 def _partition(key: str, partitions: int) -> int:

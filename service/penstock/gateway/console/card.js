@@ -122,6 +122,7 @@ export class Card {
 
   failed(problem) {
     this.over();
+    this.refused = problem.status === 401;
     const gone = problem.status === 404;
     setState(this.state, gone ? "unknown" : "unread");
     say(this.error, problem.message);

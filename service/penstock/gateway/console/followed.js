@@ -6,6 +6,7 @@ import { $, keyed } from "./dom.js";
 import { mayRest } from "./live.js";
 import { answerOf, programs } from "./programs.js";
 import { events } from "./sse.js";
+import { tokens } from "./token.js";
 
 const AT_MOST = 8;
 /** Read at once: of a browser's six connections, the rest of the page needs its share. */
@@ -95,6 +96,12 @@ async function read(id, card, signal) {
     turns.shift()?.();
   }
 }
+
+// Whoever has another token may read what was refused.
+tokens.addEventListener("change", () => {
+  for (const [id, { card }] of there) if (card.refused) begin(id);
+  show(followed());
+});
 
 programs.addEventListener("change", () => {
   for (const { card } of there.values()) card.dimAll();

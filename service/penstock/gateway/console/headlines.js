@@ -3,7 +3,7 @@
 import { confirmed } from "./dialogs.js";
 import { $, el, keyed, say, setState, text, toast } from "./dom.js";
 import { age, count, counted, NONE, rate, seconds, spread, time } from "./format.js";
-import { live, now, stale } from "./live.js";
+import { live, now, stale, trouble } from "./live.js";
 import { operate } from "./operators.js";
 import { token, wanted } from "./token.js";
 
@@ -12,18 +12,19 @@ const SILENT = "silent";
 /** [{name, kind, says, act?: [label, function]}], the worst first. */
 function headlines() {
   const found = [];
-  const { seen, trouble } = now;
+  const { seen } = now;
+  const wrong = trouble();
   const old = stale();
-  if (trouble && !trouble.passes) {
+  if (wrong && !wrong.passes) {
     found.push({
       name: "refused",
       kind: "bad",
-      says: trouble.status === 401 ? "The gateway lets nobody in without a token." : `The gateway refuses: ${trouble.message}`,
+      says: wrong.status === 401 ? "The gateway lets nobody in without a token." : `The gateway refuses: ${wrong.message}`,
       act: ["Enter a token", () => wanted(token() ? "refused" : "unknown")],
     });
-  } else if (trouble || old !== null) {
+  } else if (wrong || old !== null) {
     const since = old === null ? "" : ` What you see is ${age(old)} old.`;
-    const why = trouble ? trouble.message : "The gateway says nothing any more.";
+    const why = wrong ? wrong.message : "The gateway says nothing any more.";
     found.push({ name: "away", kind: "bad", says: `${why} Trying again.${since} Is penstock gateway running?` });
   }
   if (!seen) return found;
@@ -116,8 +117,7 @@ function make({ kind, act: action }) {
 }
 
 function connection() {
-  const { seen, trouble } = now;
-  const [name, says] = trouble || stale() !== null ? ["failed", "away"] : !seen ? ["queued", "connecting"] : ["completed", "live"];
+  const [name, says] = trouble() || stale() !== null ? ["failed", "away"] : !now.seen ? ["queued", "connecting"] : ["completed", "live"];
   const node = $("connection");
   if (!node.firstChild) node.append(el("span", { class: "state" }));
   setState(node.firstChild, name);

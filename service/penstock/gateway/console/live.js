@@ -5,12 +5,18 @@ import { tokens } from "./token.js";
 
 /** Seconds after which what is seen counts as old: five looks that did not come. */
 const OLD = 10;
+/** ... for which a connection may be gone before anybody is told: a gateway that is started anew. */
+const BLINK = 1.5;
 
 /** Tells `change` whenever something is known anew, and at least every second. */
 export const live = new EventTarget();
 
-/** `seen`: the last overview; `trouble`: a Problem; `at`: when it came, in the browser's ms. */
-export const now = { seen: null, trouble: null, at: 0, skew: 0 };
+/** `seen`: the last overview, that came `at`; `trouble`: a Problem, there `since`; in the browser's ms. */
+export const now = { seen: null, at: 0, trouble: null, since: 0, skew: 0 };
+
+/** Since when somebody looks at the page. */
+let looked = Date.now();
+document.addEventListener("visibilitychange", () => { looked = Date.now(); });
 
 /** The gateway's time in Unix milliseconds: clocks differ, and people's laptops most. */
 export const gatewayTime = () => Date.now() + now.skew;
@@ -18,9 +24,12 @@ export const gatewayTime = () => Date.now() + now.skew;
 /** How long ago anything was heard; null: it is recent. */
 export function stale() {
   if (now.seen === null || document.hidden) return null;
-  const age = (Date.now() - now.at) / 1000;
-  return age > OLD ? age : null;
+  const present = Date.now();
+  return present - Math.max(now.at, looked) > OLD * 1000 ? (present - now.at) / 1000 : null;
 }
+
+/** What is in the way, where it is more than a moment. */
+export const trouble = () => (now.trouble && (!now.trouble.passes || Date.now() - now.since > BLINK * 1000) ? now.trouble : null);
 
 /** Whether a stream may be let go of: where that cancels no question. */
 export const mayRest = () => now.seen !== null && !now.seen.gateway.cancel_on_disconnect;
@@ -28,7 +37,11 @@ export const mayRest = () => now.seen !== null && !now.seen.gateway.cancel_on_di
 const changed = () => live.dispatchEvent(new Event("change"));
 
 async function follow(signal) {
-  const told = (problem) => { now.trouble = problem; changed(); };
+  const told = (problem) => {
+    if (now.trouble === null) now.since = Date.now();
+    now.trouble = problem;
+    changed();
+  };
   try {
     for await (const event of events("/v1/overview/events", { signal, told })) {
       if (event.event !== "overview") continue;
@@ -38,8 +51,7 @@ async function follow(signal) {
       changed();
     }
   } catch (error) {
-    now.trouble = error;
-    changed();
+    told(error);
   }
 }
 

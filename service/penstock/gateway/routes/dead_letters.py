@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from penstock.gateway.described import OPERATORS, problems
+from penstock.gateway.described import BODY, COMMON, example, problems
 from penstock.gateway.parts import Gateway, Who
 from penstock.replay.where import Condition
 
@@ -25,7 +25,14 @@ Before = Annotated[
 Kind = Literal["RECORD", "ANSWER", "UPSTREAM", "OPERATOR", "DEADLINE", "CANCELLED"]
 Word = Annotated[str | None, Query(max_length=256)]
 
-UNKNOWN = problems(404, s404={"title": "Not Found", "code": "unknown_dead_letter"})
+UNKNOWN = problems(
+    404,
+    s404={
+        "title": "Not Found",
+        "code": "unknown_dead_letter",
+        "detail": "2/117: is gone: the first one that the retention has left is 230",
+    },
+)
 TAKEN = problems(
     409,
     s409={
@@ -37,8 +44,25 @@ TAKEN = problems(
 )
 
 
+LETTER: dict[str, Any] = {
+    "partition": 2,
+    "offset": 117,
+    "at": 1_795_434_000_123,
+    "question_id": "6f1c",
+    "kind": "UPSTREAM",
+    "code": "model_error",
+    "message": "the model is away",
+    "attempts": 5,
+    "redrives": 0,
+    "program": "qa",
+}
+"""An example."""
+
+
 class LetterSeen(BaseModel):
     """A dead letter, in a list."""
+
+    model_config = example(**LETTER)
 
     partition: int
     offset: int
@@ -82,6 +106,18 @@ class Source(BaseModel):
 class LetterWhole(LetterSeen):
     """A dead letter, as it stands there."""
 
+    model_config = example(
+        **LETTER,
+        stage="running",
+        tried=[
+            {"attempt": 5, "kind": "UPSTREAM", "code": "model_error", "at": "2026-11-23T11:40Z"}
+        ],
+        key=None,
+        value={"text": '{"question": "Why?"}'},
+        headers=[["ce_id", {"text": "6f1c"}]],
+        source={"topic": "penstock.questions", "partition": 2, "offset": 42, "group": "penstock"},
+    )
+
     message: str | None = Field(description="All of it.")
     stage: str | None
     tried: list[dict[str, Any]] = Field(description="Attempts that failed: kind, code, at.")
@@ -99,10 +135,14 @@ class QuestionAgain(BaseModel):
 
 
 class Redriven(BaseModel):
+    model_config = example(
+        question={"topic": "penstock.questions", "partition": 2, "offset": 118, "id": "6f1c"}
+    )
+
     question: QuestionAgain
 
 
-@router.get("", responses=OPERATORS)
+@router.get("", responses=COMMON)
 async def dead_letters(
     gateway: Gateway,
     who: Who,
@@ -121,7 +161,7 @@ async def dead_letters(
     return Letters(dead_letters=[LetterSeen(**row) for row in page.found], next=_next(page.ends))
 
 
-@router.get("/{partition}/{offset}", responses=OPERATORS | UNKNOWN)
+@router.get("/{partition}/{offset}", responses=COMMON | UNKNOWN)
 async def dead_letter(
     partition: Partition, offset: Offset, gateway: Gateway, who: Who
 ) -> LetterWhole:
@@ -133,7 +173,7 @@ async def dead_letter(
     return LetterWhole(**{**found, **shown, "headers": headers})
 
 
-@router.post("/{partition}/{offset}/redrive", responses=OPERATORS | UNKNOWN | TAKEN)
+@router.post("/{partition}/{offset}/redrive", responses=COMMON | UNKNOWN | TAKEN | BODY)
 async def redrive(partition: Partition, offset: Offset, gateway: Gateway, who: Who) -> Redriven:
     """Puts it back to the questions, in one transaction, if it was not put back before. It stays
     among the dead letters.

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response
 
 from penstock.gateway.bulletin import History, OverviewSeen
-from penstock.gateway.described import CALLERS, model
+from penstock.gateway.described import COMMON, model
 from penstock.gateway.parts import Gateway, Who, caller
 from penstock.gateway.sse import EventStream
 
@@ -24,7 +24,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/overview", responses=model(OverviewSeen) | CALLERS)
+@router.get("/overview", responses=model(OverviewSeen) | COMMON)
 async def overview(gateway: Gateway) -> Response:
     """How the group stands, as it was seen last, and what goes by."""
     return Response(gateway.desk.bulletin.now(), media_type="application/json")
@@ -34,14 +34,14 @@ async def overview(gateway: Gateway) -> Response:
     "/overview/events",
     status_code=200,
     response_class=EventStream,
-    responses=_EVENTS | CALLERS,
+    responses=_EVENTS | COMMON,
 )
 async def events(gateway: Gateway, who: Who) -> EventStream:
     """The overview, for as long as somebody reads it whose token is good."""
     return EventStream(gateway.desk.bulletin.events(who.holds), gateway.stopping)
 
 
-@router.get("/history", responses=CALLERS)
+@router.get("/history", responses=COMMON)
 async def history(gateway: Gateway) -> History:
     """What went by in the last five minutes."""
     return gateway.desk.bulletin.history()

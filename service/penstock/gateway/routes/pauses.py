@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from penstock.core.halts import Scope
-from penstock.gateway.described import OPERATORS, problems
+from penstock.gateway.described import BODY, COMMON, example, problems
 from penstock.gateway.parts import Gateway, Who
 from penstock.gateway.problem import ProblemError
 from penstock.gateway.reach import in_problems
@@ -26,6 +26,8 @@ ScopeNamed = Annotated[
 
 
 class Why(BaseModel):
+    model_config = example(reason="the provider is being moved")
+
     reason: Annotated[str, Field(max_length=500)] | None = Field(
         None, description="For the log, and whoever asks why."
     )
@@ -34,13 +36,24 @@ class Why(BaseModel):
 class PauseAsked(BaseModel):
     """All members were asked; what was running ends as ever."""
 
+    model_config = example(scope="partition/3")
+
     scope: str
 
 
 @router.post(
     "/{scope:path}",
     status_code=202,
-    responses=OPERATORS | problems(404, s404={"title": "Not Found", "code": "unknown_partition"}),
+    responses=COMMON
+    | BODY
+    | problems(
+        404,
+        s404={
+            "title": "Not Found",
+            "code": "unknown_partition",
+            "detail": "the questions have the partitions 0 to 7",
+        },
+    ),
 )
 async def pause(
     scope: ScopeNamed, gateway: Gateway, who: Who, why: Why | None = None
@@ -62,7 +75,7 @@ async def pause(
     return PauseAsked(scope=scope)
 
 
-@router.delete("/{scope:path}", status_code=202, responses=OPERATORS)
+@router.delete("/{scope:path}", status_code=202, responses=COMMON)
 async def resume(scope: ScopeNamed, gateway: Gateway, who: Who) -> PauseAsked:
     """Lets it start again, whether it was paused or not."""
     who.must_operate()

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from penstock.events.member import Served
-from penstock.gateway.described import CALLERS
+from penstock.gateway.described import COMMON, example
 from penstock.gateway.parts import Gateway, Who
 
 router = APIRouter(prefix="/v1", tags=["console"])
@@ -12,6 +12,16 @@ router = APIRouter(prefix="/v1", tags=["console"])
 
 class ProgramSeen(Served):
     """As a member of the service reports it."""
+
+    model_config = example(
+        version="5f1c09a7be32",
+        model="default",
+        inputs=["question"],
+        accepts=["question"],
+        answer="answer",
+        name="qa",
+        default=True,
+    )
 
     name: str
     default: bool = Field(description="Whether it answers who names none.")
@@ -23,7 +33,7 @@ class Programs(BaseModel):
     )
 
 
-@router.get("/programs", responses=CALLERS)
+@router.get("/programs", responses=COMMON)
 async def programs(gateway: Gateway, who: Who) -> Programs:
     """The programs that this caller may ask, and what each of them wants to know."""
     overview = gateway.overview

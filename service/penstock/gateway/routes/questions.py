@@ -177,15 +177,15 @@ async def events(
     if last_event_id:
         after = seen(last_event_id)
     return EventStream(
-        _frames(gateway.questions.events(Asked(entry, None), after)), gateway.stopping
+        _frames(gateway.questions.pieces(Asked(entry, None), after)), gateway.stopping
     )
 
 
-async def _frames(said: AsyncGenerator[Said | bytes, None]) -> AsyncGenerator[bytes, None]:
+async def _frames(said: AsyncGenerator[list[Said | bytes], None]) -> AsyncGenerator[bytes, None]:
     yield RETRY
     async with aclosing(said):
-        async for event in said:
-            yield frame(event)
+        async for piece in said:
+            yield b"".join(map(frame, piece))
 
 
 @router.post(

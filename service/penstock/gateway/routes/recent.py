@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from penstock.gateway.described import CALLERS
+from penstock.gateway.described import COMMON, example
 from penstock.gateway.index import Entry
 from penstock.gateway.parts import Gateway, Who
 
@@ -25,6 +25,19 @@ StatusSeen = Literal[
 
 class Recent(BaseModel):
     """Times in Unix milliseconds."""
+
+    model_config = example(
+        id="6f1c",
+        status="completed",
+        program="qa",
+        asked_at=1_795_434_000_123,
+        first_token_at=1_795_434_000_890,
+        first_token_ms=612.4,
+        duration_ms=1_204.9,
+        partition=2,
+        offset=118,
+        code=None,
+    )
 
     id: str
     status: StatusSeen
@@ -44,7 +57,7 @@ class Recents(BaseModel):
     questions: list[Recent] = Field(description="The newest first.")
 
 
-@router.get("/recent-questions", responses=CALLERS)
+@router.get("/recent-questions", responses=COMMON)
 async def recent_questions(
     gateway: Gateway,
     who: Who,

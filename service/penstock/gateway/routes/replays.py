@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from penstock.gateway.attended import attended
-from penstock.gateway.described import OPERATORS, model, problems
+from penstock.gateway.described import COMMON, example, model, problems
 from penstock.gateway.parts import Gateway, Who
 
 router = APIRouter(prefix="/v1/replays", tags=["console"])
@@ -19,6 +19,17 @@ class Progress(BaseModel):
 
 class ReplaySeen(BaseModel):
     """As its plan says."""
+
+    model_config = example(
+        id="monday",
+        created_at=1_795_434_000_123,
+        questions="penstock.questions",
+        completions="penstock.replay.monday.completions",
+        program=None,
+        model="large",
+        total=1_000,
+        progress={"done": 250, "over": False},
+    )
 
     id: str
     created_at: int = Field(description="Unix milliseconds.")
@@ -100,7 +111,7 @@ class Comparison(BaseModel):
     )
 
 
-@router.get("", responses=OPERATORS)
+@router.get("", responses=COMMON)
 async def replays(gateway: Gateway, who: Who) -> Replays:
     """Those that the control topic knows."""
     who.must_operate()
@@ -110,7 +121,7 @@ async def replays(gateway: Gateway, who: Who) -> Replays:
 
 @router.get(
     "/{replay_id}/compare",
-    responses=model(Comparison) | OPERATORS | problems(404, 429),
+    responses=model(Comparison) | COMMON | problems(404, 429),
 )
 async def compare(
     replay_id: Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,100}$")],
