@@ -206,6 +206,23 @@ async def test_a_body_that_is_too_large_is_refused_before_it_is_read() -> None:
         assert (await there.client.get("/read")).is_success
 
 
+async def test_it_is_refused_while_its_client_still_sends() -> None:
+    head = b"POST /ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    piece = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    async with doors() as there:
+        host, _, port = there.address.removeprefix("http://").rpartition(":")
+        for request in (
+            head + b"Content-Length: %d\r\n\r\n" % (LIMIT + 1),
+            head + b"Transfer-Encoding: chunked\r\n\r\n" + piece * (LIMIT // 65536 + 1),
+        ):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(request)
+            async with asyncio.timeout(20):
+                assert (await reader.readline()).split()[1] == b"413"
+            writer.close()
+            await writer.wait_closed()
+
+
 async def test_many_questions_may_be_larger() -> None:
     lines = {"content-type": "application/x-ndjson"}
     async with doors() as there:

@@ -70,9 +70,15 @@ class Issuer:
     async def answer(self, _: web.Request) -> web.Response:
         self.asked += 1
         await self.may_answer.wait()
-        listed = [published(kid, key) for kid, (_, key) in self.keys.items()]
-        body = json.dumps({"keys": listed}).encode() if self.body is None else self.body
+        body = self._listed() if self.body is None else self.body
         return web.Response(body=body, status=self.status, headers={"Location": "/elsewhere"})
+
+    async def elsewhere(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._listed())
+
+    def _listed(self) -> bytes:
+        listed = [published(kid, key) for kid, (_, key) in self.keys.items()]
+        return json.dumps({"keys": listed}).encode()
 
 
 @asynccontextmanager
@@ -81,6 +87,7 @@ async def issuer() -> AsyncIterator[Issuer]:
     one = Issuer()
     app = web.Application()
     app.router.add_get("/keys", one.answer)
+    app.router.add_get("/elsewhere", one.elsewhere)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
