@@ -5,7 +5,7 @@ clients of this process.
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError as ClientError
 
 from penstock.clock import Clock
-from penstock.errors import KafkaError, RecordError
+from penstock.errors import ConfigurationError, KafkaError, RecordError
 from penstock.events.again import redrive
 from penstock.events.envelope import text_header
 from penstock.gateway.backlog import Backlog
@@ -37,7 +37,8 @@ KEPT_BYTES = 32 * 1024 * 1024
 SKEW_SECONDS = 60.0
 """By which the clocks of those who write may differ."""
 
-AGAIN_SECONDS = 1.0
+GROWTH_SECONDS = 10.0
+"""Between two looks at whether partitions were added."""
 
 log = structlog.get_logger("penstock.gateway")
 
@@ -46,7 +47,7 @@ class FanOut:
     """Args:
     client: the connection.
     topics: by their names.
-    partitions: how many each of these has, by its name.
+    partitions: how many each of these has, by its name; is kept up to date.
     group: whose completions count.
     codec: how a question reads.
     index: is filled.
@@ -61,7 +62,7 @@ class FanOut:
         self,
         client: Mapping[str, Any],
         topics: TopicSettings,
-        partitions: Mapping[str, int],
+        partitions: dict[str, int],
         group: str,
         codec: Codec,
         index: Index,
@@ -89,7 +90,8 @@ class FanOut:
         self._waiting: dict[str, list[asyncio.Future[Entry]]] = {}
         self._kept: OrderedDict[Place, bytes] = OrderedDict()
         self._kept_bytes = 0
-        self._tasks: list[asyncio.Task[None]] = []
+        self._following: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
         self._stack = AsyncExitStack()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Is done when nothing can be read any more, and says why."""
@@ -117,17 +119,14 @@ class FanOut:
             )
             await self._rebuild(live)
             self._stack = stack.pop_all()
-        self._tasks = [
-            asyncio.create_task(self._follow()),
-            asyncio.create_task(self._catch_up.run()),
-        ]
-        for task in self._tasks:
-            task.add_done_callback(self._over)
+        self._following = self._begin(self._follow())
+        self._beside = [self._begin(self._catch_up.run()), self._begin(self._grow())]
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        tasks = [task for task in (self._following, *self._beside) if task is not None]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self.failed.done():
             # Somebody has seen it, or nobody will.
             self.failed.exception()
@@ -137,6 +136,11 @@ class FanOut:
     def away(self) -> bool:
         """Kafka does not answer."""
         return self._tail.away
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._over)
+        return task
 
     def _over(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or (error := task.exception()) is None or self.failed.done():
@@ -256,6 +260,36 @@ class FanOut:
         async for record in self._tail.follow(self._next):
             self._take[record.topic](record)
             self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+
+    async def _grow(self) -> None:
+        """Partitions may be added to a topic that is read."""
+        while True:
+            await asyncio.sleep(GROWTH_SECONDS)
+            try:
+                there = {topic: await self._late.partitions(topic) for topic in self._take}
+                added = [
+                    TopicPartition(topic, partition)
+                    for topic, count in there.items()
+                    for partition in range(self._partitions[topic], count)
+                ]
+                begins = await self._late.whole(added) if added else {}
+            except (ClientError, ConfigurationError, TimeoutError):
+                # What is wrong with Kafka others find out, and say.
+                continue
+            if begins:
+                log.info(
+                    "partitions were added", partitions=[f"{p.topic}/{p.partition}" for p in added]
+                )
+                await self._extend({place: log.start for place, log in begins.items()}, there)
+
+    async def _extend(self, begins: Mapping[TopicPartition, int], there: Mapping[str, int]) -> None:
+        assert self._following is not None, "it was started"
+        self._following.cancel()
+        await asyncio.wait({self._following})
+        self._next.update(begins)
+        self._partitions.update(there)
+        self._index.token_partitions = there[self._topics.tokens]
+        self._following = self._begin(self._follow())
 
     def _question(self, record: ConsumerRecord) -> None:
         received = raw(record)

@@ -95,7 +95,7 @@ class Index:
         self._window_ms = window_ms
         self._ids = ids
         self._repeats_ms = repeats_ms
-        self._token_partitions = token_partitions
+        self.token_partitions = token_partitions
         self._entries: OrderedDict[str, Entry] = OrderedDict()
         self._early: OrderedDict[str, Early] = OrderedDict()
         self._newest: dict[str, Entry] = {}
@@ -196,7 +196,7 @@ class Index:
 
     def tokens_of(self, entry: Entry) -> int:
         """The partition of its tokens."""
-        return entry.place.partition % self._token_partitions
+        return entry.place.partition % self.token_partitions
 
     def _repeats(self, before: Entry, place: Place, timestamp: int) -> bool:
         near = abs(timestamp - before.timestamp) <= self._repeats_ms
