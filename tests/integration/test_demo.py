@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
@@ -42,6 +43,9 @@ async def test_it_answers_stays_up_for_more_and_leaves_nothing_behind() -> None:
             said += line
         (address,) = re.findall(r"penstock.* ask -b (\S+)", said)
         asked = await penstock("ask", "-b", address, "Why?")
+        (page,) = re.findall(r"http://127\.0\.0\.1:\d+", said)
+        async with httpx.AsyncClient(base_url=page) as browser:
+            recent = (await browser.get("/v1/recent-questions")).json()["questions"]
 
         process.send_signal(signal.SIGINT)
         _, stderr = await process.communicate()
@@ -50,6 +54,7 @@ async def test_it_answers_stays_up_for_more_and_leaves_nothing_behind() -> None:
     assert "[2/2] " in said
     assert (asked.code, asked.stderr) == (0, "")
     assert asked.stdout.strip()
+    assert [one["status"] for one in recent] == ["completed"] * 3
     assert process.returncode == 0
     assert "Traceback" not in stderr.decode()
     assert "WARNING" not in stderr.decode()
@@ -137,7 +142,7 @@ async def test_a_program_is_asked_by_its_own_fields(project: None) -> None:
 async def test_what_to_type_is_taken_by_a_shell_as_it_is_meant(
     project: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    demo_show.say_what_next("localhost:20000", demo_plan.plan(), keep=True)
+    demo_show.say_what_next("localhost:20000", demo_plan.plan(), demo_show.Page("http://a", "t"))
 
     [line] = (one for one in capsys.readouterr().out.splitlines() if " ask -b " in one)
     typed = shlex.split(line)

@@ -22,7 +22,7 @@ from penstock.errors import PenstockError
 from penstock.local import model, scripted
 from penstock.local.broker import Kafka, broker
 from penstock.local.jars import cache_dir
-from penstock.settings import ModelSettings
+from penstock.settings import GatewaySettings, ModelSettings, Settings
 from penstock.settings.secrets import hiding
 from penstock.telemetry import logs
 
@@ -85,21 +85,32 @@ async def _demo(log: TextIO, *, keep: bool, count: int) -> int:
 
             # Again: DSPy has brought a log of its own.
             logs.configure("info", log, hiding(plan.settings))
-            service = await stack.enter_async_context(
-                app.service(plan.served(kafka.bootstrap_servers, models))
-            )
+            settings = plan.served(kafka.bootstrap_servers, models)
+            service = await stack.enter_async_context(app.service(settings))
             running = asyncio.create_task(service.run())
             stack.push_async_callback(_drained, service, running)
+            page = await _page(stack, settings) if keep else None
         servers, topics = kafka.bootstrap_servers, plan.settings.topics
         failed = await demo_show.show(
             service, running, servers, topics, plan.title(models), plan.questions(count)
         )
-        demo_show.say_what_next(servers, plan, keep=keep)
+        demo_show.say_what_next(servers, plan, page)
         if keep:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(running)
                 raise demo_show.stopped(running)
         return 1 if failed else 0
+
+
+async def _page(stack: AsyncExitStack, settings: Settings) -> demo_show.Page:
+    """On a free port of this machine, open to whoever is on it."""
+    from penstock.gateway.server import serving
+
+    own = settings.model_copy(update={"gateway": GatewaySettings(port=0)})
+    running = await stack.enter_async_context(serving(own, grace=0))
+    token = running.parts.access.operator_token
+    assert token is not None, "no tokens are set"
+    return demo_show.Page(running.address, token)
 
 
 async def _start(stack: AsyncExitStack, report: Report) -> tuple[Kafka, Models]:

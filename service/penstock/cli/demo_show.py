@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from rich.console import Console, RenderableType
@@ -138,8 +138,15 @@ def stopped(running: "asyncio.Task[Failure | None]") -> PenstockError:
     return KafkaError(f"the service stopped: {reason}")
 
 
-def say_what_next(bootstrap_servers: str, plan: Plan, *, keep: bool) -> None:
-    """What to try now, in commands that can be copied."""
+class Page(NamedTuple):
+    """The console of the gateway: its address, and the token for what an operator does."""
+
+    address: str
+    token: str
+
+
+def say_what_next(bootstrap_servers: str, plan: Plan, page: Page | None) -> None:
+    """What to try now, in commands that can be copied. `page`: there is one where it stays up."""
     topics = plan.settings.topics
     penstock = _command()
     console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -149,8 +156,10 @@ def say_what_next(bootstrap_servers: str, plan: Plan, *, keep: bool) -> None:
         console.print(f"   {command}", style="cyan")
 
     console.print(f"\n Tokens came as records of {topics.tokens}, ends as one record each of")
-    console.print(f" {topics.completions}.{' Ctrl-C ends it.' if keep else ''}")
-    if keep:
+    console.print(f" {topics.completions}.{' Ctrl-C ends it.' if page else ''}")
+    if page is not None:
+        say("Ask in a browser, and watch it answer:", page.address)
+        say("To pause or redrive something there, show it this token:", page.token)
         asked = _options(plan.question("Why is the moon round?"))
         say("Ask from another terminal:", f"{penstock} ask -b {bootstrap_servers} {asked}")
     else:
