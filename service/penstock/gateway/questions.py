@@ -335,7 +335,8 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset
+        # A client may say what it likes: nothing was said of it before that.
+        return max(after.place.offset, entry.tokens or 0)
 
 
 async def _one_by_one(
