@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiokafka.conn import AIOKafkaConnection
 
-from penstock.gateway import questions
+from penstock.gateway import questions, server
 from penstock.gateway.server import Serving
 from penstock.kafka import stretch, tailing
 from penstock.local.prompt import ChatRequest
@@ -330,17 +330,30 @@ async def test_too_much_to_do(bootstrap_servers: str, topics: Topics) -> None:
         assert told["status"] == "completed"
 
 
-async def test_a_gateway_that_stops_tells_a_batch_how_it_stands(
-    bootstrap_servers: str, topics: Topics
+async def test_a_gateway_that_stops_tells_whoever_waits_how_it_stands(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # They have waited for long.
+    monkeypatch.setattr(server, "TELLING_SECONDS", 60.0)
     async with stage(bootstrap_servers, topics, {}, {}) as there:
         (client, other), (gateway, _) = there.clients, there.gateways
         body = b'{"question": "held", "id": "a"}\n'
         batch = asyncio.create_task(client.post("/v1/questions:batch", content=body, headers=LINES))
-        await there.models.called(1)
+        waiting = asyncio.create_task(
+            client.post("/v1/questions", json={"question": "held", "id": "b"}, headers=WAIT)
+        )
+        streamed = asyncio.create_task(
+            client.post("/predict/stream", json={"question": "held", "id": "c"})
+        )
+        await there.models.called(3)
         gateway.stop()
         problem = orjson.loads((await batch).content)["problem"]
         assert (problem["code"], problem["id"]) == ("stopping", "a")
+        answer = await waiting
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (answer.json()["code"], answer.json()["id"]) == ("stopping", "b")
+        said = (await streamed).text
+        assert said.endswith('"code":"stopping","id":"c"}\n\ndata: [DONE]\n\n')
         there.models.let_end()
         await other.get("/v1/questions/a/events")
         assert (await other.get("/v1/questions/a")).json()["status"] == "completed"
