@@ -367,7 +367,7 @@ async def test_kafka_is_away_for_a_while(
     monkeypatch.setattr(stretch, "ANSWER_SECONDS", 0.5)
     async with (
         proxies(bootstrap_servers.split(",")) as network,
-        stage(bootstrap_servers, topics),
+        stage(bootstrap_servers, topics) as there,
     ):
         connect = AIOKafkaConnection.connect
 
@@ -383,8 +383,19 @@ async def test_kafka_is_away_for_a_while(
             for probe in ("/livez", "/readyz"):
                 assert (await client.get(probe)).text == "ok"
             await client.post("/v1/questions", json={"question": "Why?"}, headers=WAIT)
+
+            async def chat(tried: int) -> httpx.Response:
+                body = {"model": "qa", "messages": [{"role": "user", "content": "How?"}]}
+                headers = {"x-stainless-retry-count": f"{tried}"}
+                return await client.post("/v1/chat/completions", json=body, headers=headers)
+
+            # It is known which there are.
+            await client.get("/v1/models")
             with network.hole():
-                answer = await client.post("/v1/questions", json={"question": "Why?"})
+                answer, first = await asyncio.gather(
+                    client.post("/v1/questions", json={"question": "Why?"}), chat(0)
+                )
+                assert (first.status_code, (await chat(1)).status_code) == (503, 503)
                 unknown = answer.json()
                 assert (answer.status_code, unknown["code"]) == (503, "kafka_away")
                 assert "may have taken it" in unknown["detail"]
@@ -401,6 +412,9 @@ async def test_kafka_is_away_for_a_while(
             await client.get(f"{found}/events")
             answer = await client.get(found)
             assert answer.json()["status"] == "completed"
+            # However often it was sent.
+            assert (await chat(2)).json()["choices"][0]["message"]["content"] == "You said How?"
+            assert len(there.models.calls) == 3
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")
