@@ -23,7 +23,7 @@ what is under way to it stands before the close.
 """
 
 TELLING_SECONDS = 1.0
-"""At the end of the grace, in which those who have waited in vain are told so."""
+"""At the end, in which those who have waited in vain are told so."""
 
 
 class _Server(uvicorn.Server):
@@ -61,8 +61,18 @@ class Serving:
         if not self.parts.stopping.done():
             self.parts.stopping.set_result(None)
             seconds = max(0.0, self._grace - TELLING_SECONDS)
-            asyncio.get_running_loop().call_later(seconds, self.parts.closing.set_result, None)
+            asyncio.get_running_loop().call_later(seconds, self._close)
         self._server.should_exit = True
+
+    def end(self) -> None:
+        """Now: whoever waits is told so, and who does not listen is not waited for."""
+        self.stop()
+        self._close()
+        asyncio.get_running_loop().call_later(TELLING_SECONDS, self._task.cancel)
+
+    def _close(self) -> None:
+        if not self.parts.closing.done():
+            self.parts.closing.set_result(None)
 
     async def stopped(self) -> None:
         """Waits for it. Raises KafkaError: the topics cannot be read any more."""
