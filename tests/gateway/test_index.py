@@ -110,12 +110,49 @@ def test_the_first_completion_in_the_log_is_the_answer() -> None:
     assert questions.open == 0
 
 
-def test_a_duplicate_of_what_was_asked_before_the_window_is_forgotten() -> None:
+@pytest.mark.parametrize("read_first", [True, False])
+def test_who_repeats_what_was_asked_before_the_window_is_told_so(read_first: bool) -> None:
     questions = index()
-    questions.asked("q", Place(0, 9), 1_000)
+    if read_first:
+        questions.asked("q", Place(0, 9), 1_000, fingerprint="f")
+    told = questions.ended("q", Place(0, 9), 1_000, "qa", ended(5, "duplicate"))
+    questions.asked("q", Place(0, 9), 1_000, fingerprint="f")
+    assert told is known(questions)
+    assert (told.status, told.fingerprint, questions.open) == ("duplicate", "f", 0)
+    # The first may not have ended by then.
+    assert questions.ended("q", Place(0, 7), 900, "qa", ended(6)) is known(questions)
+    assert (known(questions).place, known(questions).status) == (Place(0, 7), "completed")
+
+
+def test_a_duplicate_that_ends_before_the_first_is_read_does_not_stand_in_its_way() -> None:
+    questions = index()
     questions.ended("q", Place(0, 9), 1_000, "qa", ended(5, "duplicate"))
-    assert questions.get("q") is None
-    assert questions.open == 0
+    questions.asked("q", Place(0, 7), 900)
+    assert (known(questions).place, known(questions).status) == (Place(0, 7), "queued")
+    questions.asked("q", Place(0, 9), 1_000)
+    assert known(questions).place == Place(0, 7)
+
+
+def test_what_was_said_before_a_redrive_is_not_said_of_the_redriven_one() -> None:
+    questions = index()
+    questions.asked("q", Place(0, 7), 1_000)
+    questions.asked("q", Place(0, 9), 2_000, again=True)
+    # As where it is built anew: the questions are read first.
+    questions.said("q", Place(0, 40), 0, 1_200, Place(0, 7))
+    assert (known(questions).status, known(questions).tokens) == ("queued", None)
+    questions.said("q", Place(0, 50), 0, 2_200, Place(0, 9))
+    assert (known(questions).status, known(questions).tokens) == ("running", 50)
+
+
+def test_what_is_said_of_a_redriven_one_may_be_read_before_it() -> None:
+    questions = index()
+    questions.said("q", Place(0, 40), 0, 1_200, Place(0, 7))
+    questions.said("q", Place(0, 50), 0, 2_200, Place(0, 9))
+    questions.asked("q", Place(0, 9), 2_000, again=True)
+    assert known(questions).tokens == 50
+    questions.said("q", Place(0, 60), 0, 3_200, Place(0, 11))
+    questions.asked("q", Place(0, 11), 3_000, again=True)
+    assert (known(questions).tokens, known(questions).first_at) == (60, 3_200)
 
 
 def test_what_is_too_old_or_too_much_is_forgotten_the_oldest_first() -> None:

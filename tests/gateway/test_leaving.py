@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from penstock.gateway.index import Ended, Entry, Place
 from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
-from penstock.gateway.problem import away
+from penstock.gateway.problem import ProblemError, away
 from penstock.gateway.sse import EventStream
 
 
@@ -32,7 +32,8 @@ class Client:
 
 
 class Cancelling:
-    def __init__(self, *, on: bool) -> None:
+    def __init__(self, *, on: bool = False) -> None:
+        self.closing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.cancelled: list[str] = []
         self.questions = SimpleNamespace(cancel=self.cancel)
         self.settings = SimpleNamespace(gateway=SimpleNamespace(cancel_on_disconnect=on))
@@ -51,7 +52,8 @@ async def test_what_is_waited_for_is_given_to_who_is_there() -> None:
     async def said() -> str:
         return "it"
 
-    assert await unless_gone(Client().request, said()) == "it"
+    found = await unless_gone(Cancelling(), Client().request, entry("q"), said())  # type: ignore[arg-type]
+    assert found == "it"
 
 
 async def test_who_has_gone_waits_for_nothing() -> None:
@@ -65,8 +67,21 @@ async def test_who_has_gone_waits_for_nothing() -> None:
             ended.set()
 
     with pytest.raises(ClientDisconnect):
-        await unless_gone(client.request, endless())
+        await unless_gone(Cancelling(), client.request, entry("q"), endless())  # type: ignore[arg-type]
     assert ended.is_set()
+
+
+async def test_nobody_waits_longer_than_the_gateway_is_there() -> None:
+    gateway = Cancelling()
+    gateway.closing.set_result(None)
+    endless = asyncio.Event().wait()
+    with pytest.raises(ProblemError) as stops:
+        await unless_gone(gateway, Client().request, entry("q"), endless)  # type: ignore[arg-type]
+    assert (stops.value.status, stops.value.code, stops.value.more) == (
+        503,
+        "stopping",
+        {"id": "q"},
+    )
 
 
 @pytest.mark.parametrize("on", [True, False])

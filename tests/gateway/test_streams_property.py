@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from penstock.events.token import encode
 from penstock.gateway import catch_up, fan_out, following, stream
@@ -33,6 +34,8 @@ PATIENCE_SECONDS = 20
 BUFFER_BYTES = 400
 """Three or four events."""
 STRETCH = 7
+FIRST = 1_000
+"""The offset of what the retention has left."""
 EVERY_MS = 10_000
 """From one record to the next: what was asked before is found by time."""
 BEGUN_MS = 1_800_000_000_000
@@ -55,7 +58,7 @@ class Log:
 
     def __init__(self, random: Random) -> None:
         self.records: defaultdict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
-        self.ends: defaultdict[TopicPartition, int] = defaultdict(lambda: 1_000)
+        self.ends: defaultdict[TopicPartition, int] = defaultdict(lambda: FIRST)
         self._random = random
         self._now = BEGUN_MS
 
@@ -115,6 +118,10 @@ class World:
                 if self.random.random() < 0.2:
                     self._noise(name, partition)
                     yield
+            if self.random.random() < 0.2:
+                unreadable = _completion(name, asked, sequence, duration_ms="long")
+                self.log.write(TOPICS.completions, partition, unreadable)
+                yield
         self._say(name, partition, "end", sequence + 1)
         self.log.write(TOPICS.completions, partition, _completion(name, asked, sequence + 1))
         yield
@@ -136,14 +143,16 @@ class World:
         self.log.write(TOPICS.tokens, partition, value, *headers)
 
 
-def _completion(name: str, asked: ConsumerRecord, last_sequence: int) -> bytes:
+def _completion(
+    name: str, asked: ConsumerRecord, last_sequence: int, duration_ms: object = 5.0
+) -> bytes:
     place = {"topic": asked.topic, "partition": asked.partition, "offset": asked.offset}
     body = {
         "type": "completion",
         "question_id": name,
         "status": "completed",
         "program": {"name": "qa"},
-        "timing": {"duration_ms": 5.0},
+        "timing": {"duration_ms": duration_ms},
         "last_sequence": last_sequence,
         "source": {**place, "timestamp": asked.timestamp, "group": "g"},
     }
@@ -159,7 +168,7 @@ class Topics:
 
     async def whole(self, places: Any) -> dict[TopicPartition, Stretch]:
         await self._world.turn()
-        return {place: Stretch(1_000, self._log.ends[place]) for place in places}
+        return {place: Stretch(FIRST, self._log.ends[place]) for place in places}
 
     async def since(
         self, whole: Mapping[TopicPartition, Stretch], at: float
@@ -177,6 +186,8 @@ class Topics:
         self, _: str, stretches: Mapping[TopicPartition, Stretch], **__: bool
     ) -> AsyncGenerator[ConsumerRecord, None]:
         for place, stretch in stretches.items():
+            if stretch.start < FIRST:
+                raise OffsetOutOfRangeError({place: stretch.start})
             for record in self._log.between(place, stretch):
                 await self._world.turn()
                 yield record
@@ -228,6 +239,9 @@ async def client(world: World, replicas: list[Questions]) -> None:
             await asyncio.sleep(0)
             await world.turn()
         entry = here.find(name, Caller(operator=True))
+        if last is None and random.random() < 0.2:
+            world.happened["came with what is not there"] += 1
+            last = f"{here.index.tokens_of(entry)}-{random.randint(0, FIRST - 2)}-0"
         world.happened["after its end" if entry.ended else "while it runs"] += 1
         reading = here.events(Asked(entry, None), None if last is None else seen(last))
         async with aclosing(reading) as events:
@@ -295,7 +309,12 @@ def test_every_client_reads_everything_once(worlds: Callable[[int], Counter[str]
         except Exception as error:
             error.add_note(f"seed {seed}")
             raise
-    assert happened.keys() >= {"after its end", "while it runs", "came back"}
+    assert happened.keys() >= {
+        "after its end",
+        "while it runs",
+        "came back",
+        "came with what is not there",
+    }
 
 
 def test_nobody_reads_on_for_a_client_that_has_gone() -> None:

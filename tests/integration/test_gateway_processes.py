@@ -52,6 +52,8 @@ async def test_a_gateway_ends_its_streams_when_it_is_asked_to_stop(
     ):
         settings = settings_for(bootstrap_servers, topics, HANGS, models.api_base)
         env = member_environment(settings) | {"PENSTOCK_GATEWAY__PORT": "0"}
+        # Of the test's patience there is less.
+        env["PENSTOCK_DRAIN_MS"] = "120000"
         async with started("gateway", env=env) as process:
             address = (await _logged(process, "serving"))["address"]
             async with httpx.AsyncClient(base_url=address, timeout=30) as client:
@@ -61,8 +63,13 @@ async def test_a_gateway_ends_its_streams_when_it_is_asked_to_stop(
                     lines = events.aiter_lines()
                     while await anext(lines) != "event: token":
                         pass
+                    waiting = asyncio.create_task(client.post("/predict", json={"question": "?"}))
+                    await models.called(2)
                     process.send_signal(signal.SIGTERM)
                     assert "event: completion" not in [line async for line in lines]
+                # A second signal lets nobody wait any longer.
+                process.send_signal(signal.SIGTERM)
+                assert (await waiting).json()["code"] == "stopping"
             _, rest = await process.communicate()
             assert process.returncode == 0, rest.decode()
 

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from aiokafka.conn import AIOKafkaConnection
 
-from penstock.gateway import questions
+from penstock.gateway import questions, server
 from penstock.gateway.server import Serving
 from penstock.kafka import stretch, tailing
 from penstock.local.prompt import ChatRequest
@@ -330,17 +330,30 @@ async def test_too_much_to_do(bootstrap_servers: str, topics: Topics) -> None:
         assert told["status"] == "completed"
 
 
-async def test_a_gateway_that_stops_tells_a_batch_how_it_stands(
-    bootstrap_servers: str, topics: Topics
+async def test_a_gateway_that_stops_tells_whoever_waits_how_it_stands(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # They have waited for long.
+    monkeypatch.setattr(server, "TELLING_SECONDS", 60.0)
     async with stage(bootstrap_servers, topics, {}, {}) as there:
         (client, other), (gateway, _) = there.clients, there.gateways
         body = b'{"question": "held", "id": "a"}\n'
         batch = asyncio.create_task(client.post("/v1/questions:batch", content=body, headers=LINES))
-        await there.models.called(1)
+        waiting = asyncio.create_task(
+            client.post("/v1/questions", json={"question": "held", "id": "b"}, headers=WAIT)
+        )
+        streamed = asyncio.create_task(
+            client.post("/predict/stream", json={"question": "held", "id": "c"})
+        )
+        await there.models.called(3)
         gateway.stop()
         problem = orjson.loads((await batch).content)["problem"]
         assert (problem["code"], problem["id"]) == ("stopping", "a")
+        answer = await waiting
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert (answer.json()["code"], answer.json()["id"]) == ("stopping", "b")
+        said = (await streamed).text
+        assert said.endswith('"code":"stopping","id":"c"}\n\ndata: [DONE]\n\n')
         there.models.let_end()
         await other.get("/v1/questions/a/events")
         assert (await other.get("/v1/questions/a")).json()["status"] == "completed"
@@ -354,7 +367,7 @@ async def test_kafka_is_away_for_a_while(
     monkeypatch.setattr(stretch, "ANSWER_SECONDS", 0.5)
     async with (
         proxies(bootstrap_servers.split(",")) as network,
-        stage(bootstrap_servers, topics),
+        stage(bootstrap_servers, topics) as there,
     ):
         connect = AIOKafkaConnection.connect
 
@@ -370,8 +383,19 @@ async def test_kafka_is_away_for_a_while(
             for probe in ("/livez", "/readyz"):
                 assert (await client.get(probe)).text == "ok"
             await client.post("/v1/questions", json={"question": "Why?"}, headers=WAIT)
+
+            async def chat(tried: int) -> httpx.Response:
+                body = {"model": "qa", "messages": [{"role": "user", "content": "How?"}]}
+                headers = {"x-stainless-retry-count": f"{tried}"}
+                return await client.post("/v1/chat/completions", json=body, headers=headers)
+
+            # It is known which there are.
+            await client.get("/v1/models")
             with network.hole():
-                answer = await client.post("/v1/questions", json={"question": "Why?"})
+                answer, first = await asyncio.gather(
+                    client.post("/v1/questions", json={"question": "Why?"}), chat(0)
+                )
+                assert (first.status_code, (await chat(1)).status_code) == (503, 503)
                 unknown = answer.json()
                 assert (answer.status_code, unknown["code"]) == (503, "kafka_away")
                 assert "may have taken it" in unknown["detail"]
@@ -388,6 +412,9 @@ async def test_kafka_is_away_for_a_while(
             await client.get(f"{found}/events")
             answer = await client.get(found)
             assert answer.json()["status"] == "completed"
+            # However often it was sent.
+            assert (await chat(2)).json()["choices"][0]["message"]["content"] == "You said How?"
+            assert len(there.models.calls) == 3
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl on this machine")

@@ -85,7 +85,7 @@ async def doors(clock: Clock | None = None, **gateway: Any) -> AsyncIterator[Doo
     access = Access(loaded.gateway, clock)
     nothing: Any = None
     stopping = asyncio.get_running_loop().create_future()
-    app = application(Parts(loaded, nothing, nothing, nothing, access, clock, stopping))
+    app = application(Parts(loaded, nothing, nothing, nothing, access, clock, stopping, stopping))
     # Before the gateway's own.
     app.router.routes[:0] = router.routes
     config = uvicorn.Config(

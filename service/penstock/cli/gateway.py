@@ -28,8 +28,9 @@ def gateway(
     """Serve HTTP, SSE, WebSocket and the console in front of the topics, until SIGTERM.
 
     Questions go to Kafka, and what is said of them comes back from there: `penstock serve` must be
-    running somewhere. It holds no answer of its own: any number of replicas serve the same. Exit
-    code: 0 stopped by a signal, 1 failed, 2 usage or configuration.
+    running somewhere. It holds no answer of its own: any number of replicas serve the same. At
+    SIGTERM who waits for an answer may wait for it (PENSTOCK_DRAIN_MS); a second signal exits at
+    once. Exit code: 0 stopped by a signal, 1 failed, 2 usage or configuration.
     """
     import asyncio
     import signal
@@ -54,8 +55,13 @@ def gateway(
     async def until_stopped() -> None:
         loop = asyncio.get_running_loop()
         async with serving(loaded) as running:
+
+            def signalled() -> None:
+                again = running.parts.stopping.done()
+                (running.end if again else running.stop)()
+
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, running.stop)
+                loop.add_signal_handler(number, signalled)
             log.info("serving", address=running.address)
             await running.stopped()
 

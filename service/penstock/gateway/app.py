@@ -132,8 +132,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(bulletin.stop)
         bulletin.start()
         stack.push_async_callback(access.stop)
-        stopping = asyncio.get_running_loop().create_future()
-        yield Parts(settings, questions, overview, desk, access, clock, stopping)
+        loop = asyncio.get_running_loop()
+        stopping, closing = loop.create_future(), loop.create_future()
+        yield Parts(settings, questions, overview, desk, access, clock, stopping, closing)
 
 
 def application(parts: Parts) -> FastAPI:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from penstock.gateway.caller import Caller
 from penstock.gateway.failures import invalid, unforeseen
 from penstock.gateway.index import Entry
+from penstock.gateway.leaving import stopping
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
 from penstock.gateway.sse import EventStream
@@ -113,7 +114,7 @@ class Batch:
         ask = _read(line.text)
         while True:
             if self._gateway.stopping.done():
-                raise _stopping("it was not asked")
+                raise _not_asked()
             asking = asyncio.create_task(self._once(ask))
             try:
                 return await asyncio.shield(asking)
@@ -127,7 +128,7 @@ class Batch:
                 if problem.status != HTTPStatus.TOO_MANY_REQUESTS:
                     raise
                 seconds = float(problem.headers["Retry-After"])
-                await self._unless_stopping(asyncio.sleep(seconds), _stopping("it was not asked"))
+                await self._unless_stopping(asyncio.sleep(seconds), _not_asked())
 
     async def _once(self, ask: Ask) -> Entry:
         async with self._gateway.questions.asked(
@@ -137,10 +138,9 @@ class Batch:
 
     async def _end(self, entry: Entry) -> bytes:
         """Its completion."""
-        later = _stopping("it was asked, and is found by its id", id=entry.question_id)
         ending = self._gateway.questions.completion(entry, None)
         try:
-            found = await self._unless_stopping(ending, later)
+            found = await self._unless_stopping(ending, stopping(entry))
         except ProblemError as problem:
             problem.more.setdefault("id", entry.question_id)
             raise
@@ -165,6 +165,6 @@ def _read(text: bytes) -> Ask:
         raise invalid(error.errors(include_url=False, include_input=False), body) from error
 
 
-def _stopping(but: str, **more: Any) -> ProblemError:
+def _not_asked() -> ProblemError:
     headers = {"Retry-After": "1"}
-    return ProblemError(503, "stopping", f"this gateway stops; {but}", headers=headers, **more)
+    return ProblemError(503, "stopping", "this gateway stops; it was not asked", headers=headers)

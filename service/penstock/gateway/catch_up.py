@@ -16,7 +16,8 @@ from penstock.errors import KafkaError
 from penstock.events.again import replay_id
 from penstock.gateway.index import Place
 from penstock.gateway.stream import Said, Stream
-from penstock.kafka.stretch import Reader, Stretch
+from penstock.kafka.stretch import Stretch
+from penstock.kafka.tailing import Tail
 
 STRETCH = 10_000
 """Offsets read in one go: who is far behind lets the others have a turn."""
@@ -42,16 +43,16 @@ def said(record: ConsumerRecord) -> tuple[str, Said] | None:
 
 class CatchUp:
     """Args:
-    reader: connected, and nobody else's.
+    late: what stands, and nobody else's to read.
     tokens: the topic of token events.
     completions: the topic of completions.
     live: up to which offset of a partition of the tokens the live streams have been told.
     """
 
     def __init__(
-        self, reader: Reader, tokens: str, completions: str, live: Callable[[int], int]
+        self, late: Tail, tokens: str, completions: str, live: Callable[[int], int]
     ) -> None:
-        self._reader = reader
+        self._late = late
         self._tokens = tokens
         self._completions = completions
         self._live = live
@@ -106,7 +107,7 @@ class CatchUp:
         }
         why = KafkaError("the completion stands in its topic no more")
         try:
-            async for record in self._reader.read("completions", stretches):
+            async for record in self._late.read(stretches):
                 _, found = batch[record.partition]
                 if not found.done():
                     found.set_result(record.value)
@@ -149,7 +150,7 @@ class CatchUp:
         self, stretch: Mapping[TopicPartition, Stretch], by_id: dict[str, list[Stream]]
     ) -> None:
         """Who has no more room, or is done, leaves."""
-        async with aclosing(self._reader.read("tokens", stretch)) as records:
+        async with aclosing(self._late.read(stretch)) as records:
             async for record in records:
                 found = said(record)
                 if found is None or found[0] not in by_id:

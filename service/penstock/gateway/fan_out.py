@@ -115,7 +115,10 @@ class FanOut:
             self._late = await stack.enter_async_context(reader(self._client, self._clock))
             self._tail = Tail(live, self._client, self._clock, log.warning)
             self._catch_up = CatchUp(
-                self._late, self._topics.tokens, self._topics.completions, self.position
+                Tail(self._late, self._client, self._clock, log.warning),
+                self._topics.tokens,
+                self._topics.completions,
+                self.position,
             )
             await self._rebuild(live)
             self._stack = stack.pop_all()
@@ -321,10 +324,19 @@ class FanOut:
         question_id, event = found
         self._figures.tokens += 1
         place = Place(record.partition, record.offset)
-        self._index.said(question_id, place, event.sequence, record.timestamp)
+        asked = self._speaks_of(record)
+        self._index.said(question_id, place, event.sequence, record.timestamp, asked)
         for stream in self._streams.get(question_id, ()):
             if stream.partition == record.partition:
                 stream.offer(event)
+
+    def _speaks_of(self, record: ConsumerRecord) -> Place | None:
+        """Of which record of the questions; None: it does not say."""
+        said = text_header(record.headers, "ce_id") or ""
+        topic, *place = said.split("/")[:3]
+        if topic != self._topics.questions or not all(map(str.isdecimal, place)):
+            return None
+        return Place(*map(int, place)) if len(place) == len(Place._fields) else None
 
     def _completion(self, record: ConsumerRecord) -> None:
         place = Place(record.partition, record.offset)
@@ -341,8 +353,8 @@ class FanOut:
                 status,
                 record.timestamp,
                 body.get("last_sequence"),
-                timing.get("first_token_ms"),
-                timing.get("duration_ms"),
+                _number(timing.get("first_token_ms")),
+                _number(timing.get("duration_ms")),
                 error.get("code"),
             )
             program = sys.intern((body.get("program") or {}).get("name") or "") or None
@@ -379,6 +391,11 @@ class FanOut:
         while self._kept_bytes > KEPT_BYTES:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= len(oldest)
+
+
+def _number(said: Any) -> float | None:
+    """Raises TypeError, ValueError: it is none."""
+    return None if said is None else float(said)
 
 
 def _before(entry: Entry) -> float:

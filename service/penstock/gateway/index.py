@@ -32,6 +32,7 @@ class Early(NamedTuple):
     place: Place
     sequence: int
     timestamp: int
+    asked: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,21 +140,28 @@ class Index:
                 before.program, before.fingerprint = program, fingerprint
                 self._remember(before)
                 return
-            if not again and self._repeats(before, place, timestamp):
-                return
-            if _behind(place, before.place):
-                return
+            # A duplicate may be read before what it repeats.
+            if before.status != "duplicate" or not _behind(place, before.place):
+                if not again and self._repeats(before, place, timestamp):
+                    return
+                if _behind(place, before.place):
+                    return
         self._put(Entry(question_id, place, timestamp, program, fingerprint))
 
-    def said(self, question_id: str, place: Place, sequence: int, timestamp: int) -> None:
-        """A record of the tokens."""
+    def said(
+        self,
+        question_id: str,
+        place: Place,
+        sequence: int,
+        timestamp: int,
+        asked: Place | None = None,
+    ) -> None:
+        """A record of the tokens. `asked`: of which question by that id; None: it does not say."""
         entry = self._entries.get(question_id)
-        if entry is None:
-            self._early.setdefault(question_id, Early(place, sequence, timestamp))
-            if len(self._early) > EARLY_IDS:
-                self._early.popitem(last=False)
+        if entry is None or (asked is not None and _behind(entry.place, asked)):
+            self._is_early(question_id, Early(place, sequence, timestamp, asked))
             return
-        if place.partition != self.tokens_of(entry):
+        if place.partition != self.tokens_of(entry) or asked not in {None, entry.place}:
             return
         if sequence == 0 and entry.tokens is None:
             entry.tokens = place.offset
@@ -168,12 +176,11 @@ class Index:
         it; None: nothing that counts.
         """
         entry = self._entries.get(question_id)
-        if end.status == "duplicate":
-            if entry is not None and entry.place == asked:
-                # Of one that was asked before the window.
-                self._drop(entry)
+        repeats = end.status == "duplicate"
+        if repeats and entry is not None and entry.place != asked:
+            # Its asker is told of the first.
             return None
-        if entry is None or (entry.place != asked and not _behind(asked, entry.place)):
+        if entry is None or (entry.place != asked and self._succeeds(asked, entry)):
             # Read before its question.
             entry = Entry(question_id, asked, asked_at, program)
             self._put(entry)
@@ -201,6 +208,17 @@ class Index:
     def _repeats(self, before: Entry, place: Place, timestamp: int) -> bool:
         near = abs(timestamp - before.timestamp) <= self._repeats_ms
         return place.partition == before.place.partition and near and bool(self._repeats_ms)
+
+    def _succeeds(self, asked: Place, entry: Entry) -> bool:
+        """What is found by the id from now on: the newest; but before a duplicate, the first."""
+        return entry.status == "duplicate" or not _behind(asked, entry.place)
+
+    def _is_early(self, question_id: str, early: Early) -> None:
+        before = self._early.get(question_id)
+        if before is None or before.asked != early.asked:
+            self._early[question_id] = early
+        if len(self._early) > EARLY_IDS:
+            self._early.popitem(last=False)
 
     def _put(self, entry: Entry) -> None:
         before = self._entries.get(entry.question_id)

@@ -19,18 +19,33 @@ T = TypeVar("T")
 log = structlog.get_logger("penstock.gateway")
 
 
-async def unless_gone(request: Request, waiting: Coroutine[Any, Any, T]) -> T:
-    """What is waited for. The request's body has been read.
+async def unless_gone(
+    gateway: Parts, request: Request, entry: Entry, waiting: Coroutine[Any, Any, T]
+) -> T:
+    """What is waited for of this question. The request's body has been read.
 
     Raises:
         ClientDisconnect: nobody is there to be told; it is waited for no longer.
+        ProblemError: (503) the gateway is not there any longer.
     """
     leaving = asyncio.create_task(gone(request.receive))
     try:
-        return await unless(leaving, waiting, ClientDisconnect())
+        either = unless(leaving, waiting, ClientDisconnect())
+        return await unless(gateway.closing, either, stopping(entry))
     finally:
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)
+
+
+def stopping(entry: Entry) -> ProblemError:
+    """Of a question that goes on, and of which nothing more is told here."""
+    return ProblemError(
+        503,
+        "stopping",
+        "this gateway stops; the question was asked, and is found by its id",
+        headers={"Retry-After": "1"},
+        id=entry.question_id,
+    )
 
 
 async def gone(receive: Receive) -> None:

@@ -15,11 +15,15 @@ from penstock.events.envelope import rfc3339
 from penstock.events.member import Served
 from penstock.gateway.backlog import Backlog
 from penstock.kafka.group_status import looking
+from penstock.kafka.stopping import cancelled
 from penstock.settings import TopicSettings
 from penstock.status import State, Status, status
 
 EVERY = 2.0
 """Seconds between two looks."""
+
+FORESEEN = (ClientError, ConfigurationError, KafkaError, TimeoutError)
+"""Also: nobody has ever joined the group."""
 
 log = structlog.get_logger("penstock.gateway")
 
@@ -91,14 +95,20 @@ class Overview:
                     while True:
                         self._seen(status(await group.look(), rfc3339(self._clock.wall())))
                         await asyncio.sleep(EVERY)
-            except (ClientError, ConfigurationError, KafkaError, TimeoutError) as error:
-                # Also: nobody has ever joined the group.
-                why_not = str(error) or type(error).__name__
-                if self.why_not != why_not:
-                    log.warning("the group cannot be looked at", reason=why_not)
-                self.why_not = why_not
-                self._tell()
+            except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+                if cancelled():
+                    raise
+                self._blind(error)
             await asyncio.sleep(EVERY)
+
+    def _blind(self, error: BaseException) -> None:
+        """Else what was seen last would pass for what is."""
+        why_not = str(error) or type(error).__name__
+        if self.why_not != why_not:
+            unforeseen = None if isinstance(error, FORESEEN) else error
+            log.warning("the group cannot be looked at", reason=why_not, exc_info=unforeseen)
+        self.why_not = why_not
+        self._tell()
 
     def _seen(self, found: Status) -> None:
         self.status, self.why_not = found, None

@@ -20,7 +20,7 @@ from penstock.settings import Settings
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Of one gateway. `stopping`: is done when streams have to end, so that clients come back to
-    another replica.
+    another replica; `closing`: later, when answers are not waited for any longer.
     """
 
     settings: Settings
@@ -30,6 +30,7 @@ class Parts:
     access: Access
     clock: Clock
     stopping: "asyncio.Future[None]"
+    closing: "asyncio.Future[None]"
 
 
 def parts(connection: HTTPConnection) -> Parts:

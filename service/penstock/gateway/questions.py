@@ -25,6 +25,7 @@ from penstock.gateway.following import Seen, follow
 from penstock.gateway.index import Entry, Index, Place
 from penstock.gateway.problem import ProblemError, away
 from penstock.gateway.stream import Said, Stream
+from penstock.gateway.tried import Tried
 from penstock.gateway.written import written
 from penstock.kafka.codec import Codec
 from penstock.kafka.stopping import stopped
@@ -32,9 +33,6 @@ from penstock.settings import TopicSettings
 
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
-
-RETRY_SECONDS = 60.0
-"""After its end for which a question is found again by a request that is said to be a retry."""
 
 SOURCE = "/penstock/gateway"
 
@@ -89,6 +87,7 @@ class Questions:
         self._default_program = default_program
         self._max_wait = max_wait
         self._spend = spend
+        self._tried = Tried(index, clock)
         self._producer: AIOKafkaProducer
 
     async def start(self) -> None:
@@ -148,14 +147,21 @@ class Questions:
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
-        if retry and not named and (tried := self._tried(of_what)) is not None:
-            yield Asked(tried, None)
-            return
+        if retry and not named:
+            if (tried := self._tried.found(of_what)) is not None:
+                yield Asked(tried, None)
+                return
+            if (sent := self._tried.sent(of_what)) is not None:
+                question_id, named = sent, True
+                value, _ = written(question.model_copy(update={"id": sent}), self._codec)
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
         with self.fan_out.stream(question_id, tokens, None) as stream:
+            if retry is not None:
+                self._tried.sending(of_what, question_id)
             place, timestamp = await self._send(question_id, value, key, partition, fingerprint)
+            self._tried.acknowledged(of_what)
             if named:
                 entry = await self._settled(question_id, place, fingerprint)
                 yield Asked(entry, stream if entry.place == place else None)
@@ -251,14 +257,6 @@ class Questions:
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"
             )
 
-    def _tried(self, fingerprint: str) -> Entry | None:
-        """Whose answer cannot have been told yet, or hardly."""
-        entry = self.index.made_of(fingerprint)
-        if entry is None or entry.ended is None:
-            return entry
-        since = self._clock.wall() - entry.ended.at / 1000
-        return entry if since < RETRY_SECONDS else None
-
     def _has_time(self, question: Question) -> None:
         """Raises ProblemError (429): it would wait for too long."""
         at_most = self._max_wait if question.timeout_ms is None else question.timeout_ms / 1000
@@ -335,7 +333,8 @@ class Questions:
     async def _start(self, entry: Entry, after: Seen | None) -> int:
         if after is None or after.place is None:
             return await self.fan_out.begin(entry)
-        return after.place.offset
+        # A client may say what it likes: nothing was said of it before that.
+        return max(after.place.offset, entry.tokens or 0)
 
 
 async def _one_by_one(

@@ -22,6 +22,9 @@ UNREAD_SECONDS = 60
 what is under way to it stands before the close.
 """
 
+TELLING_SECONDS = 1.0
+"""At the end, in which those who have waited in vain are told so."""
+
 
 class _Server(uvicorn.Server):
     """Signals are the process's, which may do other things as well."""
@@ -37,9 +40,15 @@ class Serving:
     """
 
     def __init__(
-        self, parts: Parts, server: uvicorn.Server, task: "asyncio.Task[None]", address: str
+        self,
+        parts: Parts,
+        server: uvicorn.Server,
+        task: "asyncio.Task[None]",
+        address: str,
+        grace: int,
     ) -> None:
         self.parts = parts
+        self._grace = grace
         self.failed = parts.questions.fan_out.failed
         self.address = address
         self._server = server
@@ -51,7 +60,19 @@ class Serving:
         """
         if not self.parts.stopping.done():
             self.parts.stopping.set_result(None)
+            seconds = max(0.0, self._grace - TELLING_SECONDS)
+            asyncio.get_running_loop().call_later(seconds, self._close)
         self._server.should_exit = True
+
+    def end(self) -> None:
+        """Now: whoever waits is told so, and who does not listen is not waited for."""
+        self.stop()
+        self._close()
+        asyncio.get_running_loop().call_later(TELLING_SECONDS, self._task.cancel)
+
+    def _close(self) -> None:
+        if not self.parts.closing.done():
+            self.parts.closing.set_result(None)
 
     async def stopped(self) -> None:
         """Waits for it. Raises KafkaError: the topics cannot be read any more."""
@@ -77,6 +98,7 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
         ConfigurationError: the port is taken; or see `penstock.gateway.app.gateway`.
     """
     ours = settings.gateway
+    grace = settings.drain_ms // 1000 if grace is None else grace
     async with gateway(settings) as parts:
         with _listening(ours.host, ours.port) as listener:
             config = uvicorn.Config(
@@ -92,12 +114,12 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_graceful_shutdown=settings.drain_ms // 1000 if grace is None else grace,
+                timeout_graceful_shutdown=grace,
             )
             server = _Server(config)
             logging.getLogger("uvicorn.error").addFilter(_told)
             task = asyncio.create_task(server.serve(sockets=[listener]))
-            running = Serving(parts, server, task, _address(listener))
+            running = Serving(parts, server, task, _address(listener), grace)
             if parts.access.operator_token is not None:
                 log.info("operator token for the console", token=parts.access.operator_token)
             try:

@@ -1,6 +1,6 @@
 """What stands on some partitions, and what comes, whatever happens to them meanwhile?"""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,7 +50,7 @@ class Tail:
 
     async def read(
         self, stretches: Mapping[TopicPartition, Stretch], *, by_time: bool = False
-    ) -> AsyncIterator[ConsumerRecord]:
+    ) -> AsyncGenerator[ConsumerRecord, None]:
         """As `Reader.read`."""
         left = dict(stretches)
         while True:

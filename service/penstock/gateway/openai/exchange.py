@@ -87,12 +87,12 @@ class Exchange:
         """Waits for it.
 
         Raises:
-            ProblemError: it has failed, or nobody has answered.
+            ProblemError: it has failed, or nobody has answered, or the gateway stops.
             starlette.requests.ClientDisconnect: nobody wants it any more.
         """
         questions = self.gateway.questions
         waiting = questions.completion(self.asked.entry, self.seconds)
-        found = await unless_gone(request, waiting)
+        found = await unless_gone(self.gateway, request, self.asked.entry, waiting)
         if found is None:
             raise self._silence()
         return _answered(found)

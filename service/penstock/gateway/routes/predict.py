@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Body, Request
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
-from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
+from penstock.gateway.leaving import cancelled_on_disconnect, stopping, unless_gone
 from penstock.gateway.outcomes import Problem, unanswered
 from penstock.gateway.parts import Gateway, Parts, Who
 from penstock.gateway.problem import MEDIA_TYPE, ProblemError
@@ -31,7 +31,7 @@ _WHY = {
     422: "It is no question, or no program and no model will ever answer it.",
     429: "It would wait too long; `Retry-After` says when to ask again.",
     502: "The model, or the way to it, is in trouble, or its answer will not do.",
-    503: "Kafka is away.",
+    503: "Kafka is away, or this gateway stops.",
     504: "Its time was up.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -80,7 +80,7 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
         entry = asked.entry
         async with cancelled_on_disconnect(gateway, [entry]):
             waiting = gateway.questions.completion(entry, patience(question, gateway))
-            found = await unless_gone(request, waiting)
+            found = await unless_gone(gateway, request, entry, waiting)
     if found is None:
         raise unanswered(entry.question_id)
     completion = Completion.model_validate_json(found)
@@ -116,7 +116,8 @@ async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
         frames = _frames(asked, question, gateway, began)
         first = asyncio.ensure_future(anext(frames))
         stack.push_async_callback(_over, first, frames)
-        await asyncio.wait({first}, timeout=FIRST_SECONDS)
+        any_of: set[asyncio.Future[Any]] = {first, gateway.stopping}
+        await asyncio.wait(any_of, timeout=FIRST_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if first.done():
             # Which is a response of its own, if it is a problem.
             first.result()
@@ -125,19 +126,22 @@ async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
             gateway.stopping,
             stack.pop_all(),
             {"content-location": f"/v1/questions/{quote(asked.entry.question_id, safe='')}"},
+            # Else what was said so far would pass for the answer.
+            lambda: problem(stopping(asked.entry)) + DONE,
         )
 
 
 async def _frames(
     asked: Asked, question: Question, gateway: Parts, began: float
 ) -> AsyncGenerator[bytes, None]:
-    async for one in heard(asked, question, gateway):
-        if isinstance(one, Completion):
-            answer = Answer.of(one, gateway.clock.monotonic() - began)
-            yield b"event: completion\ndata: %s\n\n" % answer.model_dump_json().encode()
-        else:
-            kind, text = one
-            yield _FRAME[kind] % orjson.dumps({_TEXT[kind]: text})
+    async with aclosing(heard(asked, question, gateway)) as said:
+        async for one in said:
+            if isinstance(one, Completion):
+                answer = Answer.of(one, gateway.clock.monotonic() - began)
+                yield b"event: completion\ndata: %s\n\n" % answer.model_dump_json().encode()
+            else:
+                kind, text = one
+                yield _FRAME[kind] % orjson.dumps({_TEXT[kind]: text})
 
 
 async def _to_the_end(

@@ -124,7 +124,7 @@ async def ask(
     if wanted.wait or entry.ended is not None:
         async with cancelled_on_disconnect(gateway, [entry]):
             end = gateway.questions.completion(entry, wanted.wait)
-            found = await unless_gone(request, end)
+            found = await unless_gone(gateway, request, entry, end)
     answer = _standing(entry) if found is None else _view(entry, found)
     answer.headers["Location"] = f"{router.prefix}/{quote(entry.question_id, safe='')}"
     answer.headers.update(wanted.applied(whole=found is not None))
