@@ -87,7 +87,7 @@ class FanOut:
         self._next: dict[TopicPartition, int] = {}
         self._moved: asyncio.Event = asyncio.Event()
         self._streams: dict[str, list[Stream]] = {}
-        self._waiting: dict[str, list[asyncio.Future[Entry]]] = {}
+        self._waiting: dict[tuple[str, int], list[asyncio.Future[Entry]]] = {}
         self._kept: OrderedDict[Place, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._following: asyncio.Task[None] | None = None
@@ -181,17 +181,18 @@ class FanOut:
             self._catch_up.leave(stream)
 
     @contextmanager
-    def end(self, question_id: str) -> Iterator["asyncio.Future[Entry]"]:
-        """Is done when a question by this id ends from now on."""
+    def end(self, entry: Entry) -> Iterator["asyncio.Future[Entry]"]:
+        """Is done when it ends from now on, or another one by its id in its partition."""
         end: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(question_id, []).append(end)
+        key = (entry.question_id, entry.place.partition)
+        self._waiting.setdefault(key, []).append(end)
         try:
             yield end
         finally:
-            others = self._waiting[question_id]
+            others = self._waiting[key]
             others.remove(end)
             if not others:
-                del self._waiting[question_id]
+                del self._waiting[key]
 
     async def begin(self, entry: Entry) -> int:
         """The offset from which on all is found that was said of it.
@@ -377,7 +378,7 @@ class FanOut:
         for stream in self._streams.get(entry.question_id, ()):
             if stream.partition == self._index.tokens_of(entry):
                 stream.end(ended)
-        for waiting in self._waiting.get(entry.question_id, ()):
+        for waiting in self._waiting.get((entry.question_id, entry.place.partition), ()):
             if not waiting.done():
                 waiting.set_result(entry)
 

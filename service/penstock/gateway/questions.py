@@ -232,7 +232,7 @@ class Questions:
         """
         try:
             if entry.ended is None:
-                with self.fan_out.end(entry.question_id) as end:
+                with self.fan_out.end(entry) as end:
                     async with asyncio.timeout(seconds):
                         entry = await end
             assert entry.ended is not None
@@ -327,7 +327,9 @@ class Questions:
 
     def _known(self, question_id: str) -> Entry:
         entry = self.index.get(question_id)
-        assert entry is not None, "it was just asked"
+        if entry is None:
+            # More were asked meanwhile than the index holds; or the topic was created anew.
+            raise away("it was asked, and is not found here", id=question_id)
         return entry
 
     async def _start(self, entry: Entry, after: Seen | None) -> int:
@@ -348,7 +350,9 @@ async def _one_by_one(
 
 def named_by(caller: Caller, idempotency_key: str) -> str:
     """The id of a question by an `Idempotency-Key`, which is its asker's alone."""
-    said = f"{caller.subject}\0{idempotency_key}"
+    # In quotes, as the draft has it, or without.
+    name = idempotency_key.strip('"')
+    said = f"{caller.subject}\0{name}"
     return f"idem-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 

@@ -114,7 +114,7 @@ async def ask(
             raise ProblemError(
                 400, "two_names", "both an id and an Idempotency-Key are given; choose one of them"
             )
-        name = named_by(who, idempotency_key.strip('"'))
+        name = named_by(who, idempotency_key)
         question = question.model_copy(update={"id": name})
     named = question.id is not None
     async with gateway.questions.asked(question, who, body.key, named=named) as asked:
