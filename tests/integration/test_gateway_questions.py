@@ -362,9 +362,6 @@ async def test_a_gateway_that_stops_tells_whoever_waits_how_it_stands(
 async def test_kafka_is_away_for_a_while(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(questions, "SEND_SECONDS", 0.5)
-    monkeypatch.setattr(tailing, "QUIET_SECONDS", 0.2)
-    monkeypatch.setattr(stretch, "ANSWER_SECONDS", 0.5)
     async with (
         proxies(bootstrap_servers.split(",")) as network,
         stage(bootstrap_servers, topics) as there,
@@ -391,7 +388,10 @@ async def test_kafka_is_away_for_a_while(
 
             # It is known which there are.
             await client.get("/v1/models")
-            with network.hole():
+            with network.hole(), monkeypatch.context() as impatient:
+                impatient.setattr(questions, "SEND_SECONDS", 0.5)
+                impatient.setattr(tailing, "QUIET_SECONDS", 0.2)
+                impatient.setattr(stretch, "ANSWER_SECONDS", 0.5)
                 answer, first = await asyncio.gather(
                     client.post("/v1/questions", json={"question": "Why?"}), chat(0)
                 )
