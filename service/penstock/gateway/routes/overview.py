@@ -7,19 +7,16 @@ from fastapi import APIRouter, Depends, Response
 from penstock.gateway.bulletin import History, OverviewSeen
 from penstock.gateway.described import COMMON, model
 from penstock.gateway.parts import Gateway, Who, caller
-from penstock.gateway.sse import EventStream
+from penstock.gateway.sse import EventStream, content
 
 router = APIRouter(prefix="/v1", tags=["console"], dependencies=[Depends(caller)])
 
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An event `overview` at once and at each look, every two seconds.",
-        "content": {
-            "text/event-stream": {
-                "schema": {"type": "string"},
-                "example": 'event: overview\ndata: {"at": "2026-11-27T15:04:05.000Z", ...}\n\n',
-            }
-        },
+        "content": content(
+            'event: overview\ndata: {"at": "2026-11-27T15:04:05.000Z", ...}\n\n',
+        ),
     }
 }
 
@@ -30,13 +27,8 @@ async def overview(gateway: Gateway) -> Response:
     return Response(gateway.desk.bulletin.now(), media_type="application/json")
 
 
-@router.get(
-    "/overview/events",
-    status_code=200,
-    response_class=EventStream,
-    responses=_EVENTS | COMMON,
-)
-async def events(gateway: Gateway, who: Who) -> EventStream:
+@router.get("/overview/events", response_class=Response, responses=_EVENTS | COMMON)
+async def overview_events(gateway: Gateway, who: Who) -> EventStream:
     """The overview, for as long as somebody reads it whose token is good."""
     return EventStream(gateway.desk.bulletin.events(who.holds), gateway.stopping)
 
