@@ -31,6 +31,11 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong, and what to do.")
     code: str = Field(description="A stable word for machines.")
+    id: str | None = Field(None, description="Of the question, where there is one.")
+    kind: str | None = Field(
+        None,
+        description="Of a question that did not complete: as in its completion, who has to act.",
+    )
     errors: list[Wrong] | None = Field(None, description="Where several things may be wrong.")
 
 
