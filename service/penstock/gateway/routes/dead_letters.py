@@ -143,7 +143,7 @@ class Redriven(BaseModel):
     question: QuestionAgain
 
 
-@router.get("", responses=COMMON)
+@router.get("", response_description="The newest first.", responses=COMMON)
 async def dead_letters(
     gateway: Gateway,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -160,7 +160,9 @@ async def dead_letters(
     return Letters(dead_letters=[LetterSeen(**row) for row in page.found], next=_next(page.ends))
 
 
-@router.get("/{partition}/{offset}", responses=COMMON | UNKNOWN)
+@router.get(
+    "/{partition}/{offset}", response_description="As it stands there.", responses=COMMON | UNKNOWN
+)
 async def dead_letter(partition: Partition, offset: Offset, gateway: Gateway) -> LetterWhole:
     """One of them, whole."""
     found = await gateway.desk.letters.one(partition, offset)
@@ -169,7 +171,11 @@ async def dead_letter(partition: Partition, offset: Offset, gateway: Gateway) ->
     return LetterWhole(**{**found, **shown, "headers": headers})
 
 
-@router.post("/{partition}/{offset}/redrive", responses=COMMON | UNKNOWN | TAKEN)
+@router.post(
+    "/{partition}/{offset}/redrive",
+    response_description="Where it went.",
+    responses=COMMON | UNKNOWN | TAKEN,
+)
 async def redrive_dead_letter(partition: Partition, offset: Offset, gateway: Gateway) -> Redriven:
     """Puts it back to the questions, in one transaction, if it was not put back before. It stays
     among the dead letters.

@@ -21,7 +21,9 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/overview", responses=model(OverviewSeen) | COMMON)
+@router.get(
+    "/overview", response_description="As it stands.", responses=model(OverviewSeen) | COMMON
+)
 async def overview(gateway: Gateway) -> Response:
     """How the group stands, as it was seen last, and what goes by."""
     return Response(gateway.desk.bulletin.now(), media_type="application/json")
@@ -33,7 +35,7 @@ async def overview_events(gateway: Gateway, who: Who) -> EventStream:
     return EventStream(gateway.desk.bulletin.events(who.holds), gateway.stopping)
 
 
-@router.get("/history", responses=COMMON)
+@router.get("/history", response_description="In steps of five seconds.", responses=COMMON)
 async def history(gateway: Gateway) -> History:
     """What went by in the last five minutes."""
     return gateway.desk.bulletin.history()

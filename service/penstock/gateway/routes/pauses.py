@@ -44,6 +44,7 @@ class PauseAsked(BaseModel):
 @router.post(
     "/{scope:path}",
     status_code=202,
+    response_description="All members were asked.",
     responses=COMMON
     | BODY
     | problems(
@@ -72,7 +73,12 @@ async def pause(scope: ScopeNamed, gateway: Gateway, why: Why | None = None) -> 
     return PauseAsked(scope=scope)
 
 
-@router.delete("/{scope:path}", status_code=202, responses=COMMON)
+@router.delete(
+    "/{scope:path}",
+    status_code=202,
+    response_description="All members were asked.",
+    responses=COMMON,
+)
 async def resume(scope: ScopeNamed, gateway: Gateway) -> PauseAsked:
     """Lets it start again, whether it was paused or not."""
     reach = gateway.desk.reach

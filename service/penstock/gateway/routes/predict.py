@@ -50,7 +50,7 @@ Asking = Annotated[Question, Body(openapi_examples=_EXAMPLES)]
 router = APIRouter(tags=["simple"])
 
 
-@router.post("/predict", responses=_PROBLEMS)
+@router.post("/predict", response_description="Its answer.", responses=_PROBLEMS)
 async def predict(request: Request, question: Asking, gateway: Gateway, who: Who) -> Answer:
     """Asks a question and waits for its answer.
 

@@ -112,7 +112,7 @@ class Comparison(BaseModel):
     )
 
 
-@router.get("", responses=COMMON)
+@router.get("", response_description="The newest first.", responses=COMMON)
 async def replays(gateway: Gateway) -> Replays:
     """Those that the control topic knows."""
     found = await gateway.desk.replays.latest()
@@ -121,6 +121,7 @@ async def replays(gateway: Gateway) -> Replays:
 
 @router.get(
     "/{replay_id}/compare",
+    response_description="What is equal, and what is not.",
     responses=model(Comparison) | COMMON | problems(404, 429),
 )
 async def compare_replay(
