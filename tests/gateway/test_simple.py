@@ -33,6 +33,7 @@ class Gateway:
     answer: str | None = "answer"
     settings: Settings = field(default_factory=Settings)
     clock: Clock = field(default_factory=lambda: Clock(wall=lambda: 1000.0))
+    index: dict[str, object] = field(default_factory=dict)
 
     @property
     def questions(self) -> "Gateway":
@@ -132,7 +133,21 @@ def test_who_names_no_time_gets_one() -> None:
     assert patience(timeout_ms=50) == (50, pytest.approx(0.05))
     assert patience(timeout_ms=10_000) == (10_000, pytest.approx(9))
     assert patience(expires_at="1970-01-01T00:16:42Z") == (None, pytest.approx(2))
-    assert patience(expires_at="1970-01-01T00:00:00Z") == (None, pytest.approx(0))
+
+
+def test_what_has_expired_is_asked_by_nobody() -> None:
+    gateway = Gateway(index={"asked": object()})
+
+    def in_time(**more: Any) -> Question:
+        late = {"question": "?", "expires_at": "1970-01-01T00:16:40Z", **more}
+        return simple.in_time(Question.model_validate(late), cast("Parts", gateway))
+
+    for name in ({}, {"id": "new"}):
+        with pytest.raises(ProblemError) as refused:
+            in_time(**name)
+        assert (refused.value.status, refused.value.code) == (422, "expired")
+    # It may have been answered in time, and the answer been lost on its way.
+    assert in_time(id="asked").timeout_ms is None
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from penstock.gateway.access import Access, subprotocol
 from penstock.gateway.app import application
 from penstock.gateway.caller import Caller
 from penstock.gateway.limits import HEADER_BYTES
-from penstock.gateway.parts import Gateway, Parts, Who
+from penstock.gateway.parts import Gateway, Operator, Parts, Who
 
 router = APIRouter()
 
@@ -48,9 +48,9 @@ async def many(request: Request, gateway: Gateway, who: Who) -> int:
     return sum([len(piece) async for piece in request.stream()])
 
 
-@router.post("/operate")
-async def operate(gateway: Gateway, who: Who) -> None:
-    who.must_operate()
+@router.post("/operate", dependencies=[Operator])
+async def operate(gateway: Gateway) -> None:
+    """Nothing."""
 
 
 @router.get("/read")

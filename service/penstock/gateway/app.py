@@ -56,6 +56,26 @@ ASKING = (predict, asking, batch, text_socket, json_socket)
 OPENAI = (openai_chat, openai_responses, openai_models)
 OPERATING = (overview, recent, programs, dead_letters, pauses, replays)
 
+TAGS = [
+    {"name": "simple", "description": "A question in, its answer out."},
+    {
+        "name": "questions",
+        "description": "Questions that are asked now and read whenever, by their ids.",
+    },
+    {
+        "name": "OpenAI",
+        "description": "For the clients of OpenAI's API: a program is a model there.",
+    },
+    {
+        "name": "console",
+        "description": "What the console shows and does. Dead letters, pauses and replays are for "
+        "operators: `penstock token NAME --operator` makes a token of one; where there are no "
+        "tokens, the gateway logs one at its start.",
+    },
+    {"name": "probes", "description": "For whoever keeps it running, without a token."},
+]
+"""Of its OpenAPI document."""
+
 
 @asynccontextmanager
 async def gateway(settings: Settings) -> AsyncIterator[Parts]:
@@ -144,6 +164,8 @@ def application(parts: Parts) -> FastAPI:
         title="Penstock",
         version=__version__,
         summary="Ask DSPy programs over HTTP, in front of Kafka.",
+        openapi_tags=TAGS,
+        generate_unique_id_function=lambda route: route.name,
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,

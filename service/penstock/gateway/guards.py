@@ -8,6 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from penstock.gateway.browsers import Browsers
 from penstock.gateway.limits import Limits
 from penstock.gateway.origins import Origins
+from penstock.gateway.parts import OPERATOR
 from penstock.settings import Settings
 
 
@@ -37,9 +38,11 @@ def guards(settings: Settings, *, everybody: bool) -> list[Middleware]:
 
 
 def without_tokens(document: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI description of a gateway where none is wanted."""
-    document.get("components", {}).pop("securitySchemes", None)
+    """The OpenAPI description of a gateway where only operators need one."""
     for path in document["paths"].values():
         for operation in path.values():
-            operation.pop("security", None)
+            if not any(
+                OPERATOR in roles for one in operation.get("security", []) for roles in one.values()
+            ):
+                operation.pop("security", None)
     return document

@@ -57,5 +57,15 @@ async def caller(connection: HTTPConnection, _: Annotated[Any, Security(_BEARER)
     return await parts(connection).access.caller(connection)
 
 
+async def operator(who: Annotated[Caller, Depends(caller)]) -> Caller:
+    """Raises ProblemError: (401) as `caller`; (403) he is no operator."""
+    who.must_operate()
+    return who
+
+
 Gateway = Annotated[Parts, Depends(_given)]
 Who = Annotated[Caller, Depends(caller)]
+OPERATOR = "operator"
+"""In the OpenAPI document, the role of a token."""
+Operator = Security(operator, scopes=[OPERATOR])
+"""Of a router, or a route, that is an operator's."""

@@ -31,6 +31,11 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What is wrong, and what to do.")
     code: str = Field(description="A stable word for machines.")
+    id: str | None = Field(None, description="Of the question, where there is one.")
+    kind: str | None = Field(
+        None,
+        description="Of a question that did not complete: as in its completion, who has to act.",
+    )
     errors: list[Wrong] | None = Field(None, description="Where several things may be wrong.")
 
 
@@ -89,23 +94,32 @@ _WHEN: dict[int, tuple[str, dict[str, Any]]] = {
     404: ("There is none, or none for this token.", {}),
     405: ("The path has other methods.", {"Allow": _TEXT}),
     406: ("It takes nothing of what there is.", {}),
-    409: ("It does not go with how things stand.", {}),
+    409: ("It does not go with how things stand; a question was cancelled.", {}),
     413: ("It is too large.", {}),
     415: ("The body is of another type.", {"Accept": _TEXT}),
-    422: ("The body is JSON, and not what is wanted.", {}),
+    422: ("The body is JSON, and not what is wanted, or can never be answered.", {}),
     429: ("Not now: there is too much to do.", {"Retry-After": _SECONDS}),
+    502: ("The model, or the way to it, is in trouble, or its answer will not do.", {}),
     503: ("Kafka does not answer, or this gateway stops.", {"Retry-After": _SECONDS}),
+    504: ("Its time was up.", {}),
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a route says in its OpenAPI description (`responses=`) which problems it may answer."""
-    return {status: _described(*_WHEN[status]) for status in statuses}
+def problems(*statuses: int, **examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+    """How a route says in its OpenAPI description (`responses=`) which problems it may answer.
+    `examples`: by `s` and a status, what may stand in it.
+    """
+    return {status: _described(*_WHEN[status], examples.get(f"s{status}")) for status in statuses}
 
 
-def _described(why: str, headers: dict[str, Any]) -> dict[str, Any]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {"description": why, "content": content, **({"headers": headers} if headers else {})}
+def _described(
+    why: str, headers: dict[str, Any], example: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if example is not None:
+        content["example"] = {"type": "about:blank", **example}
+    said: dict[str, Any] = {"description": why, "content": {MEDIA_TYPE: content}}
+    return said | ({"headers": headers} if headers else {})
 
 
 OTHERWISE: dict[int | str, dict[str, Any]] = {"default": _described("Any other problem.", {})}

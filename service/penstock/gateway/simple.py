@@ -13,6 +13,7 @@ from penstock.events.question import Question
 from penstock.gateway.index import Entry
 from penstock.gateway.outcomes import unanswered, unless_completed
 from penstock.gateway.parts import Parts
+from penstock.gateway.problem import ProblemError
 from penstock.gateway.questions import Asked
 from penstock.gateway.stream import Said
 
@@ -62,7 +63,14 @@ class Answer(BaseModel):
 
 
 def in_time(question: Question, gateway: Parts) -> Question:
-    """With a deadline, so that nobody pays for an answer that nobody waits for any more."""
+    """With a deadline, so that nobody pays for an answer that nobody waits for any more.
+
+    Raises:
+        ProblemError: (422) that is over, and nobody has asked it before.
+    """
+    ends = question.expires_at
+    if ends is not None and ends.timestamp() <= gateway.clock.wall() and _is_new(question, gateway):
+        raise ProblemError(422, "expired", "expires_at: has passed; nobody would answer it")
     if question.timeout_ms is not None or question.expires_at is not None:
         return question
     return question.model_copy(update={"timeout_ms": float(gateway.settings.deadline.default_ms)})
@@ -108,6 +116,11 @@ async def heard(
         # Not every program streams, and not every question wants it.
         yield "token", completion.answer
     yield completion
+
+
+def _is_new(question: Question, gateway: Parts) -> bool:
+    """Else it is only looked at how it ended."""
+    return question.id is None or gateway.questions.index.get(question.id) is None
 
 
 def _answer(entry: Entry, gateway: Parts) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from penstock.events.completion import Completion
@@ -27,6 +28,11 @@ GRACE_SECONDS = 10.0
 """For a completion, after the time of its question: where none comes, nobody is there."""
 
 
+# Their bounds stand inside: FastAPI does not describe those of what may be missing.
+_Key = Annotated[str, Field(min_length=1, max_length=255)]
+_Count = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
+
+
 @dataclass(frozen=True, slots=True)
 class Tries:
     """By what a request is known when it comes again."""
@@ -37,24 +43,20 @@ class Tries:
 
 def tries(
     idempotency_key: Annotated[
-        str | SkipJsonSchema[None],
-        Header(
-            min_length=1,
-            max_length=255,
-            description="The same again is the same question, and gets its answer.",
-        ),
+        _Key | SkipJsonSchema[None],
+        Header(description="The same again is the same question, and gets its answer."),
     ] = None,
     x_stainless_retry_count: Annotated[
-        int | SkipJsonSchema[None],
+        _Count | SkipJsonSchema[None],
         Header(
-            ge=0,
             description="OpenAI's clients say by it how often they have tried: a retry gets the "
             "answer of what was asked first.",
         ),
     ] = None,
 ) -> Tries:
     """As the headers say."""
-    return Tries(idempotency_key, x_stainless_retry_count)
+    retry = None if x_stainless_retry_count is None else int(x_stainless_retry_count)
+    return Tries(idempotency_key, retry)
 
 
 TriedBefore = Annotated[Tries, Depends(tries)]

@@ -58,7 +58,7 @@ _BODY = {
         **problems(400, 401, 413, 415),
     },
 )
-async def batch(request: Request, gateway: Gateway, who: Who) -> Lines:
+async def ask_questions(request: Request, gateway: Gateway, who: Who) -> Lines:
     """Asks many questions, a few hundred at a time; what there is no time for yet is asked later.
 
     When the client goes away, no more of them are asked.

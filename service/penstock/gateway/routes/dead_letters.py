@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from penstock.gateway.described import BODY, COMMON, example, problems
-from penstock.gateway.parts import Gateway, Who
+from penstock.gateway.described import COMMON, example
+from penstock.gateway.parts import Gateway, Operator
+from penstock.gateway.problem import problems
 from penstock.replay.where import Condition
 
-router = APIRouter(prefix="/v1/dead-letters", tags=["console"])
+router = APIRouter(prefix="/v1/dead-letters", tags=["console"], dependencies=[Operator])
 
 Partition = Annotated[int, Path(ge=0, le=2**31 - 1)]
 Offset = Annotated[int, Path(ge=0, le=2**63 - 1)]
@@ -94,7 +95,7 @@ class Bytes(BaseModel):
     base64: str
 
 
-class Source(BaseModel):
+class LetterSource(BaseModel):
     """The question that it was."""
 
     topic: str
@@ -124,7 +125,7 @@ class LetterWhole(LetterSeen):
     key: Text | Bytes | None
     value: Text | Bytes | None
     headers: list[tuple[str, Text | Bytes | None]]
-    source: Source | None = Field(description="Null: no header of ours says it.")
+    source: LetterSource | None = Field(description="Null: no header of ours says it.")
 
 
 class QuestionAgain(BaseModel):
@@ -142,10 +143,9 @@ class Redriven(BaseModel):
     question: QuestionAgain
 
 
-@router.get("", responses=COMMON)
+@router.get("", response_description="The newest first.", responses=COMMON)
 async def dead_letters(
     gateway: Gateway,
-    who: Who,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     before: Before = None,
     code: Word = None,
@@ -153,7 +153,6 @@ async def dead_letters(
     program: Word = None,
 ) -> Letters:
     """The newest ones, or those before."""
-    who.must_operate()
     asked = {"code": code, "kind": kind, "program": program}
     conditions = tuple(Condition(name, value) for name, value in asked.items() if value is not None)
     ends = None if before is None else _ends(before)
@@ -161,24 +160,26 @@ async def dead_letters(
     return Letters(dead_letters=[LetterSeen(**row) for row in page.found], next=_next(page.ends))
 
 
-@router.get("/{partition}/{offset}", responses=COMMON | UNKNOWN)
-async def dead_letter(
-    partition: Partition, offset: Offset, gateway: Gateway, who: Who
-) -> LetterWhole:
+@router.get(
+    "/{partition}/{offset}", response_description="As it stands there.", responses=COMMON | UNKNOWN
+)
+async def dead_letter(partition: Partition, offset: Offset, gateway: Gateway) -> LetterWhole:
     """One of them, whole."""
-    who.must_operate()
     found = await gateway.desk.letters.one(partition, offset)
     shown = {name: _shown(found[name]) for name in ("key", "value")}
     headers = [(name, _shown(value)) for name, value in found["headers"]]
     return LetterWhole(**{**found, **shown, "headers": headers})
 
 
-@router.post("/{partition}/{offset}/redrive", responses=COMMON | UNKNOWN | TAKEN | BODY)
-async def redrive(partition: Partition, offset: Offset, gateway: Gateway, who: Who) -> Redriven:
+@router.post(
+    "/{partition}/{offset}/redrive",
+    response_description="Where it went.",
+    responses=COMMON | UNKNOWN | TAKEN,
+)
+async def redrive_dead_letter(partition: Partition, offset: Offset, gateway: Gateway) -> Redriven:
     """Puts it back to the questions, in one transaction, if it was not put back before. It stays
     among the dead letters.
     """
-    who.must_operate()
     went, question_id = await gateway.desk.letters.redrive(partition, offset)
     return Redriven(question=QuestionAgain(**went._asdict(), id=question_id))
 

@@ -46,7 +46,7 @@ EXAMPLES = {
     responses=ANSWERED | ANSWERS,
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
-async def complete(
+async def create_chat_completion(
     asking: ChatRequest,
     gateway: Gateway,
     who: Who,

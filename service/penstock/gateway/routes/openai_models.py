@@ -27,15 +27,21 @@ class ListedModels(BaseModel):
     data: list[ListedModel]
 
 
-@router.get("", responses={status: ANSWERS[status] for status in (401, 403, 429)})
-async def all_of_them(gateway: Gateway, who: Who) -> ListedModels:
+@router.get(
+    "",
+    response_description="By their names.",
+    responses={status: ANSWERS[status] for status in (401, 403, 429)},
+)
+async def list_models(gateway: Gateway, who: Who) -> ListedModels:
     """The programs that the members of the service say they serve."""
     return ListedModels(data=list((await models(gateway, who)).values()))
 
 
 @router.get(
-    "/{name:anything}", responses={status: ANSWERS[status] for status in (400, 401, 403, 404, 429)}
+    "/{name:anything}",
+    response_description="As it is served.",
+    responses={status: ANSWERS[status] for status in (400, 401, 403, 404, 429)},
 )
-async def one_of_them(name: str, gateway: Gateway, who: Who) -> ListedModel:
+async def retrieve_model(name: str, gateway: Gateway, who: Who) -> ListedModel:
     """One program."""
     return await model(gateway, who, name)

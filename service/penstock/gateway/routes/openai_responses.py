@@ -39,7 +39,7 @@ EXAMPLES = {
     responses=ANSWERED | ANSWERS,
     openapi_extra={"requestBody": {"content": {"application/json": {"examples": EXAMPLES}}}},
 )
-async def respond(
+async def create_response(
     asking: ResponseRequest,
     gateway: Gateway,
     who: Who,

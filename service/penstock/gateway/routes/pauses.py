@@ -6,14 +6,14 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from penstock.core.halts import Scope
-from penstock.gateway.described import BODY, COMMON, example, problems
-from penstock.gateway.parts import Gateway, Who
-from penstock.gateway.problem import ProblemError
+from penstock.gateway.described import BODY, COMMON, example
+from penstock.gateway.parts import Gateway, Operator
+from penstock.gateway.problem import ProblemError, problems
 from penstock.gateway.reach import in_problems
 from penstock.kafka import control, describe
 from penstock.kafka.admin import admin
 
-router = APIRouter(prefix="/v1/pauses", tags=["console"])
+router = APIRouter(prefix="/v1/pauses", tags=["console"], dependencies=[Operator])
 
 ScopeNamed = Annotated[
     str,
@@ -44,6 +44,7 @@ class PauseAsked(BaseModel):
 @router.post(
     "/{scope:path}",
     status_code=202,
+    response_description="All members were asked.",
     responses=COMMON
     | BODY
     | problems(
@@ -55,11 +56,8 @@ class PauseAsked(BaseModel):
         },
     ),
 )
-async def pause(
-    scope: ScopeNamed, gateway: Gateway, who: Who, why: Why | None = None
-) -> PauseAsked:
+async def pause(scope: ScopeNamed, gateway: Gateway, why: Why | None = None) -> PauseAsked:
     """Lets nothing new of this start. Once more says another reason."""
-    who.must_operate()
     meant = Scope.named(scope)
     reach = gateway.desk.reach
     with in_problems(reach.topics.control):
@@ -75,10 +73,14 @@ async def pause(
     return PauseAsked(scope=scope)
 
 
-@router.delete("/{scope:path}", status_code=202, responses=COMMON)
-async def resume(scope: ScopeNamed, gateway: Gateway, who: Who) -> PauseAsked:
+@router.delete(
+    "/{scope:path}",
+    status_code=202,
+    response_description="All members were asked.",
+    responses=COMMON,
+)
+async def resume(scope: ScopeNamed, gateway: Gateway) -> PauseAsked:
     """Lets it start again, whether it was paused or not."""
-    who.must_operate()
     reach = gateway.desk.reach
     with in_problems(reach.topics.control):
         await control.resume(reach.client, reach.topics.control, [Scope.named(scope)], reach.clock)

@@ -3,44 +3,28 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import orjson
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
 from penstock.gateway.leaving import cancelled_on_disconnect, stopping, unless_gone
-from penstock.gateway.outcomes import Problem, unanswered
+from penstock.gateway.outcomes import unanswered
 from penstock.gateway.parts import Gateway, Parts, Who
-from penstock.gateway.problem import MEDIA_TYPE, ProblemError
+from penstock.gateway.problem import ProblemError, problems
 from penstock.gateway.questions import Asked
 from penstock.gateway.simple import Answer, heard, in_time, patience
-from penstock.gateway.sse import EventStream, problem
+from penstock.gateway.sse import EventStream, content, problem
 
 FIRST_SECONDS = 5.0
 """How long a stream waits with its head for its first event: what is wrong by then has a status."""
 
 DONE = b"data: [DONE]\n\n"
 
-_WHY = {
-    403: "This token may not ask that program.",
-    409: "It was cancelled.",
-    413: "It is too large for its topic.",
-    422: "It is no question, or no program and no model will ever answer it.",
-    429: "It would wait too long; `Retry-After` says when to ask again.",
-    502: "The model, or the way to it, is in trouble, or its answer will not do.",
-    503: "Kafka is away, or this gateway stops.",
-    504: "Its time was up.",
-}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {
-        "description": why,
-        "content": {MEDIA_TYPE: {"schema": Problem.model_json_schema()}},
-    }
-    for status, why in _WHY.items()
-}
+_PROBLEMS = problems(400, 401, 403, 409, 413, 415, 422, 429, 502, 503, 504)
 _STREAM = """Events, each with `data` of one line:
 
 - without a name, `{"token": "..."}`: a piece of the answer;
@@ -66,7 +50,7 @@ Asking = Annotated[Question, Body(openapi_examples=_EXAMPLES)]
 router = APIRouter(tags=["simple"])
 
 
-@router.post("/predict", responses=_PROBLEMS)
+@router.post("/predict", response_description="Its answer.", responses=_PROBLEMS)
 async def predict(request: Request, question: Asking, gateway: Gateway, who: Who) -> Answer:
     """Asks a question and waits for its answer.
 
@@ -89,12 +73,15 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
 
 @router.post(
     "/predict/stream",
-    status_code=200,
-    response_class=EventStream,
+    response_class=Response,
     responses={
         200: {
             "description": _STREAM,
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": content(
+                'data: {"token":"Short"}\n\ndata: {"token":" waves scatter more."}\n\n'
+                'event: completion\ndata: {"id":"b0a6f3c2","status":"completed",...}\n\n'
+                "data: [DONE]\n\n"
+            ),
             "headers": {
                 "Content-Location": {
                     "description": "Where the question is found.",
@@ -105,7 +92,7 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
         **_PROBLEMS,
     },
 )
-async def stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
+async def predict_stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
     """Asks a question, and says its answer while the model does: server-sent events."""
     began = gateway.clock.monotonic()
     question = in_time(question, gateway)

@@ -16,7 +16,7 @@ _OK: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/livez", responses={**_OK, **problems(503)})
-async def live(gateway: Gateway) -> str:
+async def livez(gateway: Gateway) -> str:
     """Whether it reads the topics; if not, only a restart helps."""
     failed = gateway.questions.fan_out.failed
     if failed.done():
@@ -25,11 +25,11 @@ async def live(gateway: Gateway) -> str:
 
 
 @router.get("/readyz", responses={**_OK, **problems(503)})
-async def ready(gateway: Gateway) -> str:
+async def readyz(gateway: Gateway) -> str:
     """Whether questions may be sent here: it serves as soon as its index is built, so all that is
     missing may be Kafka.
     """
-    await live(gateway)
+    await livez(gateway)
     if gateway.stopping.done():
         raise ProblemError(503, "stopping", "this gateway stops")
     if gateway.questions.fan_out.away:

@@ -33,7 +33,7 @@ class Programs(BaseModel):
     )
 
 
-@router.get("/programs", responses=COMMON)
+@router.get("/programs", response_description="By their names.", responses=COMMON)
 async def programs(gateway: Gateway, who: Who) -> Programs:
     """The programs that this caller may ask, and what each of them wants to know."""
     overview = gateway.overview

@@ -82,7 +82,7 @@ def _answered(
         *(400, 403, 413, 415, 422, 429, 503),
     ),
 )
-async def ask(
+async def ask_question(
     body: Ask,
     request: Request,
     gateway: Gateway,
@@ -149,7 +149,7 @@ async def ask(
         *(400, 404, 406, 503),
     ),
 )
-async def events(
+async def question_events(
     question_id: Id,
     request: Request,
     gateway: Gateway,
@@ -193,7 +193,7 @@ async def _frames(said: AsyncGenerator[list[Said | bytes], None]) -> AsyncGenera
     status_code=202,
     responses=_answered({200: _ENDED, 202: _OPEN}, 404, 503),
 )
-async def cancel(question_id: Id, gateway: Gateway, who: Who) -> Response:
+async def cancel_question(question_id: Id, gateway: Gateway, who: Who) -> Response:
     """Cancels it, wherever it is; that it is done is in its completion. One that has ended stays
     as it is.
     """
@@ -205,7 +205,7 @@ async def cancel(question_id: Id, gateway: Gateway, who: Who) -> Response:
 
 
 @router.get("/{question_id:question}", responses=_answered({200: _FOUND}, 404, 503))
-async def find(question_id: Id, gateway: Gateway, who: Who) -> Response:
+async def find_question(question_id: Id, gateway: Gateway, who: Who) -> Response:
     """How it stands, and how it has ended. It is found for an hour (GATEWAY__WINDOW_MS), by every
     replica, and after a restart.
     """

@@ -57,7 +57,7 @@ class Recents(BaseModel):
     questions: list[Recent] = Field(description="The newest first.")
 
 
-@router.get("/recent-questions", responses=COMMON)
+@router.get("/recent-questions", response_description="The newest first.", responses=COMMON)
 async def recent_questions(
     gateway: Gateway,
     who: Who,

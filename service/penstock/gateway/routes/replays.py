@@ -6,10 +6,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from penstock.gateway.attended import attended
-from penstock.gateway.described import COMMON, example, model, problems
-from penstock.gateway.parts import Gateway, Who
+from penstock.gateway.described import COMMON, example, model
+from penstock.gateway.parts import Gateway, Operator
+from penstock.gateway.problem import problems
 
-router = APIRouter(prefix="/v1/replays", tags=["console"])
+router = APIRouter(prefix="/v1/replays", tags=["console"], dependencies=[Operator])
 
 
 class Progress(BaseModel):
@@ -47,7 +48,7 @@ class Replays(BaseModel):
     replays: list[ReplaySeen] = Field(description="The newest first, a hundred at most.")
 
 
-class Spread(BaseModel):
+class Durations(BaseModel):
     p50: float | None
     p90: float | None
     mean: float | None
@@ -57,11 +58,11 @@ class Both(BaseModel):
     """Milliseconds, of the questions that were answered both times."""
 
     questions: int
-    original: Spread
-    replay: Spread
+    original: Durations
+    replay: Durations
 
 
-class Usage(BaseModel):
+class UsageOfBoth(BaseModel):
     """Tokens of the model; `ratio`: the replay's to the original's."""
 
     questions: int
@@ -84,7 +85,7 @@ class Summary(BaseModel):
     programs: dict[str, dict[str, int]]
     duration_ms: Both
     first_token_ms: Both
-    usage: Usage
+    usage: UsageOfBoth
 
 
 class Difference(BaseModel):
@@ -111,26 +112,24 @@ class Comparison(BaseModel):
     )
 
 
-@router.get("", responses=COMMON)
-async def replays(gateway: Gateway, who: Who) -> Replays:
+@router.get("", response_description="The newest first.", responses=COMMON)
+async def replays(gateway: Gateway) -> Replays:
     """Those that the control topic knows."""
-    who.must_operate()
     found = await gateway.desk.replays.latest()
     return Replays(replays=[ReplaySeen.model_validate(one) for one in found])
 
 
 @router.get(
     "/{replay_id}/compare",
+    response_description="What is equal, and what is not.",
     responses=model(Comparison) | COMMON | problems(404, 429),
 )
-async def compare(
+async def compare_replay(
     replay_id: Annotated[str, Path(pattern="^[A-Za-z0-9._-]{1,100}$")],
     request: Request,
     gateway: Gateway,
-    who: Who,
     limit: Annotated[int, Query(ge=0, le=1000)] = 100,
 ) -> Response:
     """Its answers beside the original ones. It reads all of both; one at a time here."""
-    who.must_operate()
     work = gateway.desk.replays.compare(replay_id, limit)
     return Response(await attended(request, gateway.stopping, work), media_type="application/json")
