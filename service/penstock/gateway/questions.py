@@ -2,8 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -32,6 +33,9 @@ from penstock.settings import TopicSettings
 
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
+
+UNSURE = 1_000
+"""Questions that are remembered of which nobody knows whether Kafka has taken them."""
 
 RETRY_SECONDS = 60.0
 """After its end for which a question is found again by a request that is said to be a retry."""
@@ -89,6 +93,8 @@ class Questions:
         self._default_program = default_program
         self._max_wait = max_wait
         self._spend = spend
+        self._unsure: OrderedDict[str, str] = OrderedDict()
+        """Their ids, by the fingerprint of the request."""
         self._producer: AIOKafkaProducer
 
     async def start(self) -> None:
@@ -148,14 +154,21 @@ class Questions:
         if named and (known := self.index.get(question_id)) is not None:
             yield Asked(_same(known, fingerprint), None)
             return
-        if retry and not named and (tried := self._tried(of_what)) is not None:
-            yield Asked(tried, None)
-            return
+        if retry and not named:
+            if (tried := self._tried(of_what)) is not None:
+                yield Asked(tried, None)
+                return
+            if (unsure := self._unsure.get(of_what)) is not None:
+                # Kafka may take it yet: by the same id the service answers one of the two.
+                question_id, named = unsure, True
+                question = question.model_copy(update={"id": unsure})
+                value, _ = written(question, self._codec, key)
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
         with self.fan_out.stream(question_id, tokens, None) as stream:
-            place, timestamp = await self._send(question_id, value, key, partition, fingerprint)
+            with self._remembered(fingerprint, question_id):
+                place, timestamp = await self._send(question_id, value, key, partition, fingerprint)
             if named:
                 entry = await self._settled(question_id, place, fingerprint)
                 yield Asked(entry, stream if entry.place == place else None)
@@ -167,7 +180,10 @@ class Questions:
             yield Asked(self._known(question_id), stream)
 
     def find(self, question_id: str, caller: Caller) -> Entry:
-        """Raises ProblemError (404): there is none, or none for this caller."""
+        """Raises ProblemError: (404) there is none, or none for this caller; (401) his token is not
+        good any more.
+        """
+        caller.must_hold()
         entry = self.index.get(question_id)
         if entry is None or not caller.may_ask(entry.program or self._default_program()):
             raise ProblemError(
@@ -250,6 +266,17 @@ class Questions:
             raise ProblemError(
                 403, "program_not_allowed", f"this token may not ask the program {program!r}"
             )
+
+    @contextmanager
+    def _remembered(self, fingerprint: str | None, question_id: str) -> Iterator[None]:
+        """Until the block ends well."""
+        if fingerprint is not None:
+            self._unsure[fingerprint] = question_id
+            if len(self._unsure) > UNSURE:
+                self._unsure.popitem(last=False)
+        yield
+        if fingerprint is not None:
+            self._unsure.pop(fingerprint, None)
 
     def _tried(self, fingerprint: str) -> Entry | None:
         """Whose answer cannot have been told yet, or hardly."""
