@@ -325,7 +325,7 @@ async def test_a_token_goes_in_the_header_or_as_a_subprotocol(
                 await connect(f"{address}{path}", subprotocols=JSON)
             assert refused.value.response.status_code == 401
         by_subprotocol = {"subprotocols": [Subprotocol(f"penstock.bearer.{encoded}"), *JSON]}
-        by_header = {
+        by_header: dict[str, Any] = {
             "subprotocols": JSON,
             "additional_headers": {"Authorization": f"Bearer {token}"},
         }
