@@ -109,6 +109,7 @@ async function open(where) {
     if (matchMedia("(max-width: 68rem)").matches) room.scrollIntoView({ block: "start" });
     room.focus({ preventScroll: true });
   } catch (error) {
+    if (where !== chosen) return;
     const said = el("p", { class: "empty" });
     room.replaceChildren(el("div", { class: "sheet" }, said));
     closed(said, error);
@@ -125,7 +126,7 @@ async function read({ id, partition, offset }) {
 }
 
 async function again(letter, where, button, result) {
-  const what = "Its original record goes back to the questions as it was, and is answered, and paid for, once more. The dead letter is marked as redriven.";
+  const what = "Its original record goes back to the questions as it was, and is answered, and paid for, once more. The dead letter stays where it is, and does not go back a second time.";
   if (!(await confirmed(`Redrive dead letter ${where}?`, what, "Redrive it"))) return;
   button.disabled = true;
   try {
