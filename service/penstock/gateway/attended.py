@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from penstock.gateway.leaving import gone
 from penstock.gateway.problem import ProblemError
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ async def attended(
         ProblemError: nobody does.
     """
     working = asyncio.create_task(work)
-    leaving = asyncio.create_task(_gone(request))
+    leaving = asyncio.create_task(gone(request.receive))
     try:
         ends: set[asyncio.Future[Any]] = {working, leaving, stopping}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -36,8 +37,3 @@ async def attended(
         for task in (working, leaving):
             task.cancel()
         await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
