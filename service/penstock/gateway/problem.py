@@ -98,15 +98,23 @@ _WHEN: dict[int, tuple[str, dict[str, Any]]] = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How a route says in its OpenAPI description (`responses=`) which problems it may answer."""
-    return {status: _described(*_WHEN[status]) for status in statuses}
+def problems(*statuses: int, **example: Any) -> dict[int | str, dict[str, Any]]:
+    """How a route says in its OpenAPI description (`responses=`) which problems it may answer.
+
+    Args:
+        statuses: theirs.
+        example: what one of them says; none: no example is shown.
+    """
+    return {status: _described(*_WHEN[status], example) for status in statuses}
 
 
-def _described(why: str, headers: dict[str, Any]) -> dict[str, Any]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+def _described(why: str, headers: dict[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if example:
+        said["example"] = {"type": "about:blank", **example}
+    content = {MEDIA_TYPE: said}
     return {"description": why, "content": content, **({"headers": headers} if headers else {})}
 
 
-OTHERWISE: dict[int | str, dict[str, Any]] = {"default": _described("Any other problem.", {})}
+OTHERWISE: dict[int | str, dict[str, Any]] = {"default": _described("Any other problem.", {}, {})}
 """Of every route: where it gives no answer of its own, it gives a problem."""

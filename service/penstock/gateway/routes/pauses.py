@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from penstock.core.halts import Scope
-from penstock.gateway.described import BODY, COMMON, example, problems
+from penstock.gateway.described import BODY, COMMON, example
 from penstock.gateway.parts import Gateway, Who
-from penstock.gateway.problem import ProblemError
+from penstock.gateway.problem import ProblemError, problems
 from penstock.gateway.reach import in_problems
 from penstock.kafka import control, describe
 from penstock.kafka.admin import admin
@@ -48,11 +48,10 @@ class PauseAsked(BaseModel):
     | BODY
     | problems(
         404,
-        s404={
-            "title": "Not Found",
-            "code": "unknown_partition",
-            "detail": "the questions have the partitions 0 to 7",
-        },
+        title="Not Found",
+        status=404,
+        code="unknown_partition",
+        detail="the questions have the partitions 0 to 7",
     ),
 )
 async def pause(

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from penstock.gateway.attended import attended
-from penstock.gateway.described import COMMON, example, model, problems
+from penstock.gateway.described import COMMON, example, model
 from penstock.gateway.parts import Gateway, Who
+from penstock.gateway.problem import problems
 
 router = APIRouter(prefix="/v1/replays", tags=["console"])
 
