@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 
 from penstock.events.completion import Completion
@@ -35,19 +36,21 @@ class Tries:
     retry: int | None
 
 
+# Their bounds stand inside: FastAPI does not describe those of what may be missing.
+_Key = Annotated[str, Field(min_length=1, max_length=255)]
+_Count = Annotated[int, Field(ge=0)]
+
+
 def tries(
     idempotency_key: Annotated[
-        str | SkipJsonSchema[None],
+        _Key | SkipJsonSchema[None],
         Header(
-            min_length=1,
-            max_length=255,
             description="The same again is the same question, and gets its answer.",
         ),
     ] = None,
     x_stainless_retry_count: Annotated[
-        int | SkipJsonSchema[None],
+        _Count | SkipJsonSchema[None],
         Header(
-            ge=0,
             description="OpenAI's clients say by it how often they have tried: a retry gets the "
             "answer of what was asked first.",
         ),
