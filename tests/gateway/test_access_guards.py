@@ -99,7 +99,7 @@ async def test_pages_that_are_named_may_read_what_they_are_answered() -> None:
             "Origin": APP,
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": "authorization, content-type, idempotency-key, "
-            "prefer, last-event-id",
+            "prefer, last-event-id, x-stainless-retry-count",
         }
         response = await there.client.options("/ask", headers=wanted)
         assert response.status_code == 200
@@ -114,7 +114,7 @@ async def test_pages_that_are_named_may_read_what_they_are_answered() -> None:
         ):
             assert answered.headers["access-control-allow-origin"] == APP
             exposed = answered.headers["access-control-expose-headers"]
-            assert exposed == "Location, Retry-After"
+            assert exposed == "Location, Content-Location, Retry-After, X-Should-Retry"
             assert answered.headers["vary"] == "Origin"
             assert "access-control-allow-credentials" not in answered.headers
 

@@ -217,7 +217,7 @@ async def test_a_key_that_is_withdrawn_counts_no_more_after_a_while() -> None:
         old = one.signed()
         await here.caller(old)
         one.keys = {"k2": ("ES256", private("ES256"))}
-        here.now += FRESH_SECONDS
+        here.now += FRESH_SECONDS / 2
         await here.caller(old)
         assert one.asked == 1
         here.now += 1
@@ -228,6 +228,21 @@ async def test_a_key_that_is_withdrawn_counts_no_more_after_a_while() -> None:
         assert here.issuer._fetching is not None
         await here.issuer._fetching
         await here.refuses(old)
+
+        # Nor does it count for whoever comes first after a long silence.
+        new = one.signed("k2")
+        await here.caller(new)
+        one.keys = {"k3": ("ES256", private("ES256"))}
+        here.now += 10 * FRESH_SECONDS
+        await here.refuses(new)
+        # With an issuer who is away what is known goes on, and is not waited for again.
+        newest = one.signed("k3")
+        one.status = 500
+        here.now += 10 * FRESH_SECONDS
+        await here.caller(newest)
+        one.may_answer.clear()
+        here.now += AGAIN_SECONDS
+        await here.caller(newest)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,9 @@ def test_tokens_are_long_and_no_two_are_the_same() -> None:
 
 def test_the_command_prints_the_token_and_what_the_file_has_to_hold(tmp_path: Path) -> None:
     runner, file = CliRunner(), tmp_path / "tokens.toml"
-    options = ["--program", "qa", "--program", 'a"b', "--requests-per-minute", "9", "--operator"]
+    programs = ["qa", 'a"b', "Ü\N{GRINNING FACE}"]
+    options = [word for name in programs for word in ("--program", name)]
+    options += ["--requests-per-minute", "9", "--operator"]
     made = {}
     for name, more in (("ana", options), ("ben", [])):
         told = runner.invoke(app, ["token", name, *more])
@@ -132,7 +134,7 @@ def test_the_command_prints_the_token_and_what_the_file_has_to_hold(tmp_path: Pa
     known = TokenFile(file)
     found = known.find(digest(made["ana"]), 0.0)
     assert found is not None
-    assert (found[0], found[1].programs, found[1].operator) == ("ana", ["qa", 'a"b'], True)
+    assert (found[0], found[1].programs, found[1].operator) == ("ana", programs, True)
     assert found[1].requests_per_minute == 9
     found = known.find(digest(made["ben"]), 0.0)
     assert found is not None

@@ -290,6 +290,14 @@ async def test_what_a_replay_has_changed_is_seen_word_by_word(
         await page.keyboard.press("Enter")
         await expect(dialog).to_have_count(0)
         await expect(page.locator("#connection")).to_have_text("live")
+        await _takes_turns(page, gateway)
+        place.models.let_end()
+        await _asks_once(page)
+
+        # Whatever somebody has written into the address.
+        await page.goto(f"{gateway.address}/#replays/%")
+        await page.reload()
+        await expect(page.locator("#connection")).to_have_text("live")
 
         await page.get_by_role("link", name="Replays").click()
         await page.get_by_role("link", name="monday").click()
@@ -307,6 +315,42 @@ async def test_what_a_replay_has_changed_is_seen_word_by_word(
         async with place.gateway(console=False) as bare, httpx.AsyncClient() as client:
             for path in ("/", "/console/main.js"):
                 assert (await client.get(f"{bare.address}{path}")).status_code == 404
+
+
+async def _takes_turns(page: Page, gateway: Serving) -> None:
+    """Three are read at once, whoever of those that wait has left."""
+    ids = [f"turn-{number}" for number in range(8)]
+    async with httpx.AsyncClient(base_url=gateway.address) as client:
+        for name in ids:
+            asked = {"id": name, "question": "Tell me slowly"}
+            await client.post("/v1/questions", json=asked)
+    await page.goto(f"{gateway.address}/#questions/{','.join(ids)}")
+    cards, waiting = page.locator("#followed article"), page.get_by_text("It is read when one")
+    for which, left in ((cards.last, 5), (cards.last, 4), (cards.first, 3)):
+        await expect(waiting).to_have_count(left)
+        await which.get_by_role("button", name="Close").click()
+    await expect(waiting).to_have_count(2)
+    await expect(cards).to_have_count(5)
+
+
+async def _asks_once(page: Page) -> None:
+    """Also when it is sent again by hand."""
+    keys = []
+
+    async def refused(route: Route) -> None:
+        if route.request.method != "POST":
+            await route.fallback()
+            return
+        keys.append(route.request.headers["idempotency-key"])
+        problem = {"status": 429, "code": "backlog", "detail": "later"}
+        await route.fulfill(status=429, body=json.dumps(problem))
+
+    await page.route(re.compile("/v1/questions$"), refused)
+    for question in ("Why?", "Why?", "How?"):
+        await ask(page, question)
+        await expect(page.locator("#ask-said")).to_contain_text("Too much is asked")
+        await page.locator("#ask-said").evaluate("node => { node.textContent = ''; }")
+    assert [keys.index(key) for key in keys] == [0, 0, 2]
 
 
 _REPLAYS = {

@@ -33,6 +33,7 @@ PROGRAMS = {
 }
 WHY: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why?"}]
 JSON = {"content-type": "application/json"}
+TRIES = "x-stainless-retry-count"
 EVENTS: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
 
 
@@ -278,7 +279,9 @@ async def test_failures_are_openais_errors(
         assert silent_stream.value.code == "no_answer"
 
 
-async def test_a_retry_is_the_same_question(bootstrap_servers: str, topics: Topics) -> None:
+async def test_a_retry_is_the_same_question(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with (
         serving(bootstrap_servers, topics) as (gateway, models),
         httpx.AsyncClient(transport=LosingTheFirst(models)) as losing,
@@ -308,6 +311,20 @@ async def test_a_retry_is_the_same_question(bootstrap_servers: str, topics: Topi
         taken = await http.post("/chat/completions", json=body, headers=named)
         assert taken.status_code == 422
         assert taken.json()["error"]["code"] == "name_taken"
+
+        # Kafka may take later what it does not acknowledge: by the same id that is a duplicate.
+        sent: list[bytes] = []
+
+        async def silent(_: str, value: bytes, *__: Any, **___: Any) -> None:
+            sent.append(value)
+            raise TimeoutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(gateway.parts.questions._producer, "send_and_wait", silent)
+            first = await http.post("/chat/completions", json=body, headers={TRIES: "0"})
+        assert (first.status_code, first.json()["error"]["code"]) == (503, "kafka_away")
+        again = await http.post("/chat/completions", json=body, headers={TRIES: "1"})
+        assert again.json()["id"] == f"chatcmpl-{json.loads(sent[0])['id']}", again.text
 
 
 async def test_responses(bootstrap_servers: str, topics: Topics) -> None:

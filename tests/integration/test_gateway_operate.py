@@ -251,6 +251,12 @@ async def test_dead_letters_are_read_from_the_newest_on(
             ["none", None],
         ]
         assert whole["source"]["topic"] == topics.name("questions")
+        # Somebody else has written it.
+        record = await dead.producer.send_and_wait(
+            topics.name("dead-letters"), b"{}", None, 0, headers=[("penstock-attempts", b"[1]")]
+        )
+        answer = await client.get(f"/v1/dead-letters/0/{record.offset}")
+        assert (answer.status_code, answer.json()["tried"]) == (200, []), answer.text
         for place in ("0/99", "1/13", "7/0"):
             await problem(await client.get(f"/v1/dead-letters/{place}"), 404, "unknown_dead_letter")
 

@@ -17,6 +17,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from penstock.events import token
+from penstock.events.question import Question
+from penstock.gateway import tokens
+from penstock.gateway.caller import Caller
+from penstock.gateway.overview import Overview
 from penstock.gateway.server import Serving
 from penstock.gateway.stream import BUFFER_BYTES
 from penstock.gateway.tokens import digest, new_token
@@ -304,8 +308,9 @@ async def test_a_gateway_that_stops_sends_its_clients_elsewhere(
 
 
 async def test_a_token_goes_in_the_header_or_as_a_subprotocol(
-    bootstrap_servers: str, topics: Topics, tmp_path: Path
+    bootstrap_servers: str, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(tokens, "LOOK_SECONDS", 0.0)
     token = new_token()
     known = tmp_path / "tokens.toml"
     known.write_text(f'[bob]\nsha256 = "{digest(token).hex()}"\nprograms = ["qa"]\n')
@@ -320,7 +325,7 @@ async def test_a_token_goes_in_the_header_or_as_a_subprotocol(
                 await connect(f"{address}{path}", subprotocols=JSON)
             assert refused.value.response.status_code == 401
         by_subprotocol = {"subprotocols": [Subprotocol(f"penstock.bearer.{encoded}"), *JSON]}
-        by_header = {
+        by_header: dict[str, Any] = {
             "subprotocols": JSON,
             "additional_headers": {"Authorization": f"Bearer {token}"},
         }
@@ -334,6 +339,29 @@ async def test_a_token_goes_in_the_header_or_as_a_subprotocol(
                 told = await talk.until(type="problem", ref="b")
                 assert told["problem"]["code"] == "program_not_allowed"
                 assert gateway.parts.questions.index.get(asked["id"]) is not None
+
+        # What names no program is of the one that the service says, whatever the settings here.
+        monkeypatch.setattr(Overview, "default_program", "another")
+        questions = gateway.parts.questions
+        async with questions.asked(Question(question="?"), Caller()) as by_default:
+            await questions.fan_out.read_up_to(by_default.entry.place)
+            secret = by_default.entry.question_id
+        async with connect(f"{address}/v1/ws", **by_header) as connection:
+            talk = Talk(connection)
+            await talk.send(type="cancel", ref="c", id=secret)
+            told = await talk.until(type="problem", ref="c")
+            assert told["problem"]["code"] == "unknown_question"
+
+            # A token that is withdrawn does nothing more.
+            known.write_text("")
+            for kind, more in (
+                ("resume", {}),
+                ("cancel", {}),
+                ("ask", {"question": "?", "program": "qa"}),
+            ):
+                await talk.send(type=kind, ref=kind, **({"id": asked["id"]} | more))
+                told = await talk.until(type="problem", ref=kind)
+                assert told["problem"]["code"] == "invalid_token", kind
 
 
 async def test_who_does_not_read_holds_up_himself_alone(

@@ -45,8 +45,8 @@ def token(
     print(f"[{name}]")
     print(f'sha256 = "{digest(made).hex()}"')
     if program:
-        # A JSON string is one of TOML, too.
-        print(f"programs = {json.dumps(program)}")
+        # A JSON string is one of TOML, too, but for half of a character as an escape.
+        print(f"programs = {json.dumps(program, ensure_ascii=False)}")
     if requests_per_minute is not None:
         print(f"requests_per_minute = {requests_per_minute}")
     if operator:

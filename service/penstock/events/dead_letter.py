@@ -211,4 +211,4 @@ def attempts(headers: Headers) -> list[dict[str, Any]]:
         told = orjson.loads(text_header(headers, "penstock-attempts") or "[]")
     except orjson.JSONDecodeError:
         return []
-    return told if isinstance(told, list) else []
+    return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []

@@ -86,8 +86,7 @@ class Access:
         Raises:
             ProblemError: (429) too many in a minute; (401) his token is not good any more.
         """
-        if not caller.holds():
-            raise unknown("the token has expired, or was withdrawn")
+        caller.must_hold()
         per_minute = caller.requests_per_minute or self._per_minute
         if per_minute is None:
             return

@@ -7,14 +7,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _NOTHING = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 POLICIES: Mapping[str, str] = {
-    "/": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    f"connect-src 'self'; {_NOTHING}",
     # FastAPI's page, which loads Swagger UI from where that is published.
     "/docs": "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; "
     "style-src 'unsafe-inline' https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com"
     f"; connect-src 'self'; {_NOTHING}",
 }
-"""By the path of a page. Everything else is data, and loads nothing."""
+"""By the path of a page. The console says its own; everything else is data, and loads nothing."""
 
 DATA = f"default-src 'none'; {_NOTHING}"
 

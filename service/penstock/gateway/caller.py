@@ -27,6 +27,11 @@ class Caller:
     def may_ask(self, program: str) -> bool:
         return self.programs is None or program in self.programs
 
+    def must_hold(self) -> None:
+        """Raises ProblemError (401): his token is not good any more."""
+        if not self.holds():
+            raise unknown("the token has expired, or was withdrawn")
+
     def must_operate(self) -> None:
         """Raises ProblemError (403): he is no operator."""
         if not self.operator:

@@ -312,7 +312,7 @@ class FanOut:
             question.id or fallback,
             Place(record.partition, record.offset),
             record.timestamp,
-            program=question.program or self._codec.default_program,
+            program=question.program,
             fingerprint=text_header(received.headers, FINGERPRINT),
             again=redrive(received.headers) is not None,
         )

@@ -164,7 +164,7 @@ class Letters:
 
 def _last(tried: list[dict[str, Any]]) -> int:
     """The number of the last attempt."""
-    number = tried[-1].get("attempt") if tried and isinstance(tried[-1], dict) else 0
+    number = tried[-1].get("attempt") if tried else 0
     return number if isinstance(number, int) else len(tried)
 
 

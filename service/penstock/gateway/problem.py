@@ -105,22 +105,23 @@ _WHEN: dict[int, tuple[str, dict[str, Any]]] = {
 }
 
 
-def problems(*statuses: int, **examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
+def problems(*statuses: int, **example: Any) -> dict[int | str, dict[str, Any]]:
     """How a route says in its OpenAPI description (`responses=`) which problems it may answer.
-    `examples`: by `s` and a status, what may stand in it.
+
+    Args:
+        statuses: theirs.
+        example: what one of them says; none: no example is shown.
     """
-    return {status: _described(*_WHEN[status], examples.get(f"s{status}")) for status in statuses}
+    return {status: _described(*_WHEN[status], example) for status in statuses}
 
 
-def _described(
-    why: str, headers: dict[str, Any], example: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
-    if example is not None:
-        content["example"] = {"type": "about:blank", **example}
-    said: dict[str, Any] = {"description": why, "content": {MEDIA_TYPE: content}}
-    return said | ({"headers": headers} if headers else {})
+def _described(why: str, headers: dict[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    if example:
+        said["example"] = {"type": "about:blank", **example}
+    content = {MEDIA_TYPE: said}
+    return {"description": why, "content": content, **({"headers": headers} if headers else {})}
 
 
-OTHERWISE: dict[int | str, dict[str, Any]] = {"default": _described("Any other problem.", {})}
+OTHERWISE: dict[int | str, dict[str, Any]] = {"default": _described("Any other problem.", {}, {})}
 """Of every route: where it gives no answer of its own, it gives a problem."""

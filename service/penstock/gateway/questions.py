@@ -173,7 +173,10 @@ class Questions:
             yield Asked(self._known(question_id), stream)
 
     def find(self, question_id: str, caller: Caller) -> Entry:
-        """Raises ProblemError (404): there is none, or none for this caller."""
+        """Raises ProblemError: (404) there is none, or none for this caller; (401) his token is not
+        good any more.
+        """
+        caller.must_hold()
         entry = self.index.get(question_id)
         if entry is None or not caller.may_ask(entry.program or self._default_program()):
             raise ProblemError(

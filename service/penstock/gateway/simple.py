@@ -125,7 +125,8 @@ def _is_new(question: Question, gateway: Parts) -> bool:
 
 def _answer(entry: Entry, gateway: Parts) -> str | None:
     """The field whose text is the answer; None: that is not known."""
-    served = gateway.overview.programs.get(entry.program or "")
+    program = entry.program or gateway.questions.default_program
+    served = gateway.overview.programs.get(program)
     return None if served is None else served.answer
 
 

@@ -34,16 +34,26 @@ function fields() {
       el("textarea", { id, name: input, rows: must ? 3 : 1, required: must, spellcheck: "true", placeholder: input === "question" ? "Why is the sky blue?" : null })));
 }
 
-/** The same key again gives the same question: one that broke on its way is not paid for twice. */
 const key = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
+/** What was sent last, as long as nobody has said that it arrived. */
+let sent = { said: null, key: null };
+
+/**
+ * The same key again gives the same question: one that broke on its way is not paid for twice, and
+ * neither is one that somebody sends again because it broke.
+ */
 async function send(body) {
-  const headers = { "idempotency-key": key() };
+  const said = JSON.stringify(body);
+  if (sent.said !== said) sent = { said, key: key() };
+  const headers = { "idempotency-key": sent.key };
   for (let attempt = 1; ; attempt++) {
     try {
-      return await act("POST", "/v1/questions", body, headers);
+      const asked = await act("POST", "/v1/questions", body, headers);
+      sent = { said: null, key: null };
+      return asked;
     } catch (error) {
-      if (!(error instanceof Problem) || attempt === TRIES || !(error.status === 0 || error.status === 503)) throw error;
+      if (!(error instanceof Problem) || attempt === TRIES || !(error.status === 0 || error.status >= 500)) throw error;
       say($("ask-said"), `${error.message} Asking again; it is asked only once.`);
       await pause(error.retryAfter ?? attempt);
     }

@@ -47,18 +47,24 @@ function draw() {
   $("letters-older").hidden = next === null;
 }
 
+let looks = 0;
+
 async function look(before = null) {
+  const mine = ++looks;
   const query = new URLSearchParams({ limit: PAGE });
   if (before !== null) query.set("before", before);
   if ($("by-kind").value) query.set("kind", $("by-kind").value);
   if ($("by-code").value.trim()) query.set("code", $("by-code").value.trim());
   try {
     const page = await seen(`/v1/dead-letters?${query}`);
+    // Another filter was chosen meanwhile.
+    if (mine !== looks) return;
     found = before === null ? page.dead_letters : [...found, ...page.dead_letters];
     next = page.next;
     const filtered = query.has("kind") || query.has("code");
     say($("letters-said"), found.length ? "" : next ? "None so far: there are older ones." : filtered ? "No dead letter is like that." : "There are no dead letters: everything that was asked has been answered, cancelled, or still runs.");
   } catch (error) {
+    if (mine !== looks) return;
     [found, next] = [[], null];
     closed($("letters-said"), error);
   }
@@ -109,6 +115,7 @@ async function open(where) {
     if (matchMedia("(max-width: 68rem)").matches) room.scrollIntoView({ block: "start" });
     room.focus({ preventScroll: true });
   } catch (error) {
+    if (where !== chosen) return;
     const said = el("p", { class: "empty" });
     room.replaceChildren(el("div", { class: "sheet" }, said));
     closed(said, error);
@@ -125,7 +132,7 @@ async function read({ id, partition, offset }) {
 }
 
 async function again(letter, where, button, result) {
-  const what = "Its original record goes back to the questions as it was, and is answered, and paid for, once more. The dead letter is marked as redriven.";
+  const what = "Its original record goes back to the questions as it was, and is answered, and paid for, once more. The dead letter stays where it is, and does not go back a second time.";
   if (!(await confirmed(`Redrive dead letter ${where}?`, what, "Redrive it"))) return;
   button.disabled = true;
   try {

@@ -16,7 +16,8 @@ const KEPT = "penstock-asked";
 /** By their ids: {card, stop}. */
 const there = new Map();
 let reading = 0;
-const turns = [];
+/** Of those that wait until they may read. */
+const turns = new Set();
 
 /** Ids of those that the address names. */
 export function named() {
@@ -74,12 +75,31 @@ function begin(id) {
   read(id, card, stopping.signal);
 }
 
+/** Lets the next one read, where there is room. */
+function next() {
+  const [turn] = turns;
+  if (turn === undefined || reading >= STREAMS) return;
+  turns.delete(turn);
+  turn();
+}
+
+async function room(signal) {
+  while (reading >= STREAMS && !signal.aborted) {
+    await new Promise((turn) => {
+      turns.add(turn);
+      signal.addEventListener("abort", () => { turns.delete(turn); turn(); }, { once: true });
+    });
+  }
+}
+
 async function read(id, card, signal) {
   const path = `/v1/questions/${encodeURIComponent(id)}`;
   get(path, { signal }).then((found) => card.known(found), () => {});
   if (reading >= STREAMS) {
     card.waits(`It is read when one of the ${STREAMS} before it has ended: a browser has few connections.`);
-    await new Promise((turn) => { turns.push(turn); signal.addEventListener("abort", turn, { once: true }); });
+    await room(signal);
+    // Who has left meanwhile leaves his turn to the next.
+    if (signal.aborted) return next();
     card.waits("");
   }
   reading += 1;
@@ -93,7 +113,7 @@ async function read(id, card, signal) {
     if (!signal.aborted) card.failed(error instanceof Problem ? error : new Problem(0, "", String(error)));
   } finally {
     reading -= 1;
-    turns.shift()?.();
+    next();
   }
 }
 

@@ -20,6 +20,11 @@ const shows = (view) => () => seen === view;
 
 const looks = { questions: questions.begin(shows("questions")), service: service.begin(shows("service")) };
 
+/** Whatever somebody has written into the address. */
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; }
+}
+
 function go() {
   const [name, ...rest] = location.hash.slice(1).split("/");
   const view = name in TITLES ? name : "questions";
@@ -38,7 +43,7 @@ function go() {
     for (const link of document.querySelectorAll(".brand, nav a:first-child")) link.setAttribute("href", followed.address(ids));
   }
   if (view === "dead-letters") deadLetters.show(rest.length === 2 ? rest.join("/") : null, anew);
-  if (view === "replays") replays.show(rest.length ? decodeURIComponent(rest.join("/")) : null, anew);
+  if (view === "replays") replays.show(rest.length ? decoded(rest.join("/")) : null, anew);
   looks[view]?.();
 }
 

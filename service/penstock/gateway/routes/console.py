@@ -22,11 +22,8 @@ HEADERS = {
     # Asked for every time, and sent only when it is another one: a new release is there at once.
     "cache-control": "no-cache",
     "content-security-policy": POLICY,
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
     "vary": "accept-encoding",
-    "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
 

@@ -28,20 +28,18 @@ Word = Annotated[str | None, Query(max_length=256)]
 
 UNKNOWN = problems(
     404,
-    s404={
-        "title": "Not Found",
-        "code": "unknown_dead_letter",
-        "detail": "2/117: is gone: the first one that the retention has left is 230",
-    },
+    title="Not Found",
+    status=404,
+    code="unknown_dead_letter",
+    detail="2/117: is gone: the first one that the retention has left is 230",
 )
 TAKEN = problems(
     409,
-    s409={
-        "title": "Conflict",
-        "code": "redriven_before",
-        "detail": "it was put back to the questions before: it is penstock.questions 2/118",
-        "question": {"topic": "penstock.questions", "partition": 2, "offset": 118},
-    },
+    title="Conflict",
+    status=409,
+    code="redriven_before",
+    detail="it was put back to the questions before: it is penstock.questions 2/118",
+    question={"topic": "penstock.questions", "partition": 2, "offset": 118},
 )
 
 

@@ -49,11 +49,10 @@ class PauseAsked(BaseModel):
     | BODY
     | problems(
         404,
-        s404={
-            "title": "Not Found",
-            "code": "unknown_partition",
-            "detail": "the questions have the partitions 0 to 7",
-        },
+        title="Not Found",
+        status=404,
+        code="unknown_partition",
+        detail="the questions have the partitions 0 to 7",
     ),
 )
 async def pause(scope: ScopeNamed, gateway: Gateway, why: Why | None = None) -> PauseAsked:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import orjson

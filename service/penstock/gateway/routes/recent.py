@@ -1,7 +1,8 @@
 """The questions of late, one row each."""
 
+import asyncio
+from collections.abc import Callable, Iterable
 from heapq import nlargest
-from itertools import islice
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -15,6 +16,9 @@ AROUND = 1_000
 """Entries more than are wanted, of which the newest are taken: as long as the index was built from
 several partitions its order is about that of time.
 """
+
+AT_ONCE = 2_000
+"""Entries that are looked at before others have their turn: of 100,000 all may be unwanted."""
 
 router = APIRouter(prefix="/v1", tags=["console"])
 
@@ -76,9 +80,23 @@ async def recent_questions(
             and who.may_ask(named)
         )
 
-    found = islice(filter(wanted, gateway.questions.index), limit + AROUND)
-    newest = nlargest(limit, found, key=lambda entry: entry.timestamp)
-    return Recents(questions=[_row(entry, default) for entry in newest])
+    found = await newest(gateway.questions.index, wanted, limit)
+    return Recents(questions=[_row(entry, default) for entry in found])
+
+
+async def newest(
+    entries: Iterable[Entry], wanted: Callable[[Entry], bool], limit: int
+) -> list[Entry]:
+    """So many at most, the newest first. `entries`: about in that order."""
+    # Others come meanwhile.
+    there = list(entries)
+    found: list[Entry] = []
+    for start in range(0, len(there), AT_ONCE):
+        found += filter(wanted, there[start : start + AT_ONCE])
+        if len(found) >= limit + AROUND:
+            break
+        await asyncio.sleep(0)
+    return nlargest(limit, found[: limit + AROUND], key=lambda entry: entry.timestamp)
 
 
 def _row(entry: Entry, default: str) -> Recent:
