@@ -116,7 +116,8 @@ _REFUSED = {
 
 
 def _what_is_wrong(errors: Sequence[Mapping[str, Any]], body: Any) -> ProblemError:
-    elsewhere = [error for error in errors if error["loc"][0] != "body"]
+    # What may be missing is wrong in two ways, as pydantic has it, and one of them is to be there.
+    elsewhere = [e for e in errors if e["loc"][0] != "body" and e["type"] != "none_required"]
     if elsewhere:
         wrong = [{"parameter": str(error["loc"][1]), "detail": _what(error)} for error in elsewhere]
         return _wrong(400, "invalid_parameter", wrong, "parameter")
@@ -148,6 +149,8 @@ def _wrong(status: int, code: str, wrong: list[dict[str, str]], where: str) -> P
 
 
 def _what(error: Mapping[str, Any]) -> str:
+    if error["type"] == "model_attributes_type":
+        return "this has to be a JSON object"
     return str(error["msg"]).removeprefix("Value error, ")
 
 
