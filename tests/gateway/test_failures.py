@@ -31,7 +31,9 @@ def application() -> FastAPI:
 
     @app.get("/page")
     @app.put("/page")
-    async def _(size: Annotated[int, Query(ge=1)] = 1, since: int | SkipJsonSchema[None] = None) -> int:
+    async def _(
+        size: Annotated[int, Query(ge=1)] = 1, since: int | SkipJsonSchema[None] = None
+    ) -> int:
         return size + (since or 0)
 
     @app.get("/things/{name}")
@@ -117,6 +119,17 @@ async def test_a_wrong_parameter_is_named() -> None:
     response, document = await told("GET", "/page?size=none")
     assert response.status_code == 400
     assert document["errors"][0]["parameter"] == "size"
+
+
+async def test_a_path_that_is_none_names_the_document_where_that_is_served() -> None:
+    _, document = await told("GET", "/nowhere")
+    assert "/openapi.json" in document["detail"]
+    closed = FastAPI(openapi_url=None)
+    told_as_problems(closed)
+    transport = httpx.ASGITransport(closed)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        document = (await client.get("/nowhere")).json()
+    assert document["detail"] == "nothing is served here"
 
 
 async def test_a_path_says_which_methods_it_has() -> None:

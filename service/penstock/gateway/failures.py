@@ -85,6 +85,8 @@ async def _refused(connection: HTTPConnection, error: Exception) -> Response:
     """By Starlette or FastAPI themselves."""
     assert isinstance(error, HTTPException)
     code, detail = _REFUSED.get(error.status_code, ("refused", str(error.detail)))
+    if error.status_code == 404 and connection.app.openapi_url is not None:  # noqa: PLR2004
+        detail += f"; {connection.app.openapi_url} says what is, and where"
     headers = dict(error.headers or {})
     if error.status_code == 405:  # noqa: PLR2004
         headers["Allow"] = ", ".join(_methods(connection))
@@ -110,7 +112,7 @@ _ANSWERS = {
 
 _REFUSED = {
     400: ("not_json", "the body cannot be read as JSON"),
-    404: ("no_such_path", "nothing is served here; /openapi.json says what is, and where"),
+    404: ("no_such_path", "nothing is served here"),
     405: ("no_such_method", "this path has no such method; see Allow"),
 }
 
