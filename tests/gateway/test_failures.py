@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Query
 from pydantic import BaseModel
+from pydantic.json_schema import SkipJsonSchema
 from starlette.requests import ClientDisconnect
 
 from penstock.gateway.failures import told_as_problems
@@ -30,8 +31,10 @@ def application() -> FastAPI:
 
     @app.get("/page")
     @app.put("/page")
-    async def _(size: Annotated[int, Query(ge=1)] = 1) -> int:
-        return size
+    async def _(
+        size: Annotated[int, Query(ge=1)] = 1, since: int | SkipJsonSchema[None] = None
+    ) -> int:
+        return size + (since or 0)
 
     @app.get("/things/{name}")
     async def _(name: str) -> str:
@@ -101,10 +104,32 @@ async def test_what_cannot_be_read_is_its_senders_mistake(
     assert (response.status_code, document["code"]) == (status, code)
 
 
+async def test_a_body_that_is_no_object_is_told_so() -> None:
+    _, document = await told("POST", "/body", json="Why?")
+    assert document["detail"] == "this has to be a JSON object"
+
+
+async def test_what_may_be_missing_is_wrong_in_one_way() -> None:
+    response, document = await told("GET", "/page?since=none")
+    assert response.status_code == 400
+    assert [error["parameter"] for error in document["errors"]] == ["since"]
+
+
 async def test_a_wrong_parameter_is_named() -> None:
     response, document = await told("GET", "/page?size=none")
     assert response.status_code == 400
     assert document["errors"][0]["parameter"] == "size"
+
+
+async def test_a_path_that_is_none_names_the_document_where_that_is_served() -> None:
+    _, document = await told("GET", "/nowhere")
+    assert "/openapi.json" in document["detail"]
+    closed = FastAPI(openapi_url=None)
+    told_as_problems(closed)
+    transport = httpx.ASGITransport(closed)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        document = (await client.get("/nowhere")).json()
+    assert document["detail"] == "nothing is served here"
 
 
 async def test_a_path_says_which_methods_it_has() -> None:

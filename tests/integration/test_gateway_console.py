@@ -115,6 +115,10 @@ async def operate(page: Page, gateway: Serving) -> None:
     """As whoever reads the gateway's log."""
     token = gateway.parts.access.operator_token
     assert token is not None
+    await show(page, token)
+
+
+async def show(page: Page, token: str) -> None:
     await page.get_by_role("textbox", name="Token").fill(token)
     await page.get_by_role("button", name="Use it").click()
 
@@ -137,7 +141,7 @@ async def test_a_night_at_the_console(bootstrap_servers: str, topics: Topics) ->
             assert all("ERR_" in complaint for complaint in seen.complaints)
             seen.complaints.clear()
             await _cancels(page)
-            await _redrives(page, second, provider)
+            await _redrives(page, seen, second, provider)
             await _pauses(page)
             assert seen.complaints == []
             assert await page.evaluate("window.hacked") is None
@@ -217,7 +221,7 @@ async def _cancels(page: Page) -> None:
     await expect(page.locator("#followed article")).to_have_count(2)
 
 
-async def _redrives(page: Page, gateway: Serving, provider: Provider) -> None:
+async def _redrives(page: Page, seen: Seen, gateway: Serving, provider: Provider) -> None:
     """What has failed, once it is mended what was wrong."""
     await ask(page, "What is the day of doom?")
     card = _newest(page)
@@ -225,8 +229,14 @@ async def _redrives(page: Page, gateway: Serving, provider: Provider) -> None:
     await card.get_by_role("link", name="See the dead letters").click()
     await expect(page.locator("#letters-said")).to_contain_text("operator's token")
     await page.get_by_role("button", name="Enter a token").click()
+    # What is no operator's is told from none at all.
+    async with page.expect_response("**/v1/dead-letters*"):
+        await show(page, "something else")
+    await page.get_by_role("button", name="Enter a token").click()
+    await expect(page.locator("#token-title")).to_have_text("This is no operator's token")
     await operate(page, gateway)
     await page.locator("#letters tbody a").click()
+    seen.complaints.clear()
     letter = page.locator("#letter")
     await expect(letter.locator("pre").first).to_contain_text("What is the day of doom?")
     provider.mended = True

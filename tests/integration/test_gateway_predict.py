@@ -74,6 +74,18 @@ async def test_a_question_and_its_answer(bootstrap_servers: str, topics: Topics)
         again = (await client.post("/predict", json=asked)).json()
         assert again | {"duration_ms": 0} == answer | {"duration_ms": 0}
 
+        # Nor is what goes by an `Idempotency-Key`, told or streamed.
+        by_key = {"Idempotency-Key": "once"}
+        first = (await client.post("/predict", json={"question": "ok"}, headers=by_key)).json()
+        again = (await client.post("/predict", json={"question": "ok"}, headers=by_key)).json()
+        assert again["id"] == first["id"]
+        response = await client.post("/predict/stream", json={"question": "ok"}, headers=by_key)
+        assert response.headers["content-location"] == f"/v1/questions/{first['id']}"
+        response = await client.post("/predict", json={"question": "500"}, headers=by_key)
+        assert (response.status_code, response.json()["code"]) == (422, "name_taken")
+        response = await client.post("/predict", json=asked, headers=by_key)
+        assert (response.status_code, response.json()["code"]) == (400, "two_names")
+
         async def problem(**question: Any) -> tuple[int, str, str]:
             response = await client.post("/predict", json=question)
             assert response.headers["content-type"] == "application/problem+json"

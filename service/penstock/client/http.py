@@ -153,7 +153,8 @@ class HttpClient(Client):
                 ) from error
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise ConfigurationError(
-                    f"the gateway at {self._url} does not let us in: {error}"
+                    f"the gateway at {self._url} does not let us in: {error}; "
+                    "`penstock ask` takes a token from PENSTOCK_TOKEN or --token-file"
                 ) from error
 
     async def _post(

@@ -85,6 +85,8 @@ async def _refused(connection: HTTPConnection, error: Exception) -> Response:
     """By Starlette or FastAPI themselves."""
     assert isinstance(error, HTTPException)
     code, detail = _REFUSED.get(error.status_code, ("refused", str(error.detail)))
+    if error.status_code == 404 and connection.app.openapi_url is not None:  # noqa: PLR2004
+        detail += f"; {connection.app.openapi_url} says what is, and where"
     headers = dict(error.headers or {})
     if error.status_code == 405:  # noqa: PLR2004
         headers["Allow"] = ", ".join(_methods(connection))
@@ -110,13 +112,14 @@ _ANSWERS = {
 
 _REFUSED = {
     400: ("not_json", "the body cannot be read as JSON"),
-    404: ("no_such_path", "nothing is served here; /openapi.json says what is, and where"),
+    404: ("no_such_path", "nothing is served here"),
     405: ("no_such_method", "this path has no such method; see Allow"),
 }
 
 
 def _what_is_wrong(errors: Sequence[Mapping[str, Any]], body: Any) -> ProblemError:
-    elsewhere = [error for error in errors if error["loc"][0] != "body"]
+    # What may be missing is wrong in two ways, as pydantic has it, and one of them is to be there.
+    elsewhere = [e for e in errors if e["loc"][0] != "body" and e["type"] != "none_required"]
     if elsewhere:
         wrong = [{"parameter": str(error["loc"][1]), "detail": _what(error)} for error in elsewhere]
         return _wrong(400, "invalid_parameter", wrong, "parameter")
@@ -148,6 +151,8 @@ def _wrong(status: int, code: str, wrong: list[dict[str, str]], where: str) -> P
 
 
 def _what(error: Mapping[str, Any]) -> str:
+    if error["type"] == "model_attributes_type":
+        return "this has to be a JSON object"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

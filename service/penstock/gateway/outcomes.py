@@ -54,7 +54,7 @@ def unanswered(question_id: str) -> ProblemError:
     return ProblemError(
         504,
         "no_completion",
-        "its time is up and it has no completion, as where no service runs; one that comes later "
-        f"is found by GET /v1/questions/{question_id}",
+        "its time is up and nobody has answered it: does `penstock serve` run? A completion that "
+        f"comes later is found by GET /v1/questions/{question_id}",
         id=question_id,
     )

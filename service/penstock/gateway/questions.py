@@ -1,7 +1,6 @@
 """Ask, find, follow and cancel questions: what every door of the gateway does."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -349,14 +348,6 @@ async def _one_by_one(
         async for piece in pieces:
             for event in piece:
                 yield event
-
-
-def named_by(caller: Caller, idempotency_key: str) -> str:
-    """The id of a question by an `Idempotency-Key`, which is its asker's alone."""
-    # In quotes, as the draft has it, or without.
-    name = idempotency_key.strip('"')
-    said = f"{caller.subject}\0{name}"
-    return f"idem-{hashlib.sha256(said.encode()).hexdigest()[:32]}"
 
 
 def _same(entry: Entry, fingerprint: str | None) -> Entry:

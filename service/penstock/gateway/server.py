@@ -1,6 +1,7 @@
 """How is the gateway served? By uvicorn, beside whatever else this process does."""
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -134,6 +135,13 @@ def _address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
+def _why(error: OSError) -> str:
+    """`socket` tells the address once more."""
+    if error.errno == errno.EADDRINUSE:
+        return "something else listens there"
+    return error.strerror or str(error)
+
+
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
@@ -143,8 +151,8 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         listener = socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"{host}:{port} cannot be listened on: {error.strerror}; set "
-            "PENSTOCK_GATEWAY__HOST and PENSTOCK_GATEWAY__PORT"
+            f"the gateway cannot listen on {host}:{port}: {_why(error)}; take another by "
+            "GATEWAY__HOST and GATEWAY__PORT (`penstock gateway --port 0`: any that is free)"
         ) from error
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Of Linux; connections take it over.

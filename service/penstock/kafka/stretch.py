@@ -96,7 +96,10 @@ class Reader:
             batches = await self._some(*next_)
             now = self._clock.monotonic()
             if not batches and now - moved > STALLED_SECONDS:
-                raise KafkaError(f"{what} cannot be read: nothing comes of {min(left)}")
+                place = min(left)
+                raise KafkaError(
+                    f"{what} cannot be read: nothing comes of {place.topic} [{place.partition}]"
+                )
             for place, records in batches.items():
                 progress.more(len(records), now)
                 reached[place] = records[-1].timestamp

@@ -1,6 +1,6 @@
 // How does the page speak with the gateway? What goes wrong is a Problem that says what to do.
 
-import { authorization, token, tokens, wanted } from "./token.js";
+import { authorization, operators, token, tokens, wanted } from "./token.js";
 
 /** As RFC 9457 has it. `status` 0: the gateway does not answer. `retryAfter` in seconds. */
 export class Problem extends Error {
@@ -73,7 +73,7 @@ export async function act(method, path, body, headers = {}) {
       const said = await response.text();
       return said ? JSON.parse(said) : null;
     } catch (error) {
-      if (!(error instanceof Problem && error.operatorsOnly && (await wanted("operator")))) throw error;
+      if (!(error instanceof Problem && error.operatorsOnly && (await wanted(operators())))) throw error;
     }
   }
 }

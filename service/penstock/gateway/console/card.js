@@ -102,8 +102,10 @@ export class Card {
     text(this.about, [program?.name, program?.version, model].filter(Boolean).join(" · ") || this.program);
     this.settle(completion.outputs ?? {});
     const { error } = completion;
-    say(this.error, error && `${error.kind} ${error.code}: ${error.message}`);
-    if (error && KINDS[error.kind]) this.error.append(el("br"), el("span", { class: "faint" }, KINDS[error.kind]));
+    // Somebody has cancelled it: that is no failure, and its status says so.
+    const failed = error && completion.status !== "cancelled";
+    say(this.error, failed && `${error.kind} ${error.code}: ${error.message}`);
+    if (failed && KINDS[error.kind]) this.error.append(el("br"), el("span", { class: "faint" }, KINDS[error.kind]));
     if (completion.dead_letter) this.error.append(" ", el("a", { href: "#dead-letters" }, "See the dead letters."));
     if (completion.partial) say(this.note, "What was said until its time was up.");
     text(this.figures, [...told(completion)].join(" · "));

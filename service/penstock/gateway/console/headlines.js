@@ -131,7 +131,7 @@ function figures({ status, rates, wait_seconds: wait }) {
     ["Running", totals ? `${count(totals.in_flight)} / ${count(totals.slots)}` : NONE, "Questions that run, of the slots of all members"],
     ["Backlog", count(totals?.backlog), "Questions that are not done"],
     ["Lag", count(totals?.lag), "Records from the commits on"],
-    ["Wait", totals ? seconds(wait) : NONE, "How long a question that is asked now would wait for its start"],
+    ["Wait", totals?.slots ? seconds(wait) : NONE, "How long a question that is asked now would wait for its start"],
     ["Asked", `${rate(rates?.asked_per_second)}/s`, "Questions asked, over the last minute"],
     ["Ended", `${rate(rates?.ended_per_second)}/s`, "Questions that ended, over the last minute"],
     ["Failed", `${rate(rates?.failed_per_second)}/s`, "Questions that failed or expired, over the last minute", rates?.failed_per_second > 0],

@@ -3,7 +3,7 @@
 import { act, get, Problem } from "./api.js";
 import { el, say } from "./dom.js";
 import { now } from "./live.js";
-import { token, wanted } from "./token.js";
+import { operators, token, wanted } from "./token.js";
 
 const REFUSED = new Problem(403, "operators_only", "This needs an operator's token.");
 
@@ -27,8 +27,8 @@ export function closed(node, error) {
   say(node, error.message);
   if (!(error instanceof Problem)) return;
   if (error.operatorsOnly || error.status === 401) {
-    const kind = error.operatorsOnly ? "operator" : token() ? "refused" : "unknown";
-    node.append(" ", el("button", { type: "button", click: () => wanted(kind) }, "Enter a token"));
+    const kind = () => (error.operatorsOnly ? operators() : token() ? "refused" : "unknown");
+    node.append(" ", el("button", { type: "button", click: () => wanted(kind()) }, "Enter a token"));
   } else if (error.passes) {
     node.append(" Look again in a while.");
   }

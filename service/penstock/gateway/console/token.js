@@ -21,6 +21,7 @@ const TITLES = {
   unknown: "The gateway asks for a token",
   refused: "This token is not known",
   operator: "This needs an operator's token",
+  asker: "This is no operator's token",
   chosen: "Token",
 };
 
@@ -28,8 +29,12 @@ const WHY = {
   unknown: "Whoever runs the gateway has it: penstock token makes one.",
   refused: "It was mistyped, has run out, or the gateway was started anew. Whoever runs it has another one.",
   operator: "Pausing, redriving, dead letters and replays are an operator's. Without tokens of its own, penstock gateway prints one at its start.",
+  asker: "It may ask, and no more; or it was mistyped, or the gateway was started anew. Whoever runs it has an operator's.",
   chosen: "",
 };
+
+/** Of which kind a token has to be where this one, or none, is no operator's. */
+export const operators = () => (token() ? "asker" : "operator");
 
 let asking = null;
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import SkipJsonSchema
 from penstock.events.completion import Completion
 from penstock.events.question import Question
 from penstock.gateway.caller import Caller
+from penstock.gateway.idempotency import named_by
 from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
 from penstock.gateway.openai.answer import Answer, Delta
 from penstock.gateway.openai.errors import NO_RETRY, failure
@@ -21,7 +22,7 @@ from penstock.gateway.openai.inputs import Turn, inputs
 from penstock.gateway.openai.models import ListedModel, model
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import ProblemError
-from penstock.gateway.questions import Asked, named_by
+from penstock.gateway.questions import Asked
 from penstock.gateway.stream import Said
 
 GRACE_SECONDS = 10.0

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Body, Request, Response
 
 from penstock.events.completion import Completion
 from penstock.events.question import Question
+from penstock.gateway.idempotency import IdempotencyKey, named
 from penstock.gateway.leaving import cancelled_on_disconnect, stopping, unless_gone
 from penstock.gateway.outcomes import unanswered
 from penstock.gateway.parts import Gateway, Parts, Who
@@ -51,16 +52,22 @@ router = APIRouter(tags=["simple"])
 
 
 @router.post("/predict", response_description="Its answer.", responses=_PROBLEMS)
-async def predict(request: Request, question: Asking, gateway: Gateway, who: Who) -> Answer:
+async def predict(
+    request: Request,
+    question: Asking,
+    gateway: Gateway,
+    who: Who,
+    idempotency_key: IdempotencyKey = None,
+) -> Answer:
     """Asks a question and waits for its answer.
 
-    Without `timeout_ms` it gets DEADLINE__DEFAULT_MS. By an `id` of yours the same question again
-    is not asked again: its answer is waited for.
+    Without `timeout_ms` it gets DEADLINE__DEFAULT_MS. By an `id` of yours, or an `Idempotency-Key`,
+    the same question again is not asked again: its answer is waited for.
     """
     began = gateway.clock.monotonic()
-    question = in_time(question, gateway)
-    named = question.id is not None
-    async with gateway.questions.asked(question, who, named=named) as asked:
+    question = in_time(named(question, idempotency_key, who), gateway)
+    again = question.id is not None
+    async with gateway.questions.asked(question, who, named=again) as asked:
         entry = asked.entry
         async with cancelled_on_disconnect(gateway, [entry]):
             waiting = gateway.questions.completion(entry, patience(question, gateway))
@@ -92,10 +99,12 @@ async def predict(request: Request, question: Asking, gateway: Gateway, who: Who
         **_PROBLEMS,
     },
 )
-async def predict_stream(question: Asking, gateway: Gateway, who: Who) -> EventStream:
+async def predict_stream(
+    question: Asking, gateway: Gateway, who: Who, idempotency_key: IdempotencyKey = None
+) -> EventStream:
     """Asks a question, and says its answer while the model does: server-sent events."""
     began = gateway.clock.monotonic()
-    question = in_time(question, gateway)
+    question = in_time(named(question, idempotency_key, who), gateway)
     async with AsyncExitStack() as stack:
         asking = gateway.questions.asked(question, who, named=question.id is not None)
         asked = await stack.enter_async_context(asking)

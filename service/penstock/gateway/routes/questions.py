@@ -12,12 +12,13 @@ from pydantic.json_schema import SkipJsonSchema
 from starlette.convertors import Convertor, register_url_convertor
 
 from penstock.gateway.following import Seen, seen
+from penstock.gateway.idempotency import IdempotencyKey, named
 from penstock.gateway.index import Entry
 from penstock.gateway.leaving import cancelled_on_disconnect, unless_gone
 from penstock.gateway.parts import Gateway, Parts, Who
 from penstock.gateway.prefer import Prefer, accepts
 from penstock.gateway.problem import ProblemError, problems
-from penstock.gateway.questions import Asked, named_by
+from penstock.gateway.questions import Asked
 from penstock.gateway.sse import COMPLETION_ID, EventStream, content, frame
 from penstock.gateway.stream import Said
 from penstock.gateway.views import Ask, Standing, View, view
@@ -51,14 +52,6 @@ class _Id(Convertor[str]):
 register_url_convertor("question", _Id())
 
 # Their bounds stand inside: FastAPI does not describe those of what may be missing.
-_Key = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=255,
-        pattern=r'^[!#-~]([ !#-~]*[!#-~])?$|^"[ !#-\[\]-~]+"$',
-    ),
-]
 _LastEventId = Annotated[str, Field(pattern=r"^(completion|[0-9]{1,9}-[0-9]{1,18}-[0-9]{1,9})?$")]
 _Sequence = Annotated[int, Field(ge=0)]
 
@@ -87,13 +80,7 @@ async def ask_question(
     request: Request,
     gateway: Gateway,
     who: Who,
-    idempotency_key: Annotated[
-        _Key | SkipJsonSchema[None],
-        Header(
-            description="Yours alone; in quotes or without. The same again, with the same body, is "
-            "the same question and its answer."
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKey = None,
     prefer: Annotated[  # noqa: ARG001 - there may be several, as one
         str | SkipJsonSchema[None],
         Header(
@@ -108,16 +95,9 @@ async def ask_question(
     With an `id` of its own, or an `Idempotency-Key`, it may be sent again: the same question with
     the same body is not asked twice.
     """
-    question = body.asked
-    if idempotency_key is not None:
-        if question.id is not None:
-            raise ProblemError(
-                400, "two_names", "both an id and an Idempotency-Key are given; choose one of them"
-            )
-        name = named_by(who, idempotency_key)
-        question = question.model_copy(update={"id": name})
-    named = question.id is not None
-    async with gateway.questions.asked(question, who, body.key, named=named) as asked:
+    question = named(body.asked, idempotency_key, who)
+    again = question.id is not None
+    async with gateway.questions.asked(question, who, body.key, named=again) as asked:
         entry = asked.entry
     wanted = Prefer.read(request.headers.getlist("prefer"))
     found = None
