@@ -112,7 +112,7 @@ async def test_an_answer_while_it_is_said(bootstrap_servers: str, topics: Topics
     at_once = {"base_ms": 1}
     async with moody(bootstrap_servers, topics, retry=at_once) as (models, _, client):
         models.script["moody"] = lambda number, request: (
-            "cut?at=9" if number == 1 else request.question
+            "cut?at=9&token_ms=30" if number == 1 else request.question
         )
         seen = []
         async with client.stream("POST", "/predict/stream", json={"question": "held"}) as response:

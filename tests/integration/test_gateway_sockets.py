@@ -105,7 +105,7 @@ async def test_a_message_is_a_question_and_its_answer_comes_in_pieces(
         def script(_: int, request: ChatRequest) -> str:
             calls[request.question] = calls.get(request.question, 0) + 1
             cut = request.question == "ok?text=again" and calls[request.question] == 1
-            return "cut?at=9" if cut else request.question
+            return "cut?at=9&token_ms=30" if cut else request.question
 
         models.script["moody"] = script
         async with connect(f"{address}/ws") as talk:
