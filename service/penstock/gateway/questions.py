@@ -197,8 +197,11 @@ class Questions:
         the completion's bytes. Those `after` what a client has seen.
 
         Raises:
-            ProblemError: they cannot be read; (400) at once: this client has not seen that of it.
+            ProblemError: they cannot be read; at once: (400) this client has not seen that of it,
+                (503) Kafka is known to be away.
         """
+        if asked.stream is None and self.fan_out.away:
+            raise away("Kafka does not answer")
         partition = self.index.tokens_of(asked.entry)
         if after is not None and after.place is not None and after.place.partition != partition:
             raise ProblemError(

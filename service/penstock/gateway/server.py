@@ -110,8 +110,9 @@ async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator
                 h11_max_incomplete_event_size=HEADER_BYTES,
                 lifespan="off",
                 log_config=None,
-                # At `debug` it would write down the headers of every handshake, with their tokens.
-                log_level="info" if settings.log_level == "debug" else settings.log_level,
+                # What it does we say ourselves; and at `debug` it would write down the headers of
+                # every handshake, with their tokens.
+                log_level="error" if settings.log_level == "error" else "warning",
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
