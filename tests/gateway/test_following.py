@@ -73,7 +73,9 @@ async def test_a_reader_goes_on_behind_what_it_has_seen() -> None:
 
 
 async def test_a_reader_that_has_seen_the_end_waits_for_nothing() -> None:
-    stream = Stream("q", 0, 4, lambda _: None, live=True)
+    stream = Stream("q", 0, 3, lambda _: None, live=True)
+    # It begins with what was seen last, which says whether that was the end.
+    stream.offer(said(3, 3, "end"))
     stream.end(ended(3))
     assert await read(stream, Seen(3, Place(0, 3))) == [COMPLETION]
 
