@@ -224,10 +224,14 @@ async def test_an_answer_that_begins_again_is_never_doubled(
         serving(bootstrap_servers, topics) as (gateway, models),
         client_of(gateway) as client,
     ):
-        models.script["ok"] = in_turn("cut?at=9&token_ms=30&text=one two three", "ok?text=one two three")
+        models.script["ok"] = in_turn(
+            "cut?at=9&token_ms=30&text=one two three", "ok?text=one two three"
+        )
         assert said(await streamed(client)) == "one two three"
 
-        models.script["ok"] = in_turn("cut?at=9&token_ms=30&text=one two three", "ok?text=other words")
+        models.script["ok"] = in_turn(
+            "cut?at=9&token_ms=30&text=one two three", "ok?text=other words"
+        )
         chunks: list[Any] = []
         stream = await client.chat.completions.create(model="qa", messages=WHY, stream=True)
         with pytest.raises(openai.APIError, match="/v1/questions/") as restarted:
