@@ -5,9 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from penstock.kafka import describe, rights_watch
-from penstock.kafka.rights import Operation, allowed
+from penstock.kafka.rights import Operation, allowed, unreadable
 from penstock.kafka.rights_watch import RightsWatch
 from penstock.settings import TopicSettings
 from tests.support.hearing import hear
@@ -22,6 +23,13 @@ def test_each_bit_is_an_operation() -> None:
 def test_who_says_nothing_forbids_nothing(bits: int) -> None:
     """Zero is what some that are not Apache's say of a topic that they show."""
     assert allowed(bits) is None
+
+
+@pytest.mark.parametrize("told", ["answers", "Unable to get coordinator id for answers"])
+def test_a_group_is_named_as_it_is_whoever_was_refused(told: str) -> None:
+    said = unreadable(GroupAuthorizationFailedError(told), "penstock.questions")
+    assert "--group answers" in said
+    assert "coordinator" not in said
 
 
 async def test_a_setting_without_a_value_is_one_that_cannot_be_seen() -> None:

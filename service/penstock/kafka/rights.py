@@ -88,10 +88,15 @@ def missing(
     )
 
 
+_NO_COORDINATOR = "Unable to get coordinator id for "
+
+
 def unreadable(error: ClientError, topic: str) -> str:
     """What a client means that is refused while it reads this topic, if it names no other."""
     if isinstance(error, GroupAuthorizationFailedError):
-        return str(missing("group", [str(error.args[0])] if error.args else ["?"], [READ]))
+        # The consumer gives its name; the admin client a sentence that ends with it.
+        group = str(error.args[0]).removeprefix(_NO_COORDINATOR) if error.args else "?"
+        return str(missing("group", [group], [READ]))
     named = error.args[0] if error.args else topic
     names = [named] if isinstance(named, str) else sorted(named)
     return str(missing("topic", names, [READ]))
