@@ -17,8 +17,7 @@ from penstock.events.question import Question
 from penstock.events.token import TokenEvent
 from penstock.gateway.following import event_id
 from penstock.gateway.index import Entry, Status
-from penstock.gateway.outcomes import Problem
-from penstock.gateway.problem import ProblemError
+from penstock.gateway.problem import Problem, ProblemError
 from penstock.gateway.stream import Said
 
 SUBPROTOCOL = "penstock.v1.json"
@@ -111,6 +110,14 @@ class CompletionFrame(BaseModel):
     completion: Completion
 
 
+class Refusal(Problem):
+    """Problem details (RFC 9457), with what is a header of a response."""
+
+    retry_after_s: int | None = Field(
+        None, description="Seconds after which it may be asked again: `Retry-After`."
+    )
+
+
 class ProblemFrame(BaseModel):
     """What cannot be done: a frame of the client's, by its `ref`; or, by the `id` alone, to say
     more of a question.
@@ -119,7 +126,7 @@ class ProblemFrame(BaseModel):
     type: Literal["problem"] = "problem"
     ref: str | None = None
     id: str | None = None
-    problem: Problem
+    problem: Refusal
 
 
 class ServerFrame(

@@ -28,10 +28,18 @@ async def unless_gone(
         ClientDisconnect: nobody is there to be told; it is waited for no longer.
         ProblemError: (503) the gateway is not there any longer.
     """
+    return await while_there(request, unless(gateway.closing, waiting, stopping(entry)))
+
+
+async def while_there(request: Request, waiting: Coroutine[Any, Any, T]) -> T:
+    """What is waited for. The request's body has been read.
+
+    Raises:
+        ClientDisconnect: nobody is there to be told; it is waited for no longer.
+    """
     leaving = asyncio.create_task(gone(request.receive))
     try:
-        either = unless(leaving, waiting, ClientDisconnect())
-        return await unless(gateway.closing, either, stopping(entry))
+        return await unless(leaving, waiting, ClientDisconnect())
     finally:
         leaving.cancel()
         await asyncio.gather(leaving, return_exceptions=True)

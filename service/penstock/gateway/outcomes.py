@@ -1,7 +1,5 @@
 """What is somebody told whose question did not complete? A problem, by how it ended."""
 
-from pydantic import BaseModel, Field
-
 from penstock.events.completion import Completion, CompletionStatus
 from penstock.gateway.problem import ProblemError
 
@@ -10,26 +8,6 @@ STATUS: dict[CompletionStatus, int] = {"expired": 504, "cancelled": 409, "duplic
 
 KIND = {"RECORD": 422}
 """All others are what stands behind the gateway: 502."""
-
-
-class Problem(BaseModel):
-    """Why a request was not served (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str = Field(description="The status in words.")
-    status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="One sentence for people, with what to do.")
-    code: str = Field(description="A stable word for machines.")
-    id: str | None = Field(None, description="Of the question, where there is one.")
-    kind: str | None = Field(
-        None,
-        description="Of a question that did not complete: as in its completion, who has to act.",
-    )
-    retry_after_s: int | None = Field(
-        None,
-        description="In a frame: seconds after which it may be asked again. In a response "
-        "that is the header `Retry-After`.",
-    )
 
 
 def unless_completed(completion: Completion) -> None:

@@ -5,10 +5,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from penstock.gateway.attended import attended
 from penstock.gateway.described import COMMON, example, model
+from penstock.gateway.leaving import while_there
 from penstock.gateway.parts import Gateway, Operator
-from penstock.gateway.problem import problems
+from penstock.gateway.problem import ProblemError, problems
+from penstock.gateway.unless import unless
 
 router = APIRouter(prefix="/v1/replays", tags=["console"], dependencies=[Operator])
 
@@ -132,4 +133,6 @@ async def compare_replay(
 ) -> Response:
     """Its answers beside the original ones. It reads all of both; one at a time here."""
     work = gateway.desk.replays.compare(replay_id, limit)
-    return Response(await attended(request, gateway.stopping, work), media_type="application/json")
+    cut_short = ProblemError(503, "cut_short", "the gateway stops; ask again")
+    found = await while_there(request, unless(gateway.stopping, work, cut_short))
+    return Response(found, media_type="application/json")
