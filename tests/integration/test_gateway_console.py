@@ -31,6 +31,9 @@ from tests.support.service import running_service
 HOSTILE = '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>'
 PROGRAMS = {"qa": {"entry": "question -> answer, reasoning"}}
 
+# Of a machine that has other things to do; the test's own limit ends what never comes.
+expect.set_options(timeout=20_000)
+
 
 @dataclass
 class Seen:
@@ -188,10 +191,10 @@ async def _goes_away(page: Page, gateway: Serving) -> str:
 
 async def _comes_back(page: Page, seen: Seen, said: str, models: ModelServer) -> None:
     """Another one goes on where the first was; then it is all said."""
-    await expect(page.locator("#connection")).to_have_text("live", timeout=20_000)
+    await expect(page.locator("#connection")).to_have_text("live")
     await expect(page.locator("#headlines p")).to_have_count(0)
     card = _newest(page)
-    await expect(_answer(page)).not_to_have_text(said, timeout=20_000)
+    await expect(_answer(page)).not_to_have_text(said)
     more = await _said(page)
     resumed = [request for request in seen.asked if "last-event-id" in request.headers]
     assert {urlsplit(request.url).path.endswith("/events") for request in resumed} == {True}

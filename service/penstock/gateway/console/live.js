@@ -8,7 +8,7 @@ const OLD = 10;
 /** ... for which a connection may be gone before anybody is told: a gateway that is started anew. */
 const BLINK = 1.5;
 
-/** Tells `change` whenever something is known anew, and at least every second. */
+/** Tells `change` whenever something is known anew, and at least every second; `back` when the gateway answers again. */
 export const live = new EventTarget();
 
 /** `seen`: the last overview, that came `at`; `trouble`: a Problem, there `since`; in the browser's ms. */
@@ -39,8 +39,10 @@ const changed = () => live.dispatchEvent(new Event("change"));
 async function follow(signal) {
   const told = (problem) => {
     if (now.trouble === null) now.since = Date.now();
+    const back = now.trouble !== null && problem === null;
     now.trouble = problem;
     changed();
+    if (back) live.dispatchEvent(new Event("back"));
   };
   try {
     for await (const event of events("/v1/overview/events", { signal, told })) {
@@ -69,7 +71,8 @@ export function begin() {
 
 /**
  * Does it now, then every so many seconds while `wanted()` and somebody looks; a gateway that is
- * busy is left alone for as long as it says. Gives a way to do it at once.
+ * busy is left alone for as long as it says, one that was away is asked as soon as it is back. Gives
+ * a way to do it at once.
  */
 export function every(interval, wanted, look) {
   let due = 0;
@@ -94,6 +97,7 @@ export function every(interval, wanted, look) {
   };
   setInterval(turn, 500);
   tokens.addEventListener("change", atOnce);
+  live.addEventListener("back", atOnce);
   document.addEventListener("visibilitychange", turn);
   return atOnce;
 }
