@@ -32,6 +32,13 @@ chaos: $(READY)  ## members, brokers and the network fail at random: make chaos 
 bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same run
 	$(BIN)/python -m tests.bench $(ARGS)
 
+# `make acceptance deploy` names a scenario, and not a second target.
+ifeq ($(firstword $(MAKECMDGOALS)),acceptance)
+NAME ?= $(filter-out acceptance,$(MAKECMDGOALS))
+.PHONY: deploy
+deploy:
+	@:
+endif
 acceptance: $(READY)  ## scenarios on real processes, figures as JSON: make acceptance [NAME=backlog]
 	$(BIN)/python -m tests.acceptance $(NAME)
 
@@ -44,9 +51,11 @@ serve: $(READY)  ## the service, settings from the environment, .env or penstock
 schemas: $(READY)  ## write schemas/ and the README's settings and commands anew
 	$(BIN)/python -m schemas
 
-lock: $(READY)  ## renew requirements.lock
-	$(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header \
-		--python-version 3.11 --upgrade --group dev pyproject.toml -o requirements.lock
+# What the image installs is of the same versions: the second lock is cut out of the first.
+LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+lock: $(READY)  ## renew requirements.lock, and of the image deploy/requirements.lock
+	$(LOCK) --upgrade --group dev pyproject.toml -o requirements.lock
+	$(LOCK) --constraint requirements.lock --extra otel pyproject.toml -o deploy/requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

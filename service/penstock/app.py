@@ -46,7 +46,7 @@ from penstock.settings.programs import default_program
 from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
-from penstock.telemetry.metrics import Metrics
+from penstock.telemetry.measuring import Metrics
 from penstock.telemetry.vitals import NEWS, Vitals
 
 __all__ = ["Service", "serve", "service"]

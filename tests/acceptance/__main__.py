@@ -18,6 +18,7 @@ from tests.acceptance.chaos import chaos
 from tests.acceptance.connections_cut import connections_cut
 from tests.acceptance.crashes import crashes
 from tests.acceptance.deadline import deadline
+from tests.acceptance.deploy import deploy
 from tests.acceptance.duplicates import duplicates
 from tests.acceptance.fault_points import fault_points
 from tests.acceptance.faults import faults
@@ -87,7 +88,11 @@ UNTIL_TOLD: dict[str, Scenario] = {
     "chaos": lambda kafka: chaos(kafka, **_chaos_options()),
 }
 """As long as one likes: not among those that are meant where none is named."""
-SCENARIOS = ON_ONE_NODE | ON_THREE_NODES | UNTIL_TOLD
+WITHOUT_KAFKA: dict[str, Callable[[], Outcome]] = {
+    "deploy": deploy,
+}
+WITH_KAFKA = ON_ONE_NODE | ON_THREE_NODES | UNTIL_TOLD
+SCENARIOS = {**WITH_KAFKA, **WITHOUT_KAFKA}
 
 
 def _chaos_options() -> dict[str, int]:
@@ -101,13 +106,10 @@ async def run(names: Iterable[str]) -> bool:
     """Whether all keep their promises and their bounds."""
     all_ok = True
     for name in names:
-        # A Kafka each: what one scenario leaves behind must not slow the next.
-        async with broker(nodes=1 if name in ON_ONE_NODE else 3) as kafka:
-            print(f"{name} ...", file=sys.stderr, flush=True)
-            try:
-                outcome = await SCENARIOS[name](kafka)
-            except (AssertionError, TimeoutError, ExceptionGroup) as error:
-                outcome = Outcome(wrong=list(_told(error)))
+        if name in WITHOUT_KAFKA:
+            outcome = await asyncio.to_thread(WITHOUT_KAFKA[name])
+        else:
+            outcome = await _with_a_kafka(name)
         all_ok = all_ok and outcome.ok
         line = {
             "name": name,
@@ -119,6 +121,16 @@ async def run(names: Iterable[str]) -> bool:
             line["broken"] = outcome.wrong + outcome.beyond
         print(orjson.dumps(line).decode(), flush=True)
     return all_ok
+
+
+async def _with_a_kafka(name: str) -> Outcome:
+    """Of its own: what one scenario leaves behind must not slow the next."""
+    async with broker(nodes=1 if name in ON_ONE_NODE else 3) as kafka:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        try:
+            return await WITH_KAFKA[name](kafka)
+        except (AssertionError, TimeoutError, ExceptionGroup) as error:
+            return Outcome(wrong=list(_told(error)))
 
 
 def _told(error: Exception) -> Iterator[str]:

@@ -1,216 +1,349 @@
-"""Metrics for Prometheus: their names, units and meaning, and what feeds them."""
+"""Which metrics are there? Their names, types, units and meaning; the README's table is made of
+this, and a test holds the dashboard, the alerts and what a process serves against it.
 
-from collections.abc import Callable, Iterator, Mapping
+Names are Prometheus' (https://prometheus.io/docs/practices/naming/): base units, named at the end;
+a counter is served with `_total`. Every label is bounded: programs and models by the settings,
+partitions by the assignment, kinds and codes by `penstock.core.failure` and who raises them.
+"""
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Literal, NamedTuple
 
-from penstock.clock import Clock
-from penstock.core import facts
-from penstock.core.breaker import Cause
-from penstock.core.engine import Engine
-from penstock.core.question import Phase
-from penstock.job import Job
-
-# One more series for each, with the time of its first count: nobody looks at those.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+Kind = Literal["counter", "gauge", "histogram"]
 
 _FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
 _DURATION = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
+_A_TOKEN = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
+_QUEUED = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900, 3_600, 21_600)
+_REBALANCE = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAG = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10)
+_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
-class Metrics(Collector):
-    """Watches the events and commands that pass through the loop, and looks at who decides."""
+class Family(NamedTuple):
+    """One metric.
 
-    def __init__(
-        self,
-        engine: Engine,
-        lag: Callable[[], Mapping[int, int]],
-        resets: Mapping[str, int],
-        clock: Clock,
-    ) -> None:
-        self.registry = CollectorRegistry()
-        self._engine = engine
-        self._lag = lag
-        self._resets = resets
-        self._clock = clock
-        self.registry.register(self)
-        self._cut_off = Counter(
-            "penstock_questions_cut_off",
-            "Runs given up for another member, which may ask the model again.",
-            registry=self.registry,
-        )
-        self._received = Counter(
-            "penstock_questions_received",
-            "Questions fetched, decodable or not.",
-            registry=self.registry,
-        )
-        self._ended = Counter(
-            "penstock_questions_ended",
-            "Completions acknowledged.",
-            ["program", "status"],
-            registry=self.registry,
-        )
-        self._attempts_failed = Counter(
-            "penstock_attempts_failed",
-            "Attempts that failed and are followed by another.",
-            ["kind", "code"],
-            registry=self.registry,
-        )
-        self._dead_letters = Counter(
-            "penstock_dead_letters",
-            "Questions given up for good.",
-            ["kind", "code"],
-            registry=self.registry,
-        )
-        self._tokens = Counter(
-            "penstock_tokens",
-            "Pieces of text the models streamed.",
-            ["program"],
-            registry=self.registry,
-        )
-        self._first_token = Histogram(
-            "penstock_first_token_seconds",
-            "From a question's first start to its first token.",
-            ["program"],
-            buckets=_FIRST_TOKEN,
-            registry=self.registry,
-        )
-        self._duration = Histogram(
-            "penstock_question_duration_seconds",
-            "From a question's first start to its end.",
-            ["program"],
-            buckets=_DURATION,
-            registry=self.registry,
-        )
+    Args:
+        name: without the `_total` of a counter.
+        kind: its type.
+        means: what it counts; a unit stands in the name.
+        labels: by which its series differ.
+        buckets: upper bounds of a histogram's, in the metric's unit.
+    """
 
-    def observe(self, fact: facts.Event | facts.Command, job: Job | None) -> None:
-        if isinstance(fact, facts.Fetched):
-            self._received.inc()
-        elif isinstance(fact, facts.RetryAt):
-            self._attempts_failed.labels(fact.failure.kind, fact.failure.code).inc()
-        elif isinstance(fact, facts.Drop) and fact.cut_off:
-            self._cut_off.inc()
-        elif isinstance(fact, facts.Published) and job is not None:
-            self._end(job)
+    name: str
+    kind: Kind
+    means: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
 
-    def _end(self, job: Job) -> None:
-        # A name nobody serves would make a label of whatever a producer writes.
-        program = job.delivery.program or "none"
-        self._ended.labels(program, job.status).inc()
-        if job.dead_lettered and job.failure is not None:
-            self._dead_letters.labels(job.failure.kind, job.failure.code).inc()
-        if job.started_at is None:
-            return
-        self._tokens.labels(program).inc(job.stream.tokens)
-        if job.ended_at is not None:
-            self._duration.labels(program).observe(job.ended_at - job.started_at)
-        if job.report.first_token_at is not None:
-            first = job.report.first_token_at - job.started_at
-            self._first_token.labels(program).observe(first)
-
-    def collect(self) -> Iterator[Metric]:
-        """What is read from the engine and the source when somebody asks."""
-        engine = self._engine
-        waiting = sum(q.phase is Phase.WAITING for q in engine.questions.values())
-        yield _gauge("penstock_slots", "Questions that may run at once.", engine.policy.slots)
-        yield _gauge("penstock_in_flight", "Questions running.", engine.admission.in_flight)
-        yield _gauge("penstock_waiting", "Questions fetched and not started.", waiting)
-        yield _gauge(
-            "penstock_paused_partitions",
-            "Partitions paused: above the high mark, or because nothing of them may start.",
-            len(engine.intake.paused),
-        )
-        yield _gauge(
-            "penstock_abandoned",
-            "Runs that do not end although they were told to; each keeps its slot.",
-            len(engine.work.abandoned),
-        )
-        retrying = sum(q.phase is Phase.RETRYING for q in engine.questions.values())
-        yield _gauge("penstock_retrying", "Questions between two attempts.", retrying)
-        yield _gauge(
-            "penstock_gate_shut",
-            "1: too many questions failed for good, and an operator has to see to it.",
-            engine.failing.gate.shut,
-        )
-        paused = GaugeMetricFamily(
-            "penstock_paused",
-            "1: an operator wants nothing of this scope to start; see `penstock resume`.",
-            labels=["scope"],
-        )
-        for scope in engine.board.halts.scopes:
-            paused.add_metric([str(scope)], 1)
-        yield paused
-        yield from self._of_models()
-        handed_over = sum(q.until is not None for q in engine.questions.values())
-        yield _gauge(
-            "penstock_handed_over",
-            "Questions that go on here although their partition is another member's.",
-            handed_over,
-        )
-        held = sum(len(partition.held) for partition in engine.partitions.values())
-        yield _gauge(
-            "penstock_held", "Questions of our partitions that go on in other members.", held
-        )
-        assigned = len(engine.partitions)
-        yield _gauge("penstock_assigned_partitions", "Partitions of ours.", assigned)
-        yield _per_partition(
-            "penstock_commit_lag",
-            "Records between the last commit and the end of the log.",
-            self._lag(),
-        )
-        yield _per_partition(
-            "penstock_oldest_unresolved_seconds",
-            "Since the record was fetched that holds back the commits; 0: none does.",
-            self._oldest(),
-        )
-        resets = CounterMetricFamily(
-            "penstock_log_resets",
-            "Times a partition's log had lost what was next: retention, or another log.",
-            labels=["cause"],
-        )
-        for cause in ("retention", "truncated"):
-            resets.add_metric([cause], self._resets.get(cause, 0))
-        yield resets
-
-    def _of_models(self) -> Iterator[Metric]:
-        shut = GaugeMetricFamily(
-            "penstock_model_shut",
-            "1: the model is not called, for this cause.",
-            labels=["model", "cause"],
-        )
-        limit = GaugeMetricFamily(
-            "penstock_model_limit",
-            "Calls at once that the model serves without a queue, as far as is known.",
-            labels=["model"],
-        )
-        for name, model in self._engine.models.items():
-            for cause in Cause:
-                shut.add_metric([name, cause], model.breaker.cause is cause)
-            limit.add_metric([name], model.limiter.limit)
-        yield shut
-        yield limit
-
-    def _oldest(self) -> dict[int, float]:
-        now = self._clock.monotonic()
-        return {
-            number: 0.0 if (oldest := partition.ledger.oldest()) is None else now - oldest.since
-            for number, partition in self._engine.partitions.items()
-        }
+    @property
+    def served_as(self) -> str:
+        """As PromQL names it; a histogram's series have `_bucket`, `_sum` and `_count` behind."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
-def _per_partition(name: str, documentation: str, values: Mapping[int, float]) -> Metric:
-    metric = GaugeMetricFamily(name, documentation, labels=["partition"])
-    for partition, value in values.items():
-        metric.add_metric([str(partition)], value)
-    return metric
+# --- questions ------------------------------------------------------------------------------------
 
+RECEIVED = Family(
+    "penstock_questions_received", "counter", "Questions fetched to be answered, decodable or not."
+)
+ENDED = Family(
+    "penstock_questions_ended", "counter", "Completions acknowledged.", ("program", "status")
+)
+RECOVERED = Family(
+    "penstock_questions_recovered",
+    "counter",
+    "Questions fetched again that were done: the last commit or a completion says so.",
+)
+HANDED_OVER_TOTAL = Family(
+    "penstock_questions_handed_over",
+    "counter",
+    "Runs that went on here when their partition went to another member.",
+)
+TAKEN_OVER = Family(
+    "penstock_questions_taken_over",
+    "counter",
+    "Runs begun anew because their process has not ended them in time.",
+)
+CUT_OFF = Family(
+    "penstock_questions_cut_off",
+    "counter",
+    "Runs given up for another member, which may ask the model again.",
+)
+DEAD_LETTERS = Family(
+    "penstock_dead_letters", "counter", "Questions given up for good.", ("kind", "code")
+)
+ATTEMPTS = Family("penstock_attempts", "counter", "Runs of a program begun, again or first.")
+ATTEMPTS_FAILED = Family(
+    "penstock_attempts_failed",
+    "counter",
+    "Attempts that failed and are followed by another.",
+    ("kind", "code"),
+)
 
-def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, documentation, value=value)
+# --- how long -------------------------------------------------------------------------------------
+
+QUEUED = Family(
+    "penstock_queued_seconds",
+    "histogram",
+    "From when a question was asked to its first start.",
+    ("program",),
+    _QUEUED,
+)
+FIRST_TOKEN = Family(
+    "penstock_first_token_seconds",
+    "histogram",
+    "From a question's first start to its first token.",
+    ("program",),
+    _FIRST_TOKEN,
+)
+A_TOKEN = Family(
+    "penstock_time_per_token_seconds",
+    "histogram",
+    "From one piece of text the model streams to the next: the mean of each question.",
+    ("program",),
+    _A_TOKEN,
+)
+DURATION = Family(
+    "penstock_question_duration_seconds",
+    "histogram",
+    "From a question's first start to its end.",
+    ("program",),
+    _DURATION,
+)
+
+# --- tokens ---------------------------------------------------------------------------------------
+
+TOKENS = Family("penstock_tokens", "counter", "Pieces of text the models streamed.", ("program",))
+MERGED = Family(
+    "penstock_tokens_merged",
+    "counter",
+    "Of these, those that went into an event with others: Kafka or the process was busy.",
+    ("program",),
+)
+SINK_WAIT = Family(
+    "penstock_sink_wait_seconds",
+    "counter",
+    "That programs waited before they could say more: Kafka takes their tokens slower than the "
+    "model speaks.",
+    ("program",),
+)
+USAGE = Family(
+    "penstock_model_tokens",
+    "counter",
+    "Tokens as the model's provider counts them: `type` prompt or completion.",
+    ("program", "type"),
+)
+
+# --- the pool -------------------------------------------------------------------------------------
+
+SLOTS = Family("penstock_slots", "gauge", "Questions that may run at once.")
+IN_FLIGHT = Family("penstock_in_flight", "gauge", "Questions running.")
+WAITING = Family("penstock_waiting", "gauge", "Questions fetched and not started.")
+RETRYING = Family("penstock_retrying", "gauge", "Questions between two attempts.")
+HANDED_OVER = Family(
+    "penstock_handed_over",
+    "gauge",
+    "Questions that go on here although their partition is another member's.",
+)
+HELD = Family("penstock_held", "gauge", "Questions of our partitions that go on in other members.")
+ABANDONED = Family(
+    "penstock_abandoned",
+    "gauge",
+    "Runs that do not end although they were told to; each keeps its slot.",
+)
+THREADS = Family(
+    "penstock_program_thread_seconds",
+    "counter",
+    "That programs and their tools spent in threads, beside the event loop.",
+    ("program",),
+)
+LOOP_LAG = Family(
+    "penstock_event_loop_lag_seconds",
+    "histogram",
+    "That the event loop was late, looked at every second.",
+    (),
+    _LAG,
+)
+
+# --- partitions -----------------------------------------------------------------------------------
+
+ASSIGNED = Family("penstock_assigned_partitions", "gauge", "Partitions of ours.")
+PAUSED_PARTITIONS = Family(
+    "penstock_paused_partitions",
+    "gauge",
+    "Partitions paused: above the high mark, or because nothing of them may start.",
+)
+PAUSED = Family(
+    "penstock_paused",
+    "gauge",
+    "1: an operator wants nothing of this scope to start; see `penstock resume`.",
+    ("scope",),
+)
+GATE_SHUT = Family(
+    "penstock_gate_shut",
+    "gauge",
+    "1: too many questions failed for good, and an operator has to see to it.",
+)
+LAG = Family(
+    "penstock_commit_lag",
+    "gauge",
+    "Records between the last commit and the end of the log, as Kafka's own tools count them.",
+    ("partition",),
+)
+BACKLOG = Family(
+    "penstock_backlog",
+    "gauge",
+    "Questions not done: the lag without those done beyond the commit and without the markers of "
+    "transactions that were read past.",
+    ("partition",),
+)
+OLDEST = Family(
+    "penstock_oldest_unresolved_seconds",
+    "gauge",
+    "Since the record was fetched that holds back the commits; 0: none does.",
+    ("partition",),
+)
+COMMIT_AGE = Family(
+    "penstock_commit_age_seconds",
+    "gauge",
+    "Since the last commit was acknowledged; it is repeated every 3 s.",
+    ("partition",),
+)
+OFFSET_MAP = Family(
+    "penstock_offset_map_bytes",
+    "gauge",
+    "Of what the last commit says of offsets done beyond it, and of running questions.",
+    ("partition",),
+)
+OFFSET_MAP_LIMIT = Family(
+    "penstock_offset_map_limit_bytes",
+    "gauge",
+    "Of the same at most: from 75 % on nothing starts that would make it grow.",
+)
+REBALANCE = Family(
+    "penstock_rebalance_duration_seconds",
+    "histogram",
+    "From when the group took partitions from us until it gave us some.",
+    (),
+    _REBALANCE,
+)
+LOG_RESETS = Family(
+    "penstock_log_resets",
+    "counter",
+    "Times a partition's log had lost what was next: retention, or another log.",
+    ("cause",),
+)
+
+# --- models and the process -----------------------------------------------------------------------
+
+MODEL_SHUT = Family(
+    "penstock_model_shut",
+    "gauge",
+    "1: the model is not called, for this cause.",
+    ("model", "cause"),
+)
+MODEL_LIMIT = Family(
+    "penstock_model_limit",
+    "gauge",
+    "Calls at once that the model serves without a queue, as far as is known.",
+    ("model",),
+)
+KAFKA_REACHABLE = Family(
+    "penstock_kafka_reachable", "gauge", "0: no broker answers; it is tried every 2 s."
+)
+BUILD = Family("penstock_build_info", "gauge", "1; its release stands in the label.", ("version",))
+
+# --- the gateway ----------------------------------------------------------------------------------
+
+GATEWAY_REQUESTS = Family(
+    "penstock_gateway_requests",
+    "counter",
+    "Requests answered, a stream when it ends; `route` as in the OpenAPI document.",
+    ("route", "status"),
+)
+GATEWAY_SECONDS = Family(
+    "penstock_gateway_request_seconds",
+    "histogram",
+    "From a request to the head of its answer.",
+    ("route",),
+    _REQUEST,
+)
+GATEWAY_STREAMS = Family(
+    "penstock_gateway_streams", "gauge", "Streams of questions that clients read now."
+)
+GATEWAY_BEHIND = Family(
+    "penstock_gateway_streams_behind",
+    "gauge",
+    "Of these, those that read older records from Kafka: late, slow or resumed.",
+)
+GATEWAY_INDEX = Family(
+    "penstock_gateway_questions",
+    "gauge",
+    "Questions that are found by their id; `state` open or ended.",
+    ("state",),
+)
+GATEWAY_DELAY = Family(
+    "penstock_gateway_event_delay_seconds",
+    "histogram",
+    "From the append of a token record to when it is handed to its streams.",
+    (),
+    _LAG,
+)
+
+SERVICE = (
+    RECEIVED,
+    ENDED,
+    RECOVERED,
+    HANDED_OVER_TOTAL,
+    TAKEN_OVER,
+    CUT_OFF,
+    DEAD_LETTERS,
+    ATTEMPTS,
+    ATTEMPTS_FAILED,
+    QUEUED,
+    FIRST_TOKEN,
+    A_TOKEN,
+    DURATION,
+    TOKENS,
+    MERGED,
+    SINK_WAIT,
+    USAGE,
+    SLOTS,
+    IN_FLIGHT,
+    WAITING,
+    RETRYING,
+    HANDED_OVER,
+    HELD,
+    ABANDONED,
+    THREADS,
+    LOOP_LAG,
+    ASSIGNED,
+    PAUSED_PARTITIONS,
+    PAUSED,
+    GATE_SHUT,
+    LAG,
+    BACKLOG,
+    OLDEST,
+    COMMIT_AGE,
+    OFFSET_MAP,
+    OFFSET_MAP_LIMIT,
+    REBALANCE,
+    LOG_RESETS,
+    MODEL_SHUT,
+    MODEL_LIMIT,
+    KAFKA_REACHABLE,
+    BUILD,
+)
+"""Served by `penstock serve`, each from its start on; those of the process (`process_*`) beside."""
+
+GATEWAY = (
+    GATEWAY_REQUESTS,
+    GATEWAY_SECONDS,
+    GATEWAY_STREAMS,
+    GATEWAY_BEHIND,
+    GATEWAY_INDEX,
+    GATEWAY_DELAY,
+    BUILD,
+)
+"""Served by `penstock gateway`, and beside those above by `penstock serve --gateway`."""
