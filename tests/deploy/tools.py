@@ -24,6 +24,7 @@ class Tool(NamedTuple):
 TOOLS = {
     "helm": Tool("helm.sh/helm/v3/cmd/helm", "v3.22.0"),
     "kustomize": Tool("sigs.k8s.io/kustomize/kustomize/v5", "v5.7.1"),
+    "prometheus": Tool("github.com/prometheus/prometheus/cmd/prometheus", "v0.316.0"),
     "promtool": Tool("github.com/prometheus/prometheus/cmd/promtool", "v0.316.0"),
 }
 
