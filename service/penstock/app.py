@@ -47,7 +47,6 @@ from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.measuring import Metrics
-from penstock.telemetry.tally import Tally
 from penstock.telemetry.vitals import NEWS, Vitals
 
 __all__ = ["Service", "serve", "service"]
@@ -122,12 +121,11 @@ async def _built(
         settings.dead_letters.headers,
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
-    tally = Tally(engine)
     journal = Journal(writer, clock, settings.gate.action)
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
-        tally.observe(fact, job)
+        vitals.observe(fact, job)
         journal.observe(fact, job)
         if watch is not None:
             watch(fact, job)
@@ -152,12 +150,21 @@ async def _built(
         clock,
         served(settings, programs),
         default_program(settings),
-        tally.sums,
     )
     reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)
-    drain = settings.drain_ms / 1000
-    built = Service(loop, engine, source, sink, control, rights, clock, drain, vitals, probed.registry)
+    built = Service(
+        loop,
+        engine,
+        source,
+        sink,
+        control,
+        rights,
+        clock,
+        settings.drain_ms / 1000,
+        vitals,
+        probed.registry,
+    )
     async with AsyncExitStack() as stack:
         for asked in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(asked.aclose)
@@ -165,8 +172,7 @@ async def _built(
         # group: what it has not sent by then is the next owner's.
         stack.push_async_callback(source.stop)
         stack.push_async_callback(sink.stop)
-        probes.include(probed.registry, metrics.registry)
-        probed.service = built
+        probed.tells_of(built, metrics.registry)
         stack.push_async_callback(control.stop)
         stack.push_async_callback(rights.stop)
         stack.push_async_callback(reports.stop)

@@ -20,7 +20,7 @@ from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource
 from penstock.loop import Loop
 from penstock.telemetry import health
-from penstock.telemetry.probes import Checks
+from penstock.telemetry.probes import Checks, include
 from penstock.telemetry.vitals import Vitals
 
 log = structlog.get_logger("penstock")
@@ -160,6 +160,11 @@ class Probed:
         self.registry = CollectorRegistry()
         self.service: Service | None = None
         self.checks = Checks(self._live, self._ready, self._started)
+
+    def tells_of(self, service: Service, measured: CollectorRegistry) -> None:
+        """From now on. `measured`: what is, of it."""
+        self.service = service
+        include(self.registry, measured)
 
     def standing(self) -> str | None:
         return None if self.service is None else self.service.standing().model_dump_json()

@@ -62,7 +62,7 @@ async def read(gateway: Gateway, who: Who) -> dict[str, Any]:
     return _told(who)
 
 
-@router.get("/asked/{name}")
+@router.get("/asked/{name}", include_in_schema=False)
 async def asked(name: str) -> None:
     """It is about one question, or about two."""
     for question_id in name.split("+"):

@@ -1,5 +1,5 @@
-"""What is told of a request when it has ended? One line in the log and its metrics: which route, how
-it went and how long it took. No text, no token, no address that a client has made up.
+"""What is told of a request when it has ended? One line in the log, and its metrics: which route,
+how it went and how long it took. No text, no token, no address that a client has made up.
 """
 
 from contextvars import ContextVar

@@ -29,7 +29,7 @@ FENCED_INSTANCE_ID = 82
 """The client has no name for it."""
 
 _OF_A_MEMBER = (HeartbeatRequest, JoinGroupRequest, SyncGroupRequest)
-"""Not a commit: who has lost its tasks, and says nothing else, is thrown out at the next rebalance."""
+"""Not a commit: who says nothing else is thrown out at the next rebalance."""
 
 
 class Membership(NamedTuple):

@@ -286,7 +286,8 @@ class HandoverSettings(_Part):
 class TelemetrySettings(_Part):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464,
-        description="Of `/metrics`, `/statusz`, `/livez`, `/readyz` and `/startupz`. 0: a free one.",
+        description="Of `/metrics`, `/statusz` and the probes `/livez`, `/readyz` and `/startupz`. "
+        "0: a free one.",
     )
 
 

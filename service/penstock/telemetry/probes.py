@@ -71,8 +71,7 @@ async def serve(
             await site.start()
         except OSError as error:
             raise ConfigurationError(
-                f"port {port} is taken; set PENSTOCK_{setting} to another, "
-                "or to 0 for a free one"
+                f"port {port} is taken; set PENSTOCK_{setting} to another, or to 0 for a free one"
             ) from error
         yield runner.addresses[0][1]
     finally:

@@ -13,7 +13,7 @@ class Tally:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._ended: Counter[facts.Status] = Counter()
+        self._ended: Counter[str] = Counter()
         self._ran, self._ran_seconds = 0, 0.0
         self._spoke, self._spoke_seconds = 0, 0.0
 

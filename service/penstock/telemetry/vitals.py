@@ -12,8 +12,9 @@ from penstock.core.facts import RecordId
 from penstock.core.question import Phase
 from penstock.events import member
 from penstock.events.envelope import rfc3339
-from penstock.events.sums import Standing, Sums
+from penstock.events.sums import Standing
 from penstock.job import Job
+from penstock.telemetry.tally import Tally
 
 NEWS = (
     facts.Assigned,
@@ -42,7 +43,6 @@ class Vitals:
     clock: of the service.
     programs: that it serves.
     default_program: that answers whoever names none.
-    sums: of its questions since its start.
     """
 
     def __init__(
@@ -54,7 +54,6 @@ class Vitals:
         clock: Clock,
         programs: Mapping[str, member.Served],
         default_program: str,
-        sums: Callable[[], Sums],
     ) -> None:
         self._group = group
         self._engine = engine
@@ -63,7 +62,9 @@ class Vitals:
         self._clock = clock
         self._programs = dict(programs)
         self._default_program = default_program
-        self._sums = sums
+        self._tally = Tally(engine)
+        self.observe = self._tally.observe
+        """For what passes through the loop."""
         self._started_at = rfc3339(clock.wall())
         self._began = clock.monotonic()
 
@@ -93,7 +94,7 @@ class Vitals:
             gate_shut=engine.failing.gate.shut,
             gate_cause=self._cause(),
             draining=engine.release.stopping,
-            questions=self._sums(),
+            questions=self._tally.sums(),
         )
 
     def standing(self, lag: Mapping[int, int]) -> Standing:
@@ -103,7 +104,7 @@ class Vitals:
             **said.model_dump(include=_SAID_AS_WELL),
             uptime_seconds=round(self._clock.monotonic() - self._began, 1),
             backlog=sum(self._not_done(partition, records) for partition, records in lag.items()),
-            questions=self._sums(),
+            questions=self._tally.sums(),
         )
 
     def _not_done(self, number: int, lag: int) -> int:
