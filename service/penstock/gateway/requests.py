@@ -115,5 +115,5 @@ def _status(message: Message) -> int | None:
 
 def _route(scope: Scope) -> str:
     """As in the OpenAPI document, known when it was found."""
-    path: str = getattr(scope.get("route"), "path", UNROUTED)
+    path: str = getattr(scope.get("route"), "path_format", UNROUTED)
     return path
