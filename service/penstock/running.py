@@ -50,6 +50,8 @@ class Service:
     _drain: asyncio.Future[None] | None = field(default=None)
     reachable: bool = field(default=True)
     _reachable_since: float = field(init=False)
+    _silent: bool = field(default=False)
+    """The group may have given our partitions away: we say nothing of them."""
     _why: asyncio.Task[None] | None = field(default=None)
 
     def __post_init__(self) -> None:
@@ -108,8 +110,22 @@ class Service:
                 if not reachable and (self._why is None or self._why.done()):
                     # Beside this: every broker that says nothing is waited for.
                     self._why = asyncio.create_task(self._say_why())
+            self._look_at_the_lease()
             await asyncio.sleep(WATCH)
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
+
+    def _look_at_the_lease(self) -> None:
+        if not self.engine.partitions:
+            self._silent = False
+            return
+        silent = self.clock.monotonic() >= self.engine.lease.until
+        if silent != self._silent:
+            self._silent = silent
+            log.warning(
+                "the group has not answered for too long: nothing is published until it does"
+                if silent
+                else "the group answers again: what was held up goes on"
+            )
 
     async def _say_why(self) -> None:
         try:
