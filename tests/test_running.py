@@ -11,19 +11,20 @@ from tests.support.hearing import hear
 
 
 class Member:
-    """A service as far as its lease goes."""
+    """A service as far as its group goes."""
 
     def __init__(self) -> None:
         self.now = 0.0
         nothing: Any = None
         self.engine: Any = SimpleNamespace(partitions={0: None}, lease=SimpleNamespace(until=7.0))
         clock: Any = SimpleNamespace(monotonic=lambda: self.now)
-        kafka = [nothing] * 4
-        self._service = Service(nothing, self.engine, *kafka, clock, 25.0, nothing, nothing)
+        self.source: Any = SimpleNamespace(joined=False, arriving=frozenset())
+        kafka = (self.source, nothing, nothing, nothing)
+        self.service = Service(nothing, self.engine, *kafka, clock, 25.0, nothing, nothing)
 
     def looks(self, at: float) -> None:
         self.now = at
-        self._service._look_at_the_lease()
+        self.service._look_at_the_lease()
 
 
 def test_that_it_may_not_speak_for_its_partitions_is_told_once_and_so_is_the_end_of_it(
@@ -44,3 +45,20 @@ def test_that_it_may_not_speak_for_its_partitions_is_told_once_and_so_is_the_end
     member.engine.partitions, member.engine.lease.until = {1: None}, 30.0
     member.looks(23.0)
     assert len(heard.lines) == 3
+
+
+def test_it_says_what_it_waits_for_until_it_has_started_once_and_for_ever() -> None:
+    member = Member()
+    nobody_knows = "the group has not assigned its partitions yet"
+    assert member.service.started() == member.service.ready() == nobody_knows
+    member.source.arriving = frozenset({2, 0})
+    recovers = "what is done of its partitions is being found out: [0, 2]"
+    assert member.service.started() == member.service.ready() == recovers
+    member.source.joined = True
+    assert member.service.started() is member.service.ready() is None
+    member.service.reachable = False
+    assert member.service.started() is None
+    assert member.service.ready() == "Kafka does not answer"
+    member.service.draining = True
+    assert member.service.started() is None
+    assert member.service.ready() == "draining"
