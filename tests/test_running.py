@@ -19,8 +19,14 @@ class Member:
         self.engine: Any = SimpleNamespace(partitions={0: None}, lease=SimpleNamespace(until=7.0))
         clock: Any = SimpleNamespace(monotonic=lambda: self.now)
         self.source: Any = SimpleNamespace(joined=False, arriving=frozenset())
-        kafka = (self.source, nothing, nothing, nothing)
-        self.service = Service(nothing, self.engine, *kafka, clock, 25.0, nothing, nothing)
+        build: Any = Service
+        self.service: Service = build(
+            *(nothing, self.engine, self.source, nothing, nothing, nothing),
+            clock,
+            drain_seconds=25.0,
+            vitals=nothing,
+            registry=nothing,
+        )
 
     def looks(self, at: float) -> None:
         self.now = at

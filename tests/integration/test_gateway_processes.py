@@ -60,7 +60,7 @@ async def test_a_gateway_ends_its_streams_when_it_is_asked_to_stop(
         # Of the test's patience there is less.
         env["PENSTOCK_DRAIN_MS"] = "120000"
         env["PENSTOCK_GATEWAY__TELEMETRY_PORT"] = "0"
-        async with started("gateway", env=env) as process:
+        async with started("gateway", "--log-format", "json", env=env) as process:
             serving = await _logged(process, "serving")
             beside = serving["telemetry"].removesuffix("/metrics")
             async with httpx.AsyncClient(base_url=serving["address"], timeout=30) as client:
