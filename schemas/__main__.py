@@ -13,6 +13,7 @@ from penstock.events.completion import Completion
 from penstock.events.control import Cancel, Pause
 from penstock.events.member import Member
 from penstock.events.question import Question
+from penstock.events.sums import Standing
 from penstock.events.token import TokenEvent
 from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
@@ -32,6 +33,7 @@ MODELS: dict[str, type[BaseModel]] = {
     "replay": Plan,
     "client-frame": ClientFrame,
     "server-frame": ServerFrame,
+    "statusz": Standing,
 }
 
 CHANNELS = {

@@ -7,6 +7,7 @@ import pytest
 
 from penstock.core.handover import Run
 from penstock.events.member import SILENT_SECONDS, Member, Model, Running
+from penstock.events.sums import Sums
 from penstock.status import (
     FORGOTTEN_SECONDS,
     DeadLetters,
@@ -153,3 +154,22 @@ def test_the_totals_are_of_those_that_can_be_heard() -> None:
     assert totals.oldest_running.member == "b"
     assert totals.oldest_running.question.question_id == "old"
     assert stand().totals.oldest_running is None
+
+
+def test_what_was_done_since_their_starts_adds_up_and_averages_are_of_all() -> None:
+    one = Sums(total=5, active=1, completed=2, failed=1, expired=1, ran=3, ran_ms=9_000)
+    two = Sums(total=2, completed=1, ran=1, ran_ms=1_000, spoke=1, spoke_ms=250)
+    found = stand(
+        reports=[
+            report("one", questions=one),
+            report("two", questions=two),
+            # Who knows what it has done since?
+            report("dead", SILENT_SECONDS + 1, questions=one),
+            report("of an older release"),
+        ]
+    ).totals.questions
+    assert found is not None
+    assert (found.total, found.active, found.completed, found.errors) == (7, 1, 3, 2)
+    assert (found.average_duration_ms, found.average_first_token_ms) == (2_500, 250)
+    nobody_says = stand(reports=[report("of an older release")]).totals.questions
+    assert nobody_says is None

@@ -40,7 +40,7 @@ from penstock.loop import Observer
 from penstock.program.runner import Runner
 from penstock.replay.again import Again
 from penstock.replay.plan import Plan
-from penstock.running import Service
+from penstock.running import Probed, Service
 from penstock.settings import Settings
 from penstock.settings.programs import default_program
 from penstock.settings.secrets import hiding
@@ -68,6 +68,20 @@ async def service(
     Raises:
         ConfigurationError: a setting, topic, program or model is wrong.
     """
+    probed = Probed()
+    port = settings.telemetry.port
+    async with (
+        probes.serve(port, probed.registry, probed.checks, probed.standing) as found,
+        _built(settings, plan, watch, probed) as running,
+    ):
+        running.port = found
+        yield running
+
+
+@asynccontextmanager
+async def _built(
+    settings: Settings, plan: Plan | None, watch: Observer[Job] | None, probed: Probed
+) -> AsyncIterator[Service]:
     programs = load_programs(settings)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
     wanted = needs(settings, client)
@@ -111,6 +125,7 @@ async def service(
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
         metrics.observe(fact, job)
+        vitals.observe(fact, job)
         journal.observe(fact, job)
         if watch is not None:
             watch(fact, job)
@@ -138,7 +153,18 @@ async def service(
     )
     reports = Reports(client, topics.control, writer, group, vitals, clock)
     rights = RightsWatch(client, wanted)
-    built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
+    built = Service(
+        loop,
+        engine,
+        source,
+        sink,
+        control,
+        rights,
+        clock,
+        settings.drain_ms / 1000,
+        vitals,
+        probed.registry,
+    )
     async with AsyncExitStack() as stack:
         for asked in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(asked.aclose)
@@ -146,9 +172,7 @@ async def service(
         # group: what it has not sent by then is the next owner's.
         stack.push_async_callback(source.stop)
         stack.push_async_callback(sink.stop)
-        built.port = await stack.enter_async_context(
-            probes.serve(settings.telemetry.port, metrics.registry, built.live, built.ready)
-        )
+        probed.tells_of(built, metrics.registry)
         stack.push_async_callback(control.stop)
         stack.push_async_callback(rights.stop)
         stack.push_async_callback(reports.stop)

@@ -168,6 +168,8 @@ class Loop(Generic[D, J]):
             for task in (fetching, *self._runs.values(), *self._conclusions.values()):
                 task.cancel()
             self._ended = True
+            # Nobody waits for another turn.
+            self.turned_at = None
             _go_on(self._awaiting_release + self._released)
         return self._stop.failure
 

@@ -4,12 +4,14 @@ import asyncio
 from dataclasses import dataclass, field
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.engine import Engine
 from penstock.core.failure import Failure
 from penstock.errors import KafkaError
+from penstock.events.sums import Standing
 from penstock.job import Job
 from penstock.kafka.codec import Delivery
 from penstock.kafka.control import Control
@@ -17,14 +19,16 @@ from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.sink import KafkaSink
 from penstock.kafka.source import KafkaSource
 from penstock.loop import Loop
+from penstock.telemetry import health
+from penstock.telemetry.probes import Checks, include
+from penstock.telemetry.vitals import Vitals
 
 log = structlog.get_logger("penstock")
 
 WATCH = 2.0
 """Seconds between two looks at whether Kafka answers."""
 
-STALLED = 10.0
-"""Seconds without a turn of the loop, which turns every second, after which it is dead."""
+NOT_BUILT = "waiting for Kafka and its topics"
 
 
 @dataclass(slots=True)
@@ -39,11 +43,19 @@ class Service:
     rights: RightsWatch
     clock: Clock
     drain_seconds: float
+    vitals: Vitals
+    registry: CollectorRegistry
     port: int = 0
     draining: bool = field(default=False)
     _drain: asyncio.Future[None] | None = field(default=None)
     reachable: bool = field(default=True)
+    _reachable_since: float = field(init=False)
+    _silent: bool = field(default=False)
+    """The group may have given our partitions away: we say nothing of them."""
     _why: asyncio.Task[None] | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self._reachable_since = self.clock.monotonic()
 
     def drain(self) -> None:
         """Running questions finish: here, and beside the group where others go on in it."""
@@ -93,13 +105,27 @@ class Service:
         while self.sink.healthy():
             reachable = await self.sink.reaches_kafka()
             if reachable != self.reachable:
-                self.reachable = reachable
+                self.reachable, self._reachable_since = reachable, self.clock.monotonic()
                 log.warning("Kafka answers again" if reachable else "Kafka does not answer")
                 if not reachable and (self._why is None or self._why.done()):
                     # Beside this: every broker that says nothing is waited for.
                     self._why = asyncio.create_task(self._say_why())
+            self._look_at_the_lease()
             await asyncio.sleep(WATCH)
         raise KafkaError("the producer has died; a restart goes on where this one stopped")
+
+    def _look_at_the_lease(self) -> None:
+        if not self.engine.partitions:
+            self._silent = False
+            return
+        silent = self.clock.monotonic() >= self.engine.lease.until
+        if silent != self._silent:
+            self._silent = silent
+            log.warning(
+                "the group has not answered for too long: nothing is published until it does"
+                if silent
+                else "the group answers again: what was held up goes on"
+            )
 
     async def _say_why(self) -> None:
         try:
@@ -110,17 +136,60 @@ class Service:
             log.warning("why Kafka does not answer", reason=reason)
 
     def live(self) -> str | None:
-        if self.loop.turned_at is not None:
-            idle = self.clock.monotonic() - self.loop.turned_at
-            if idle >= STALLED:
-                return f"the loop has not turned for {idle:.0f} s"
-        if len(self.engine.work.abandoned) >= self.engine.policy.slots:
-            return "every slot is held by a program that does not end"
-        return None
+        pulse = self.source.pulse()
+        seen = health.Seen(
+            turned_at=self.loop.turned_at,
+            slots=self.engine.policy.slots,
+            abandoned=len(self.engine.work.abandoned),
+            ended=None if pulse is None else pulse.ended,
+            tried_at=None if pulse is None else pulse.tried_at,
+            answers_since=self._reachable_since if self.reachable else None,
+        )
+        return health.dead(seen, self.clock.monotonic())
 
     def ready(self) -> str | None:
+        """A pause, a shut gate or a model that is not called is no reason: it is a member, and
+        takes part in all that follows.
+        """
         if self.draining:
             return "draining"
-        if not self.source.joined:
-            return "the group has not assigned its partitions yet"
-        return None if self.reachable else "Kafka does not answer"
+        return self.started() or (None if self.reachable else "Kafka does not answer")
+
+    def started(self) -> str | None:
+        """For ever, once it has had its partitions."""
+        if self.source.joined:
+            return None
+        if arriving := self.source.arriving:
+            return f"what is done of its partitions is being found out: {sorted(arriving)}"
+        return "the group has not assigned its partitions yet"
+
+    def standing(self) -> Standing:
+        return self.vitals.standing(self.source.lag())
+
+
+class Probed:
+    """What probes are told of a service, also while it is not built yet: then it is there before
+    Kafka is. `registry`: of what is measured in this process.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.service: Service | None = None
+        self.checks = Checks(self._live, self._ready, self._started)
+
+    def tells_of(self, service: Service, measured: CollectorRegistry) -> None:
+        """From now on. `measured`: what is, of it."""
+        self.service = service
+        include(self.registry, measured)
+
+    def standing(self) -> str | None:
+        return None if self.service is None else self.service.standing().model_dump_json()
+
+    def _live(self) -> str | None:
+        return None if self.service is None else self.service.live()
+
+    def _ready(self) -> str | None:
+        return NOT_BUILT if self.service is None else self.service.ready()
+
+    def _started(self) -> str | None:
+        return NOT_BUILT if self.service is None else self.service.started()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from penstock.core.handover import Run
 from penstock.core.offset_map import Range
 from penstock.events.member import SILENT_SECONDS, Member, Running
+from penstock.events.sums import Sums, added
 
 FORGOTTEN_SECONDS = 3600.0
 """A process that has died is shown for so long, unless the group counts on it still."""
@@ -161,7 +162,9 @@ class Oldest:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Of all partitions, and of all members that are not silent."""
+    """Of all partitions, and of all members that are not silent. `questions`: since their starts;
+    None: none of them says it.
+    """
 
     lag: int
     backlog: int
@@ -170,6 +173,7 @@ class Totals:
     waiting: int
     elsewhere: int
     oldest_running: Oldest | None
+    questions: Sums | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,4 +287,5 @@ def _totals(members: Iterable[MemberRow], partitions: Sequence[PartitionRow]) ->
         waiting=sum(report.waiting for _, report in heard),
         elsewhere=sum(len(row.elsewhere) for row in partitions),
         oldest_running=max(running, key=lambda one: one.question.seconds, default=None),
+        questions=added(r.questions for _, r in heard if r.questions is not None),
     )

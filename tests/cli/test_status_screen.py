@@ -6,6 +6,7 @@ from rich.console import Console
 
 from penstock.cli.status_screen import screen
 from penstock.events.member import Cause, Model
+from penstock.events.sums import Sums
 from penstock.status import DeadLetters, Pause, Report, Seen, status
 from tests.test_status import AT, report, seat
 
@@ -51,6 +52,17 @@ def test_each_kind_of_failure_is_one_line_and_one_that_is_not_told_is_one_too() 
         f'gate shut on 1 of 4 members: UPSTREAM model_timeout, "no [31manswer" {end}',
         f"gate shut on 1 of 4 members {end}",
     ]
+
+
+def test_what_was_done_is_one_line_and_none_where_nobody_says_it() -> None:
+    sums = Sums(total=1234, active=3, failed=2, ran=10, ran_ms=23_000)
+    said = lines(report("a", questions=sums))
+    told = "since their starts: 1234 questions, 3 active, 2 errors, 2.3 s on average"
+    assert said[2] == told
+    assert lines(report("a", questions=Sums(total=1)))[2] == told.replace(
+        "1234 questions, 3 active, 2 errors, 2.3 s on average", "1 question, 0 active, 0 errors"
+    )
+    assert not [line for line in lines(report("a")) if line.startswith("since")]
 
 
 def test_of_a_silent_member_only_that_is_shown() -> None:

@@ -287,6 +287,11 @@ async def test_a_new_certificate_is_taken_up_by_the_running_service(
             cut_connections()
             await until(service, reachable=False)
             assert service.ready() == "Kafka does not answer"
+            before = service.source.pulse()
+            # Polled, as the client tells nobody that it tries again and again.
+            while service.source.pulse() == before:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert service.live() is None
             # Polled, as why it is so is asked of the broker first.
             while not any(line["event"] == WHY for line in logs):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -35,7 +35,9 @@ async def working(
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers)
     await producer.start()
     try:
-        await producer.send_and_wait(question, json.dumps({"question": "secret words"}).encode())
+        value = json.dumps({"question": "secret words"}).encode()
+        headers = [("ce_correlationid", b"order-7")]
+        await producer.send_and_wait(question, value, b"secret person", headers=headers)
     finally:
         await producer.stop()
     async with started("serve", env=env) as process:
@@ -55,7 +57,10 @@ async def test_sigterm_lets_running_questions_finish(
         _, logged = await process.communicate()
     assert process.returncode == 0
     lines = [json.loads(line) for line in logged.decode().splitlines()]
-    assert [line["status"] for line in lines if line["event"] == "question ended"] == ["completed"]
+    [ended] = [line for line in lines if line["event"] == "question ended"]
+    assert (ended["status"], ended["correlation_id"]) == ("completed", "order-7")
+    place = f"{topics.name('questions')}/{ended['partition']}/{ended['offset']}"
+    assert ended["question_id"] == place == f"{ended['topic']}/0/0"
     assert b"secret" not in logged
 
 

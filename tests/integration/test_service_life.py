@@ -1,6 +1,7 @@
 """The whole service on a real Kafka: it comes, it shares its work, it goes."""
 
 import asyncio
+import contextlib
 import socket
 from collections import Counter
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from penstock import app
 from penstock.errors import ConfigurationError
+from penstock.events.sums import Standing
 from penstock.kafka.admin import prepare
 from penstock.kafka.security import client_arguments
+from penstock.telemetry import health
 from tests.support.conversation import conversation, serving
 from tests.support.kafka import Call, Topics
 from tests.support.model_server import model_server
@@ -120,6 +124,7 @@ async def test_a_second_member_joins_under_load(bootstrap_servers: str, topics: 
         ) as second:
             await talk.completions(60)
             assert len(first.engine.partitions) == len(second.engine.partitions) == 2
+            assert first.live() is second.live() is None
         completions = await talk.completions(len(ids))
         await talk.to_the_end()
 
@@ -239,8 +244,8 @@ async def test_probes_and_metrics_tell_how_it_is(bootstrap_servers: str, topics:
         serving(bootstrap_servers, topics, "openai/ok", models.api_base) as (service, talk),
         aiohttp.ClientSession(f"http://localhost:{service.port}") as http,
     ):
-        assert await _get(http, "/livez") == (200, "ok")
-        assert await _get(http, "/readyz") == (200, "ok")
+        for probe in ("/livez", "/readyz", "/startupz"):
+            assert await _get(http, probe) == (200, "ok")
         await talk.ask_all(["good", "also good"])
         await talk.ask({"id": "bad"})
         await talk.completions(3)
@@ -257,9 +262,74 @@ async def test_probes_and_metrics_tell_how_it_is(bootstrap_servers: str, topics:
         assert samples["penstock_assigned_partitions"] == "1.0"
         assert float(samples['penstock_tokens_total{program="qa"}']) > 0
 
+        standing = Standing.model_validate_json((await _get(http, "/statusz"))[1])
+        questions = standing.questions
+        assert (questions.total, questions.active, questions.ran) == (3, 0, 2)
+        assert (questions.completed, questions.failed, questions.errors) == (2, 1, 1)
+        assert questions.average_duration_ms is not None
+        assert questions.average_first_token_ms is not None
+        assert (standing.partitions, standing.backlog, standing.draining) == ([0], 0, False)
+
         service.drain()
         assert await _get(http, "/readyz") == (503, "draining")
         assert (await _get(http, "/livez"))[0] == 200
+        assert (await _get(http, "/startupz"))[0] == 200
+
+
+async def test_a_probe_is_answered_before_kafka_is(
+    topics: Topics, taken_port: int, unused_port: int
+) -> None:
+    telemetry = {"port": unused_port}
+
+    async def starts() -> None:
+        async with running_service(f"localhost:{taken_port}", topics, telemetry=telemetry):
+            pass
+
+    starting = asyncio.create_task(starts())
+    try:
+        async with aiohttp.ClientSession(f"http://localhost:{unused_port}") as http:
+            while not starting.done():
+                with contextlib.suppress(aiohttp.ClientConnectionError):
+                    assert await _get(http, "/livez") == (200, "ok")
+                    break
+                await asyncio.sleep(0.01)
+            for probe in ("/startupz", "/readyz"):
+                assert await _get(http, probe) == (503, "waiting for Kafka and its topics")
+            assert (await _get(http, "/statusz"))[0] == 503
+    finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
+
+
+async def test_a_member_whose_kafka_client_has_died_in_silence_says_so(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "UNTRIED", 1.5)
+    topics.create("questions", 1)
+    async with running_service(bootstrap_servers, topics) as service:
+        # It beats twice a second.
+        await _tries(service)
+        await _tries(service)
+        assert service.live() is None
+        consumer = service.source._consumer
+        # It ends as if that were in order, and nobody looks.
+        consumer._coordinator._heartbeat_task.cancel()
+        async with asyncio.timeout(10):
+            while (why := service.live()) is None:  # noqa: ASYNC110 - time itself makes it so
+                await asyncio.sleep(0.05)
+        assert "nothing was done to be a member" in why
+        # One that nobody awaits.
+        consumer._fetcher._fetch_task.cancel()
+        await asyncio.wait({consumer._fetcher._fetch_task})
+        assert service.live() == "the Kafka client's task that fetches has ended"
+
+
+async def _tries(service: app.Service) -> None:
+    """Until it has done once more what a member does."""
+    before = service.source.pulse()
+    async with asyncio.timeout(10):
+        while service.source.pulse() == before:  # noqa: ASYNC110 - the client tells nobody
+            await asyncio.sleep(0.01)
 
 
 async def _get(http: aiohttp.ClientSession, path: str) -> tuple[int, str]:

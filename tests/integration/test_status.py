@@ -109,8 +109,14 @@ async def test_it_shows_who_runs_what_leaves_and_dies(
                     lambda found: (
                         (found["totals"]["lag"], found["totals"]["backlog"]) == (9, 2)
                         and found["totals"]["in_flight"] == 2
+                        and found["totals"]["questions"]["total"] == 9
                     )
                 )
+                questions = found["totals"]["questions"]
+                ended = {name: questions[name] for name in ("completed", "failed", "errors")}
+                assert ended == {"completed": 6, "failed": 1, "errors": 1}
+                assert (questions["active"], questions["ran"]) == (2, 6)
+                assert questions["average_duration_ms"] > 0
                 assert _states(found) == ["up", "up"]
                 reports = {row["report"]["pid"]: row for row in found["members"]}
                 assert reports.keys() == {one.pid, two.pid}

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import uvicorn
 from fastapi import APIRouter, WebSocket
+from prometheus_client import CollectorRegistry
 from starlette.requests import Request
 
 from penstock import settings
@@ -21,7 +22,9 @@ from penstock.gateway.access import Access, subprotocol
 from penstock.gateway.app import application
 from penstock.gateway.caller import Caller
 from penstock.gateway.limits import HEADER_BYTES
+from penstock.gateway.measured import Meters
 from penstock.gateway.parts import Gateway, Operator, Parts, Who
+from penstock.gateway.requests import is_about
 
 router = APIRouter()
 
@@ -31,6 +34,7 @@ class Doors:
     address: str
     access: Access
     client: httpx.AsyncClient
+    registry: CollectorRegistry
 
     @property
     def socket(self) -> str:
@@ -56,6 +60,13 @@ async def operate(gateway: Gateway) -> None:
 @router.get("/read")
 async def read(gateway: Gateway, who: Who) -> dict[str, Any]:
     return _told(who)
+
+
+@router.get("/asked/{name}", include_in_schema=False)
+async def asked(name: str) -> None:
+    """It is about one question, or about two."""
+    for question_id in name.split("+"):
+        is_about(question_id)
 
 
 @router.get("/fail")
@@ -84,8 +95,10 @@ async def doors(clock: Clock | None = None, **gateway: Any) -> AsyncIterator[Doo
     clock = clock or Clock()
     access = Access(loaded.gateway, clock)
     nothing: Any = None
-    stopping = asyncio.get_running_loop().create_future()
-    app = application(Parts(loaded, nothing, nothing, nothing, access, clock, stopping, stopping))
+    stopping, registry = asyncio.get_running_loop().create_future(), CollectorRegistry()
+    meters = Meters(registry)
+    parts = (nothing, nothing, nothing, access, meters, clock, stopping, stopping)
+    app = application(Parts(loaded, *parts))
     # Before the gateway's own.
     app.router.routes[:0] = router.routes
     config = uvicorn.Config(
@@ -104,7 +117,7 @@ async def doors(clock: Clock | None = None, **gateway: Any) -> AsyncIterator[Doo
     address = f"http://127.0.0.1:{port}"
     async with httpx.AsyncClient(base_url=address) as client:
         try:
-            yield Doors(address, access, client)
+            yield Doors(address, access, client, registry)
         finally:
             server.should_exit = True
             await task

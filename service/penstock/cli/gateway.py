@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+from penstock.cli.log_format import LogFormat
 
 EXAMPLES = """Examples:
 
@@ -24,6 +25,7 @@ def gateway(
         str | None, typer.Option(help="Where to listen. Default: this machine alone.")
     ] = None,
     port: Annotated[int | None, typer.Option(help="0: a free one. Default: 8080.")] = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Serve HTTP, SSE, WebSocket and the console in front of the topics, until SIGTERM.
 
@@ -39,6 +41,7 @@ def gateway(
     import uvloop
 
     from penstock import settings
+    from penstock.gateway.beside import beside
     from penstock.gateway.server import serving
     from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
@@ -47,14 +50,20 @@ def gateway(
     loaded = settings.load(
         kafka=Way(bootstrap_server, command_config, options).flags(),
         gateway={name: value for name, value in ours.items() if value is not None},
+        **({} if log_format is None else {"log_format": log_format}),
     )
-    logs.configure(loaded.log_level, hide=hiding(loaded))
+    logs.configure(loaded.log_level, hide=hiding(loaded), form=loaded.log_format)
     logs.tell_what_nobody_catches()
     log = structlog.get_logger("penstock.gateway")
 
     async def until_stopped() -> None:
         loop = asyncio.get_running_loop()
-        async with serving(loaded) as running:
+        telemetry = loaded.gateway.telemetry_port
+        async with (
+            beside(telemetry) as told,
+            serving(loaded, registry=told.registry) as running,
+        ):
+            told.parts = running.parts
 
             def signalled() -> None:
                 again = running.parts.stopping.done()
@@ -62,7 +71,8 @@ def gateway(
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, signalled)
-            log.info("serving", address=running.address)
+            metrics = None if told.port is None else f"http://localhost:{told.port}/metrics"
+            log.info("serving", address=running.address, telemetry=metrics)
             await running.stopped()
 
     uvloop.run(until_stopped())

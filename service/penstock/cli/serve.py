@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
+from penstock.cli.log_format import LogFormat
 from penstock.errors import ConfigurationError, FencedError, KafkaError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def serve(
         bool,
         typer.Option("--gateway", help="Serve HTTP as well, as `penstock gateway` does."),
     ] = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Answer the questions topic until SIGTERM.
 
@@ -67,8 +69,10 @@ def serve(
     flags: dict[str, Any] = {"kafka": kafka}
     if slots is not None:
         flags["pool"] = {"slots": slots}
+    if log_format is not None:
+        flags["log_format"] = log_format
     loaded = settings.load(**flags)
-    logs.configure(loaded.log_level, hide=hiding(loaded))
+    logs.configure(loaded.log_level, hide=hiding(loaded), form=loaded.log_format)
     logs.tell_what_nobody_catches()
 
     def started(running: "Service") -> None:
@@ -116,7 +120,7 @@ def _gateway(
 
     @asynccontextmanager
     async def beside(running: "Service") -> AsyncIterator[None]:
-        async with serving(loaded, grace=GRACE) as gateway:
+        async with serving(loaded, GRACE, running.registry) as gateway:
             app.log.info("gateway serving", address=gateway.address)
             gateway.failed.add_done_callback(lambda _: running.drain())
             yield

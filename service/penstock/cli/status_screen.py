@@ -24,7 +24,7 @@ _UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 def screen(found: Status, trouble: str | None = None) -> RenderableType:
     """`trouble`: why it is not of now."""
-    lines = [_heading(found), _work(found), *_oldest(found), *_dead(found)]
+    lines = [_heading(found), _work(found), *_sums(found), *_oldest(found), *_dead(found)]
     lines += [*_gates(found.members), *map(_paused, found.pauses)]
     if trouble is not None:
         lines.insert(0, Text(plain(trouble), style="red"))
@@ -47,6 +47,15 @@ def _work(found: Status) -> Text:
         f"lag {totals.lag}, backlog {totals.backlog}, waiting {totals.waiting}, "
         f"running {totals.in_flight}/{totals.slots}, elsewhere {totals.elsewhere}"
     )
+
+
+def _sums(found: Status) -> Iterator[Text]:
+    if (sums := found.totals.questions) is not None:
+        said = f"since their starts: {_count(sums.total, 'question')}, {sums.active} active, "
+        said += _count(sums.errors, "error")
+        if (average := sums.average_duration_ms) is not None:
+            said += f", {_time(average / 1000)} on average"
+        yield Text(said)
 
 
 def _oldest(found: Status) -> Iterator[Text]:

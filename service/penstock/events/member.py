@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from penstock.events.sums import Sums
+
 MEMBER = "member/"
 """And the random name that the process took at its start."""
 
@@ -85,3 +87,6 @@ class Member(_Part):
         None, description="What shut it; null: it is open, or the release is before this."
     )
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")
+    questions: Sums | None = Field(
+        None, description="Those since its start; null: the release is before this."
+    )

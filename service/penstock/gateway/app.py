@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from aiokafka.errors import KafkaError as ClientError
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware import Middleware
 
 from penstock import __version__
 from penstock.clock import Clock
@@ -20,12 +22,14 @@ from penstock.gateway.figures import Figures
 from penstock.gateway.guards import guards, without_tokens
 from penstock.gateway.index import Index
 from penstock.gateway.letters import Letters
+from penstock.gateway.measured import Meters
 from penstock.gateway.overview import Overview
 from penstock.gateway.parts import Parts
 from penstock.gateway.problem import OTHERWISE
 from penstock.gateway.questions import Questions
 from penstock.gateway.reach import Reach
 from penstock.gateway.replays import Replays
+from penstock.gateway.requests import Requests
 from penstock.gateway.routes import (
     batch,
     console,
@@ -78,8 +82,12 @@ TAGS = [
 
 
 @asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Parts]:
+async def gateway(settings: Settings, registry: CollectorRegistry) -> AsyncIterator[Parts]:
     """Connected, and its index built, while the block runs.
+
+    Args:
+        settings: of this process.
+        registry: that serves what is measured.
 
     Raises:
         ConfigurationError: there is no Kafka, or a topic is missing, or a right.
@@ -104,6 +112,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
     )
     backlog, figures = Backlog(), Figures(clock.wall())
     group = settings.kafka.group_id
+    meters = Meters(registry)
     fan_out = FanOut(
         client,
         topics,
@@ -116,7 +125,9 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         clock,
         ours.window_ms / 1000,
         longest_run(settings),
+        meters.delayed,
     )
+    meters.look_at(index, fan_out)
     overview = Overview(client, topics, group, backlog, clock)
 
     def default() -> str:
@@ -154,7 +165,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Parts]:
         stack.push_async_callback(access.stop)
         loop = asyncio.get_running_loop()
         stopping, closing = loop.create_future(), loop.create_future()
-        yield Parts(settings, questions, overview, desk, access, clock, stopping, closing)
+        yield Parts(settings, questions, overview, desk, access, meters, clock, stopping, closing)
 
 
 def application(parts: Parts) -> FastAPI:
@@ -170,7 +181,10 @@ def application(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         responses=OTHERWISE,
-        middleware=guards(parts.settings, everybody=parts.access.open),
+        middleware=[
+            Middleware(Requests, parts.meters, parts.clock),
+            *guards(parts.settings, everybody=parts.access.open),
+        ],
     )
     if parts.access.open:
         described = app.openapi

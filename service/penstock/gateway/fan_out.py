@@ -5,7 +5,7 @@ clients of this process.
 import asyncio
 import sys
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
@@ -56,6 +56,7 @@ class FanOut:
     clock: of the process.
     window: in seconds, that the index looks back.
     longest: in seconds, that a question may run.
+    delayed: is told how old a record is, in seconds, when a client's stream gets it.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class FanOut:
         clock: Clock,
         window: float,
         longest: float,
+        delayed: Callable[[float], object] = lambda _: None,
     ) -> None:
         self._client = client
         self._topics = topics
@@ -84,6 +86,7 @@ class FanOut:
         self._clock = clock
         self._window = window
         self._longest = longest
+        self._delayed = delayed
         self._next: dict[TopicPartition, int] = {}
         self._moved: asyncio.Event = asyncio.Event()
         self._streams: dict[str, list[Stream]] = {}
@@ -139,6 +142,11 @@ class FanOut:
     def away(self) -> bool:
         """Kafka does not answer."""
         return self._tail.away
+
+    def streams(self) -> tuple[int, int]:
+        """How many are read now, and of these, how many are behind."""
+        live = [stream.live for streams in self._streams.values() for stream in streams]
+        return len(live), live.count(False)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
@@ -327,9 +335,14 @@ class FanOut:
         place = Place(record.partition, record.offset)
         asked = self._speaks_of(record)
         self._index.said(question_id, place, event.sequence, record.timestamp, asked)
-        for stream in self._streams.get(question_id, ()):
+        streams = self._streams.get(question_id)
+        if streams is None:
+            return
+        for stream in streams:
             if stream.partition == record.partition:
                 stream.offer(event)
+        # Those who write have clocks of their own.
+        self._delayed(max(0.0, self._clock.wall() - record.timestamp / 1000))
 
     def _speaks_of(self, record: ConsumerRecord) -> Place | None:
         """Of which record of the questions; None: it does not say."""

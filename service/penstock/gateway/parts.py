@@ -12,6 +12,7 @@ from penstock.clock import Clock
 from penstock.gateway.access import Access
 from penstock.gateway.caller import Caller
 from penstock.gateway.desk import Desk
+from penstock.gateway.measured import Meters
 from penstock.gateway.overview import Overview
 from penstock.gateway.questions import Questions
 from penstock.settings import Settings
@@ -28,6 +29,7 @@ class Parts:
     overview: Overview
     desk: Desk
     access: Access
+    meters: Meters
     clock: Clock
     stopping: "asyncio.Future[None]"
     closing: "asyncio.Future[None]"

@@ -23,6 +23,7 @@ from penstock.gateway.fan_out import FINGERPRINT, FanOut
 from penstock.gateway.following import Seen, follow
 from penstock.gateway.index import Entry, Index, Place
 from penstock.gateway.problem import ProblemError, away
+from penstock.gateway.requests import is_about
 from penstock.gateway.stream import Said, Stream
 from penstock.gateway.tried import Tried
 from penstock.gateway.written import written
@@ -144,15 +145,18 @@ class Questions:
         value, of_what = written(question, self._codec, key, *(() if named else (caller.subject,)))
         fingerprint = of_what if named or retry is not None else None
         if named and (known := self.index.get(question_id)) is not None:
+            is_about(question_id)
             yield Asked(_same(known, fingerprint), None)
             return
         if retry and not named:
             if (tried := self._tried.found(of_what)) is not None:
+                is_about(tried.question_id)
                 yield Asked(tried, None)
                 return
             if (sent := self._tried.sent(of_what)) is not None:
                 question_id, named = sent, True
                 value, _ = written(question.model_copy(update={"id": sent}), self._codec)
+        is_about(question_id)
         self._has_time(question)
         partition = _partition(key or question_id, self._partitions[self._topics.questions])
         tokens = partition % self._partitions[self._topics.tokens]
@@ -184,6 +188,7 @@ class Questions:
                 "no such question was asked in the time that the gateway looks back "
                 "(GATEWAY__WINDOW_MS, GATEWAY__WINDOW_IDS)",
             )
+        is_about(question_id)
         return entry
 
     def events(self, asked: Asked, after: Seen | None = None) -> AsyncGenerator[Said | bytes, None]:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 import uvicorn
+from prometheus_client import CollectorRegistry
 
 from penstock.errors import ConfigurationError
 from penstock.gateway.app import application, gateway
@@ -88,19 +89,22 @@ def _told(record: logging.LogRecord) -> bool:
 
 
 @asynccontextmanager
-async def serving(settings: Settings, grace: int | None = None) -> AsyncIterator[Serving]:
+async def serving(
+    settings: Settings, grace: int | None = None, registry: CollectorRegistry | None = None
+) -> AsyncIterator[Serving]:
     """Serves until the block ends, and then for those who wait for an answer.
 
     Args:
         settings: of this process.
         grace: seconds for them at most. Default: the drain.
+        registry: that serves what is measured. Default: none does.
 
     Raises:
         ConfigurationError: the port is taken; or see `penstock.gateway.app.gateway`.
     """
     ours = settings.gateway
     grace = settings.drain_ms // 1000 if grace is None else grace
-    async with gateway(settings) as parts:
+    async with gateway(settings, registry or CollectorRegistry()) as parts:
         with _listening(ours.host, ours.port) as listener:
             config = uvicorn.Config(
                 application(parts),

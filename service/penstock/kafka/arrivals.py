@@ -46,6 +46,11 @@ class Arrivals:
     def __contains__(self, partition: int) -> bool:
         return any(partition in partitions for partitions in self._tasks.values())
 
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Those on their way in."""
+        return frozenset().union(*self._tasks.values())
+
     def begin(
         self,
         partitions: frozenset[int],

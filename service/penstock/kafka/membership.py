@@ -28,6 +28,9 @@ from penstock.clock import Clock
 FENCED_INSTANCE_ID = 82
 """The client has no name for it."""
 
+_OF_A_MEMBER = (HeartbeatRequest, JoinGroupRequest, SyncGroupRequest)
+"""Not a commit: who says nothing else is thrown out at the next rebalance."""
+
 
 class Membership(NamedTuple):
     """Of a group, during one generation. See KIP-62 and the Kafka protocol's OffsetCommit."""
@@ -51,16 +54,26 @@ class Ear(Protocol):
     def joins(self) -> bool:
         """Whether we want to be a member still."""
 
+    def tries(self, at: float) -> None:
+        """The client does then what a member, or who wants to be one, has to do."""
+
 
 def listen(consumer: AIOKafkaConsumer, instance_id: str | None, clock: Clock, ear: Ear) -> None:
     """To all answers from now on. `instance_id`: of a static member."""
     coordinator = _coordinator(consumer)
-    send = coordinator._send_req  # noqa: SLF001 - there is no public way to hear of heartbeats
+    client = coordinator._client  # noqa: SLF001 - there is no public way to hear of heartbeats
+    send, look_up = coordinator._send_req, client.coordinator_lookup  # noqa: SLF001
+
+    async def look_up_and_tell(*coordinator_of: Any) -> Any:
+        ear.tries(clock.monotonic())
+        return await look_up(*coordinator_of)
 
     async def send_and_tell(request: Any) -> Any:
         if isinstance(request, JoinGroupRequest) and not ear.joins():
             raise GroupCoordinatorNotAvailableError
         sent_at, member_id = clock.monotonic(), coordinator.member_id
+        if isinstance(request, _OF_A_MEMBER):
+            ear.tries(sent_at)
         beats = isinstance(request, HeartbeatRequest)
         if beats and instance_id is not None:
             request = _StaticHeartbeat(coordinator.group_id, membership(consumer), instance_id)
@@ -79,6 +92,7 @@ def listen(consumer: AIOKafkaConsumer, instance_id: str | None, clock: Clock, ea
         return answer
 
     coordinator._send_req = send_and_tell  # noqa: SLF001
+    client.coordinator_lookup = look_up_and_tell
 
 
 def membership(consumer: AIOKafkaConsumer) -> Membership:

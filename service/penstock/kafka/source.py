@@ -36,6 +36,7 @@ from penstock.kafka.commit import commit
 from penstock.kafka.follower import Follower
 from penstock.kafka.membership import Membership, listen, membership
 from penstock.kafka.producer import FLIGHT
+from penstock.kafka.pulse import Pulse, ended
 from penstock.kafka.recovery import Arrival, Recovery
 from penstock.kafka.rights import unreadable
 from penstock.kafka.security import FORBIDDEN
@@ -149,6 +150,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._left = False
         self._static = instance_id
         self._named_at = 0.0
+        self._tried_at: float | None = None
         self.joined = False
         """Whether the group has given us our partitions, which may be none."""
         self._tell: Tell | None = None
@@ -185,6 +187,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         await self._recovery.start()
         await self._consumer.start()
         listen(self._consumer, self._static, self._clock, self)
+        self.tries(self._clock.monotonic())
         self._consumer.subscribe([self._topic], listener=self)
 
     async def leave(self) -> None:
@@ -197,6 +200,17 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             # In the middle of a join it waits for the others; cut short, the group would miss us
             # only a session timeout later.
             await stopped(self._consumer.stop(), LEAVE_SECONDS)
+
+    def pulse(self) -> Pulse | None:
+        """None: it is to be no member, not yet or no more."""
+        if self._left or self._tried_at is None:
+            return None
+        return Pulse(ended(self._consumer), self._tried_at)
+
+    @property
+    def arriving(self) -> frozenset[int]:
+        """The partitions of ours of which it is being found out what is done."""
+        return self._arrivals.partitions
 
     def member_id(self) -> str:
         """As the group knows us, or has known us last; empty before it does."""
@@ -455,6 +469,9 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
                 "KAFKA__GROUP_INSTANCE_ID of its own"
             )
         )
+
+    def tries(self, at: float) -> None:
+        self._tried_at = at
 
     def joins(self) -> bool:
         """Not who is fenced: to join anew would fence the other in turn."""

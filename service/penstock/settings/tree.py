@@ -285,7 +285,9 @@ class HandoverSettings(_Part):
 
 class TelemetrySettings(_Part):
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        9464, description="Of /metrics, /livez and /readyz. 0: a free one."
+        9464,
+        description="Of `/metrics`, `/statusz` and the probes `/livez`, `/readyz` and `/startupz`. "
+        "0: a free one.",
     )
 
 
@@ -310,6 +312,11 @@ class GatewaySettings(_Part):
         "GATEWAY__JWT, or GATEWAY__OPEN.",
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(8080, description="0: a free one.")
+    telemetry_port: Annotated[int, Field(ge=0, le=65535)] | None = Field(
+        None,
+        description="Of `/metrics`, `/livez`, `/readyz` and `/startupz` of a `penstock gateway`, "
+        "for whoever keeps it running. 0: a free one. Default: there is none.",
+    )
     tokens: Path | None = Field(
         None,
         description="A TOML file of bearer tokens, by their hashes; `penstock token` writes them.",
@@ -390,6 +397,9 @@ class Settings(_Part):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="Of a line: for machines, or for people; `auto`: by the terminal."
     )
 
     @property

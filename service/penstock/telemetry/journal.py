@@ -11,10 +11,16 @@ from penstock.core import facts
 from penstock.core.facts import Head
 from penstock.core.failure import CONSEQUENCES
 from penstock.core.handover import Run
-from penstock.events.envelope import rfc3339
+from penstock.events.envelope import Headers, rfc3339, text_header
 from penstock.job import Job
 
 log = structlog.get_logger("penstock")
+
+_CORRELATIONS = ("ce_correlationid", "kafka_correlationId")
+"""Headers by which who asks finds his question again; the first that is there counts."""
+
+CORRELATION_CHARACTERS = 128
+"""Of one at most, in a line."""
 
 _TO_DO = {
     "model_auth": "set the right API_KEY of this model",
@@ -213,10 +219,13 @@ def _ended(job: Job) -> None:
         "question_id": job.delivery.question_id,
         "status": job.status,
         "program": job.delivery.program,
+        "topic": raw.topic,
         "partition": raw.partition,
         "offset": raw.offset,
         "attempts": job.attempts,
     }
+    if (correlation := _correlation(raw.headers)) is not None:
+        line["correlation_id"] = correlation
     if started is not None and job.ended_at is not None:
         line["duration_ms"] = round((job.ended_at - started) * 1000)
     if started is not None and report.first_token_at is not None:
@@ -227,3 +236,12 @@ def _ended(job: Job) -> None:
         log.warning(
             "question ended", **line, kind=failure.kind, code=failure.code, reason=failure.message
         )
+
+
+def _correlation(headers: Headers) -> str | None:
+    """By what its asker knows it; the key says it, too, but may be a person's."""
+    for name in _CORRELATIONS:
+        said = text_header(headers, name)
+        if said is not None and said.isprintable():
+            return said[:CORRELATION_CHARACTERS]
+    return None

@@ -1,10 +1,10 @@
-"""Logs on stderr: JSON for machines, readable on a terminal. Never the text of a question."""
+"""Logs on stderr: JSON for machines, lines for people. Never the text of a question."""
 
 import logging
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -20,10 +20,22 @@ _NOISY = {
 }
 
 
-def configure(level: str, stream: TextIO | None = None, hide: Callable[[str], str] = str) -> None:
-    """Ours and every library's records through one formatter, on stderr if nothing else is said.
+Form = Literal["auto", "json", "console"]
 
-    `hide` takes secrets out of each line: a traceback, or a library at `debug`, may quote any.
+
+def configure(
+    level: str,
+    stream: TextIO | None = None,
+    hide: Callable[[str], str] = str,
+    form: Form = "auto",
+) -> None:
+    """Ours and every library's records through one formatter.
+
+    Args:
+        level: the least that is logged.
+        stream: where to. Default: stderr.
+        hide: takes secrets out of each line: a traceback, or a library at `debug`, may quote any.
+        form: of a line: `json`, or `console` for people; `auto`: for people on a terminal.
     """
     stream = stream or sys.stderr
     shared: list[Any] = [
@@ -34,8 +46,12 @@ def configure(level: str, stream: TextIO | None = None, hide: Callable[[str], st
     ]
     terminal = stream.isatty()
     last: list[Any] = (
-        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if terminal
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=terminal, exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
+        if form == "console" or (form == "auto" and terminal)
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
     structlog.configure(

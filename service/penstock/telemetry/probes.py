@@ -1,10 +1,13 @@
-"""/metrics, /livez and /readyz."""
+"""/metrics, /statusz, /livez, /readyz and /startupz."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from penstock.errors import ConfigurationError
 
@@ -12,11 +15,37 @@ Check = Callable[[], str | None]
 """None when all is well, else what is not."""
 
 
+class Checks(NamedTuple):
+    """By Kubernetes' probes.
+
+    Args:
+        live: whether a restart is all that helps.
+        ready: whether it serves now.
+        started: whether it has ever served; once it has, for ever.
+    """
+
+    live: Check
+    ready: Check
+    started: Check
+
+
 @asynccontextmanager
 async def serve(
-    port: int, registry: CollectorRegistry, live: Check, ready: Check
+    port: int,
+    registry: CollectorRegistry,
+    checks: Checks,
+    status: Callable[[], str | None] | None = None,
+    setting: str = "TELEMETRY__PORT",
 ) -> AsyncIterator[int]:
     """Serves until the context ends; gives the port, which was free if `port` was 0.
+
+    Args:
+        port: where to listen.
+        registry: of what is measured.
+        checks: what the probes are told.
+        status: the JSON of `/statusz`, if there is such a thing; it gives None as long as there is
+            nothing to say.
+        setting: that says the port.
 
     Raises:
         ConfigurationError: the port is taken.
@@ -28,8 +57,11 @@ async def serve(
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
-    app.router.add_get("/livez", _probe(live))
-    app.router.add_get("/readyz", _probe(ready))
+    app.router.add_get("/livez", _probe(checks.live))
+    app.router.add_get("/readyz", _probe(checks.ready))
+    app.router.add_get("/startupz", _probe(checks.started))
+    if status is not None:
+        app.router.add_get("/statusz", _json(status))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -39,12 +71,34 @@ async def serve(
             await site.start()
         except OSError as error:
             raise ConfigurationError(
-                f"port {port} is taken; set PENSTOCK_TELEMETRY__PORT to another, "
-                "or to 0 for a free one"
+                f"port {port} is taken; set PENSTOCK_{setting} to another, or to 0 for a free one"
             ) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+class _Within(Collector):
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        return self._registry.collect()
+
+
+def include(registry: CollectorRegistry, other: CollectorRegistry) -> None:
+    """What `other` has, it serves from now on, too."""
+    registry.register(_Within(other))
+
+
+def _json(status: Callable[[], str | None]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        said = status()
+        if said is None:
+            return web.Response(text="it has not begun yet", status=503)
+        return web.Response(text=said, content_type="application/json")
+
+    return answer
 
 
 def _probe(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -12,7 +12,9 @@ from penstock.core.facts import RecordId
 from penstock.core.question import Phase
 from penstock.events import member
 from penstock.events.envelope import rfc3339
+from penstock.events.sums import Standing
 from penstock.job import Job
+from penstock.telemetry.tally import Tally
 
 NEWS = (
     facts.Assigned,
@@ -26,6 +28,8 @@ NEWS = (
 
 MESSAGE_CHARACTERS = 200
 """Of what shut the gate: a report stays small, whatever a model's error page says."""
+
+_SAID_AS_WELL = Standing.model_fields.keys() & member.Member.model_fields.keys() - {"questions"}
 
 _HAS_A_SLOT = {Phase.RUNNING, Phase.CANCELLING}
 
@@ -58,7 +62,11 @@ class Vitals:
         self._clock = clock
         self._programs = dict(programs)
         self._default_program = default_program
+        self._tally = Tally(engine)
+        self.observe = self._tally.observe
+        """For what passes through the loop."""
         self._started_at = rfc3339(clock.wall())
+        self._began = clock.monotonic()
 
     def __call__(self) -> member.Member:
         """As of now."""
@@ -86,7 +94,26 @@ class Vitals:
             gate_shut=engine.failing.gate.shut,
             gate_cause=self._cause(),
             draining=engine.release.stopping,
+            questions=self._tally.sums(),
         )
+
+    def standing(self, lag: Mapping[int, int]) -> Standing:
+        """As of now. `lag`: by partition, records from the last commit to the end of the log."""
+        said = self()
+        return Standing(
+            **said.model_dump(include=_SAID_AS_WELL),
+            uptime_seconds=round(self._clock.monotonic() - self._began, 1),
+            backlog=sum(self._not_done(partition, records) for partition, records in lag.items()),
+            questions=self._tally.sums(),
+        )
+
+    def _not_done(self, number: int, lag: int) -> int:
+        partition = self._engine.partitions.get(number)
+        if partition is None or partition.committed is None:
+            return lag
+        done = partition.ledger.done_beyond()
+        since = done.committed - partition.committed.offset
+        return max(0, lag - since - sum(b - a for a, b in done.ranges))
 
     def _cause(self) -> member.Cause | None:
         failure = self._engine.failing.gate.cause

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
+from penstock.gateway import health
 from penstock.gateway.parts import Gateway
 from penstock.gateway.problem import ProblemError, away, problems
 
@@ -18,9 +19,8 @@ _OK: dict[int | str, dict[str, Any]] = {
 @router.get("/livez", responses={**_OK, **problems(503)})
 async def livez(gateway: Gateway) -> str:
     """Whether it reads the topics; if not, only a restart helps."""
-    failed = gateway.questions.fan_out.failed
-    if failed.done():
-        raise ProblemError(503, "broken", str(failed.exception()))
+    if (wrong := health.live(gateway)) is not None:
+        raise ProblemError(503, "broken", wrong)
     return "ok"
 
 
@@ -32,6 +32,6 @@ async def readyz(gateway: Gateway) -> str:
     await livez(gateway)
     if gateway.stopping.done():
         raise ProblemError(503, "stopping", "this gateway stops")
-    if gateway.questions.fan_out.away:
-        raise away("Kafka does not answer")
+    if (wrong := health.away(gateway)) is not None:
+        raise away(wrong)
     return "ok"

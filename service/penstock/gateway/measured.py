@@ -1,0 +1,63 @@
+"""What is measured of the gateway? What each family is called and means: `telemetry/metrics.py`."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from penstock.gateway.fan_out import FanOut
+from penstock.gateway.index import Index
+from penstock.telemetry import metrics
+from penstock.telemetry.metrics import Family
+
+
+class Meters:
+    """Of what goes by. `registry`: that serves them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        asked = metrics.GATEWAY_REQUESTS
+        self._registry = registry
+        self._requests = Counter(asked.name, asked.means, asked.labels, registry=registry)
+        self._head = _histogram(metrics.GATEWAY_SECONDS, registry)
+        self.delayed = _histogram(metrics.GATEWAY_DELAY, registry).observe
+        """Takes the seconds from a record to its streams."""
+
+    def head(self, route: str, seconds: float) -> None:
+        """An answer has begun."""
+        self._head.labels(route).observe(seconds)
+
+    def answered(self, route: str, status: int) -> None:
+        """... and ended."""
+        self._requests.labels(route, str(status)).inc()
+
+    def look_at(self, index: Index, fan_out: FanOut) -> None:
+        """From now on, whenever somebody scrapes."""
+        self._registry.register(_Standing(index, fan_out))
+
+
+class _Standing(Collector):
+    def __init__(self, index: Index, fan_out: FanOut) -> None:
+        self._index = index
+        self._fan_out = fan_out
+
+    def collect(self) -> Iterator[Metric]:
+        streams, behind = self._fan_out.streams()
+        yield _gauge(metrics.GATEWAY_STREAMS, {"": streams})
+        yield _gauge(metrics.GATEWAY_BEHIND, {"": behind})
+        found = self._index.open
+        yield _gauge(metrics.GATEWAY_INDEX, {"open": found, "ended": len(self._index) - found})
+
+
+def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
+    return Histogram(
+        family.name, family.means, family.labels, buckets=family.buckets, registry=registry
+    )
+
+
+def _gauge(family: Family, values: dict[str, float]) -> GaugeMetricFamily:
+    """By its one label, if it has one."""
+    gauge = GaugeMetricFamily(family.name, family.means, labels=family.labels)
+    for label, value in values.items():
+        gauge.add_metric([label] if family.labels else [], value)
+    return gauge
