@@ -118,6 +118,7 @@ LAW: dict[str, set[str]] = {
         "structlog",
     },
     "penstock.telemetry": {
+        "penstock.telemetry",
         "penstock.__version__",
         "penstock.clock",
         "penstock.core",

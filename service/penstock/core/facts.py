@@ -72,6 +72,23 @@ class Recovered:
     ours: bool = False
 
 
+class Reading(NamedTuple):
+    """How far a partition is read.
+
+    Args:
+        epoch: of its assignment.
+        given: behind the last record that we were told of; before the first, where reading began.
+        position: of what is read next. Between the two lies nothing for us, such as the marker of
+            a transaction.
+        end: of its log, up to which there is something to be read.
+    """
+
+    epoch: int
+    given: int
+    position: int
+    end: int
+
+
 class Used(NamedTuple):
     """What one attempt took of the model."""
 
@@ -326,6 +343,13 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """What was fetched is done, as the last commit says or a completion. For the metrics."""
+
+    record: RecordId
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Run the program. Attempts count from 1."""
 
@@ -503,7 +527,8 @@ class Stop:
 
 Conclusion = PublishCompletion | GiveUp | PublishDuplicate
 Command = (
-    Start
+    AlreadyDone
+    | Start
     | TakeOver
     | Cancel
     | Drop
