@@ -103,13 +103,13 @@ class Ledger:
 
     def _done_within(self, start: int, end: int) -> int:
         """As said before this assignment."""
-        done, at = 0, start
-        for begin, stop in self._recovered.after(start).ranges:
-            if begin >= end:
-                break
-            done += self._claims.count(at, begin) + min(stop, end) - begin
-            at = min(stop, end)
-        return done + self._claims.count(at, end)
+        ranges = list(self._recovered.within(start, end))
+        done = sum(stop - begin for begin, stop in ranges)
+        if start >= self._claims.claimed_end:
+            return done
+        # A completion may claim what the commit covers already.
+        both = sum(self._claims.count(begin, stop) for begin, stop in ranges)
+        return done + self._claims.count(start, end) - both
 
     def done_beyond(self) -> DoneBeyond:
         """What is done beyond `committable()`, seen in this assignment or not yet seen again.
