@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError as ClientError
 
 from penstock.kafka.stretch import in_time
 
@@ -67,10 +66,10 @@ class LogEnds:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            if paused := self._consumer.paused():
-                try:
-                    ends = await in_time(self._consumer.end_offsets(list(paused)))
-                except (ClientError, TimeoutError) as error:
-                    log.debug("where the logs end is not known", error=str(error))
-                else:
-                    self._asked.update(ends)
+            paused = list(self._consumer.paused())
+            try:
+                ends = await in_time(self._consumer.end_offsets(paused)) if paused else {}
+            except Exception as error:  # noqa: BLE001 - what was known before stands
+                log.debug("where the logs end is not known", error=repr(error))
+            else:
+                self._asked.update(ends)

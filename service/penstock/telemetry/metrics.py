@@ -3,7 +3,7 @@ this, and a test holds the dashboard, the alerts and what a process serves again
 
 Names are Prometheus' (https://prometheus.io/docs/practices/naming/): base units, named at the end;
 a counter is served with `_total`. Every label is bounded: programs and models by the settings,
-partitions by the assignment, kinds and codes by `penstock.core.failure` and who raises them.
+partitions by the assignment, kinds and codes by `penstock.core.failure`, whatever a program raises.
 """
 
 from typing import Literal, NamedTuple
