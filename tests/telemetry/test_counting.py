@@ -205,15 +205,30 @@ def released(*runs: Run) -> facts.Release:
     return facts.Release(frozenset({0}), {0: Head(7, "", Bookmark(0, 1), runs=runs)})
 
 
-@pytest.mark.parametrize(("committed", "handed_over"), [(True, 2), (False, 0)])
-def test_what_goes_on_without_its_partition_is_counted_when_the_group_knows(
-    counts: Counts, time: Time, committed: bool, handed_over: int
+@pytest.mark.parametrize(
+    ("committed", "gone", "handed_over"),
+    [
+        (True, facts.Given(frozenset({1})), 2),
+        (True, facts.Depart(), 2),
+        (False, facts.Given(frozenset({1})), 0),
+        (True, facts.Given(frozenset({0, 1})), 0),
+    ],
+    ids=["to another", "at the end", "the group does not know", "it comes back"],
+)
+def test_what_goes_on_is_counted_when_its_partition_is_another_member_s(
+    counts: Counts,
+    time: Time,
+    committed: bool,
+    gone: facts.Given | facts.Depart,
+    handed_over: int,
 ) -> None:
     ours = [Run(offset, "us", time.now + 30) for offset in (7, 9)]
     waited_for = Run(11, "us", time.now)
     counts.observe(released(*ours, Run(12, "them", time.now + 30), waited_for), None)
     assert scrape(counts)["penstock_questions_handed_over_total"] == 0
     counts.observe(facts.Released(frozenset({0}), committed), None)
+    assert scrape(counts)["penstock_questions_handed_over_total"] == 0
+    counts.observe(gone, None)
     assert scrape(counts)["penstock_questions_handed_over_total"] == handed_over
 
 
@@ -230,7 +245,7 @@ def test_a_rebalance_lasts_until_there_are_partitions_again(counts: Counts, time
 
 def test_who_is_given_nothing_is_in_no_rebalance(counts: Counts, time: Time) -> None:
     counts.observe(facts.Revoking(frozenset({0}), 0), None)
-    counts.observe(facts.Assigned({}, {}), None)
+    counts.observe(facts.Given(frozenset()), None)
     time.now += 3_600
     counts.observe(facts.Assigned({0: 2}, {}), None)
     assert scrape(counts)["penstock_rebalance_duration_seconds_count"] == 0

@@ -110,6 +110,15 @@ class Answered(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """The group has dealt its partitions anew: these are ours, and no others; each is `Assigned` as
+    soon as it is known what of it is done. For the metrics.
+    """
+
+    partitions: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Assigned:
     """The group gave us these partitions. They are paused until we say `Resume`.
 
@@ -317,7 +326,8 @@ class Draining:
 
 
 Event = (
-    Assigned
+    Given
+    | Assigned
     | Fetched
     | Answers
     | Finished

@@ -27,7 +27,7 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
-from penstock.core.facts import Assigned, Event, Head, Heard, Reading, RecordId
+from penstock.core.facts import Assigned, Event, Given, Head, Heard, Reading, RecordId
 from penstock.errors import CommitError, FencedError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
@@ -445,11 +445,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._member = membership(self._consumer)
         self._consumer.pause(*assigned)
-        if not assigned:
-            self.joined = True
-            if self._tell is not None:
-                self._tell(Assigned({}, {}))
+        self.joined = self.joined or not assigned
         numbers = frozenset(tp.partition for tp in assigned)
+        if self._tell is not None:
+            self._tell(Given(numbers))
         # Of those that stay all is known at once; they do not wait for the others.
         ended = self._predecessor_has_ended
         self._arrivals.begin(numbers & self._known, after=ended, known=True)

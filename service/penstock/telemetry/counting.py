@@ -42,11 +42,13 @@ class Counts:
         self._writer = writer
         self._clock = clock
         self._revoked_at: float | None = None
-        self._handed_over: dict[frozenset[int], int] = {}
-        """Runs, by the partitions of a release whose last commit is on its way."""
+        self._named: dict[int, int] = {}
+        """How many runs the last commit of a partition names, which is on its way."""
+        self._left: dict[int, int] = {}
+        """The same of partitions that may come back."""
         self._received = counter(metrics.RECEIVED, registry)
         self._recovered = counter(metrics.RECOVERED, registry)
-        self._handed_over_total = counter(metrics.HANDED_OVER_TOTAL, registry)
+        self._handed_over = counter(metrics.HANDED_OVER_TOTAL, registry)
         self._taken_over = counter(metrics.TAKEN_OVER, registry)
         self._cut_off = counter(metrics.CUT_OFF, registry)
         self._attempts = counter(metrics.ATTEMPTS, registry)
@@ -77,6 +79,8 @@ class Counts:
             facts.Drop: self._dropped,
             facts.Release: self._releasing,
             facts.Released: self._released,
+            facts.Given: self._given,
+            facts.Depart: self._departed,
             facts.Revoking: self._revoking,
             facts.Assigned: self._assigned,
         }
@@ -119,22 +123,35 @@ class Counts:
 
     def _releasing(self, fact: facts.Release, _: Job | None) -> None:
         now = self._clock.monotonic()
-        # What has ended and is only looked up stands there, too, with no time left.
-        runs = [run for head in fact.heads.values() for run in head.runs if run.until > now]
-        self._handed_over[fact.partitions] = sum(run.runner == self._writer for run in runs)
+        for number, head in fact.heads.items():
+            # What has ended and is only looked up stands there, too, with no time left.
+            ours = [run for run in head.runs if run.runner == self._writer and run.until > now]
+            self._named[number] = len(ours)
 
     def _released(self, fact: facts.Released, _: Job | None) -> None:
-        handed_over = self._handed_over.pop(fact.partitions, 0)
-        if fact.committed:
-            self._handed_over_total.inc(handed_over)
+        for number in fact.partitions:
+            named = self._named.pop(number, 0)
+            if fact.committed:
+                self._left[number] = named
+
+    def _given(self, fact: facts.Given, _: Job | None) -> None:
+        gone = self._left.keys() - fact.partitions
+        self._handed_over.inc(sum(self._left[number] for number in gone))
+        self._left.clear()
+        if not fact.partitions:
+            self._revoked_at = None
+
+    def _departed(self, _: facts.Depart, __: Job | None) -> None:
+        self._handed_over.inc(sum(self._left.values()))
+        self._left.clear()
 
     def _revoking(self, _: facts.Revoking, __: Job | None) -> None:
         if self._revoked_at is None:
             self._revoked_at = self._clock.monotonic()
 
-    def _assigned(self, fact: facts.Assigned, _: Job | None) -> None:
+    def _assigned(self, _: facts.Assigned, __: Job | None) -> None:
         since, self._revoked_at = self._revoked_at, None
-        if since is not None and fact.epochs:
+        if since is not None:
             self._rebalance.observe(self._clock.monotonic() - since)
 
 
