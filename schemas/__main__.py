@@ -1,4 +1,4 @@
-"""Writes the published contract, and the README's settings and commands: `make schemas`."""
+"""Writes the published contract, and what of the README is generated: `make schemas`."""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""What of the README is written from the program: its table of settings, its pages of commands."""
+"""What of the README is written from the program: its tables of settings and of metrics, and its
+pages of commands.
+"""
 
 from pathlib import Path
 
@@ -6,6 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from penstock.settings.names import names, spelt
+from penstock.telemetry import metrics
 from schemas import commands
 
 README = Path("README.md")
@@ -22,15 +25,30 @@ def table() -> str:
     return "\n".join(rows)
 
 
+def families() -> str:
+    """Of a process, then of the gateway."""
+    rows = ["| Metric | Type | Labels | Meaning |", "|---|---|---|---|"]
+    rows += [
+        f"| `{family.served_as}` | {family.kind} | {_labels(family)} | {family.means} |"
+        for family in dict.fromkeys((*metrics.SERVICE, *metrics.GATEWAY))
+    ]
+    return "\n".join(rows)
+
+
 def readme() -> str:
-    """The README with both as they should be."""
+    """The README with all as they should be."""
     text = README.read_text()
-    for name, content in (("settings", table()), ("commands", commands.reference())):
+    written = {"settings": table(), "metrics": families(), "commands": commands.reference()}
+    for name, content in written.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         text = f"{before}{begin}\n{content}\n{end}{after}"
     return text
+
+
+def _labels(family: metrics.Family) -> str:
+    return ", ".join(f"`{label}`" for label in family.labels)
 
 
 def _default(info: FieldInfo) -> str:

@@ -46,7 +46,7 @@ def test_the_committed_file_is_what_the_models_generate(name: str, content: str)
     assert (SCHEMAS / name).read_text() == content, "run `make schemas`"
 
 
-def test_the_readme_lists_the_settings_as_they_are() -> None:
+def test_the_readme_lists_settings_metrics_and_commands_as_they_are() -> None:
     assert README.read_text() == readme(), "run `make schemas`"
 
 

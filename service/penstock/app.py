@@ -35,8 +35,9 @@ from penstock.kafka.rights_watch import RightsWatch
 from penstock.kafka.scope import Scope
 from penstock.kafka.security import client_arguments
 from penstock.kafka.sink import KafkaSink
-from penstock.kafka.source import KafkaSource, Leaving
+from penstock.kafka.source import Decoder, KafkaSource, Leaving
 from penstock.loop import Observer
+from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.replay.again import Again
 from penstock.replay.plan import Plan
@@ -45,8 +46,9 @@ from penstock.settings import Settings
 from penstock.settings.programs import default_program
 from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
+from penstock.telemetry.counting import Counts
+from penstock.telemetry.gauges import Gauges
 from penstock.telemetry.journal import Journal
-from penstock.telemetry.measuring import Metrics
 from penstock.telemetry.vitals import NEWS, Vitals
 
 __all__ = ["Service", "serve", "service"]
@@ -93,14 +95,13 @@ async def _built(
     writer = uuid4().hex[:12]
     engine = Engine(_policy(settings, plan), writer, random.random)
     scope = _scope(settings, topics, plan)
-    reads = codec(settings, programs)
     recovery = Recovery(client, scope, clock, writer)
     lookup = Lookup(client, clock, scope, recovery.completions, topics.dead_letters)
     source = KafkaSource(
         client,
         topics.questions,
         group,
-        reads if plan is None else Again(reads, plan),
+        _decoder(settings, programs, plan),
         clock,
         recovery,
         writer,
@@ -120,11 +121,11 @@ async def _built(
         lookup.last_said,
         settings.dead_letters.headers,
     )
-    metrics = Metrics(engine, source.lag, recovery.resets, clock)
+    counts = Counts(programs, writer, clock)
     journal = Journal(writer, clock, settings.gate.action)
 
     def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
-        metrics.observe(fact, job)
+        counts.observe(fact, job)
         vitals.observe(fact, job)
         journal.observe(fact, job)
         if watch is not None:
@@ -165,6 +166,16 @@ async def _built(
         vitals,
         probed.registry,
     )
+    counts.registry.register(
+        Gauges(
+            engine,
+            source,
+            recovery.resets,
+            runner.in_threads,
+            lambda: built.reachable,
+            clock,
+        )
+    )
     async with AsyncExitStack() as stack:
         for asked in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(asked.aclose)
@@ -172,11 +183,11 @@ async def _built(
         # group: what it has not sent by then is the next owner's.
         stack.push_async_callback(source.stop)
         stack.push_async_callback(sink.stop)
-        probed.tells_of(built, metrics.registry)
+        probed.tells_of(built, counts.registry)
         stack.push_async_callback(control.stop)
         stack.push_async_callback(rights.stop)
         stack.push_async_callback(reports.stop)
-        stack.enter_context(watchdog.watching(runner.running))
+        stack.enter_context(watchdog.watching(runner.running, late=counts.late))
         await sink.start()
         await control.start()
         await rights.start()
@@ -229,6 +240,11 @@ def _policy(settings: Settings, plan: Plan | None) -> Policy:
         return rules
     # Until it is known how many of its partitions are ours.
     return replace(rules, pace=plan.rate / max(1, len(plan.parts)))
+
+
+def _decoder(settings: Settings, programs: dict[str, Program], plan: Plan | None) -> Decoder:
+    questions = codec(settings, programs)
+    return questions if plan is None else Again(questions, plan)
 
 
 def _scope(settings: Settings, topics: Topics, plan: Plan | None) -> Scope:

@@ -93,6 +93,10 @@ class Job:
         self.attempts = 0
         self.status: Status | None = None
         self.failure: Failure | None = None
+        self.queued = 0.0
+        """Seconds from when it was asked to its first start."""
+        self.trace_id: str | None = None
+        """Where it is traced: 32 hexadecimal digits."""
         self.stream = TokenStream(
             delivery.question_id,
             sink.token_sender(delivery),
@@ -115,7 +119,6 @@ class Job:
         self._tells_partly = tells_partly
         self._tried: list[Tried] = []
         self._used_before = Used(0, 0)
-        self._queued = 0.0
         self._kept: bool | None = None
         """Whether the dead letter is in its topic, as soon as that is known."""
         self._token_stream_ended = False
@@ -129,7 +132,7 @@ class Job:
         """None when the program answered. Cancelling it closes the connection to the model."""
         if self.started_at is None:
             self.started_at = self._clock.monotonic()
-            self._queued = self._waited()
+            self.queued = self._waited()
         self.attempts = attempt
         self._used_before = self._used_so_far()
         try:
@@ -327,7 +330,7 @@ class Job:
         # A program that does not end goes on; its question is over.
         ended = self._clock.monotonic() if self.ended_at is None else self.ended_at
         return Timing(
-            queued_ms=_milliseconds(self._queued),
+            queued_ms=_milliseconds(self.queued),
             first_token_ms=None if first is None else _milliseconds(first - self.started_at),
             duration_ms=_milliseconds(ended - self.started_at),
         )

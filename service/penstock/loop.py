@@ -53,6 +53,7 @@ class Delivery(Protocol):
 
 
 FOR_THE_LOG = (
+    facts.AlreadyDone,
     facts.RetryAt,
     facts.ModelShut,
     facts.ModelOpened,
@@ -60,7 +61,7 @@ FOR_THE_LOG = (
     facts.KeptBack,
     facts.HeldBack,
 )
-"""There is nothing to be carried out."""
+"""And the metrics: there is nothing to be carried out."""
 
 D = TypeVar("D", bound=Delivery)
 D_co = TypeVar("D_co", bound=Delivery, covariant=True)

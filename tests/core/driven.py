@@ -113,6 +113,10 @@ def record(offset: int, partition: int = 0, epoch: int = 1) -> RecordId:
     return RecordId(partition, epoch, offset)
 
 
+def already_done(offset: int, epoch: int = 1) -> facts.AlreadyDone:
+    return facts.AlreadyDone(record(offset, epoch=epoch))
+
+
 def fetched(
     offset: int,
     lane: Hashable | None = None,

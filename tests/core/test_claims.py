@@ -83,3 +83,11 @@ def test_it_agrees_with_a_dictionary(start: int, said: list[tuple[int, int]], en
     for offset in range(-4, 42):
         for timestamp in range(-1, 4):
             assert claims.hold(offset, timestamp) == (naive.get(offset) == timestamp)
+
+
+def test_it_counts_them() -> None:
+    claims = Claims(7, 100)
+    for offset in (7, 9, 12):
+        claims.add(offset, 1_000)
+    assert [claims.count(0, end) for end in (0, 7, 8, 12, 13, 200)] == [0, 0, 1, 2, 3, 3]
+    assert [claims.count(start, 200) for start in (7, 8, 13)] == [3, 2, 0]

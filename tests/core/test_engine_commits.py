@@ -10,6 +10,7 @@ from tests.core.driven import (
     UPSTREAM,
     Driven,
     alone,
+    already_done,
     commit,
     fetched,
     head,
@@ -144,7 +145,7 @@ def test_the_bookmark_moves_when_all_that_is_claimed_has_turned_up() -> None:
     assert drive.done(2, record(3), position=20) == [commit(4)]
     drive(3, facts.Committed())
     moved = commit(4, 5, bookmark=Bookmark(21, 1))
-    assert drive(4, fetched(5, timestamp=70)) == [moved]
+    assert drive(4, fetched(5, timestamp=70)) == [already_done(5), moved]
 
 
 def test_what_lies_below_the_commit_is_covered_by_it() -> None:

@@ -18,6 +18,7 @@ from tests.core.driven import (
     ZERO,
     Driven,
     alone,
+    already_done,
     answer,
     assigned,
     commit,
@@ -484,7 +485,8 @@ def test_it_may_be_done_before_its_record_is_fetched_again() -> None:
     drive(25, facts.Finished(record(0)))
     # What is done and has not turned up must be found again.
     assert drive(30, facts.Published(record(0), 8)) == []
-    assert drive(40, fetched(0, epoch=2)) == [commit(1, bookmark=Bookmark(9, 1))]
+    done = already_done(0, epoch=2)
+    assert drive(40, fetched(0, epoch=2)) == [done, commit(1, bookmark=Bookmark(9, 1))]
     assert not drive.engine.questions
 
 

@@ -17,6 +17,7 @@ from tests.core.driven import (
     ZERO,
     Driven,
     alone,
+    already_done,
     assigned,
     commit,
     drop,
@@ -172,6 +173,7 @@ def test_it_is_done_too_where_it_has_not_turned_up_yet() -> None:
     drive = held(quiet=False)
     assert drive(10, followed(0)) == [NOTHING]
     assert drive(12, fetched(0, "a"), fetched(1, "a")) == [
+        already_done(0),
         commit(1, bookmark=Bookmark(30, 1)),
         start(1, 1_012),
     ]
@@ -188,7 +190,11 @@ def test_the_completion_of_another_record_by_its_number_is_none(*, first: bool) 
 def test_what_turns_out_to_be_done_when_it_turns_up_is_not_waited_for() -> None:
     drive = Driven(partitions=())
     drive.open(0, {0: 1}, recovered(claims={0: 70}, runs=[THEIRS]))
-    assert drive(1, fetched(0, "a", timestamp=70), fetched(1, "a")) == [start(1, 1_001), NOTHING]
+    assert drive(1, fetched(0, "a", timestamp=70), fetched(1, "a")) == [
+        already_done(0),
+        start(1, 1_001),
+        NOTHING,
+    ]
 
 
 def test_one_of_two_that_hold_a_lane_does_not_open_it() -> None:

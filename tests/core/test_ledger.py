@@ -3,6 +3,7 @@
 import pytest
 
 from penstock.core.claims import Claims
+from penstock.core.facts import Reading
 from penstock.core.ledger import Ledger, Outstanding
 from penstock.core.offset_map import DoneBeyond
 
@@ -161,3 +162,33 @@ def test_it_knows_what_the_commit_before_says() -> None:
     tracked.track(8, 0)
     tracked.resolve(8)
     assert not tracked.was_done(8)
+
+
+@pytest.mark.parametrize(
+    ("given", "position", "end", "backlog"),
+    [
+        pytest.param(7, 7, 7, 2, id="all is read"),
+        pytest.param(7, 7, 12, 7, id="paused, and the log grows"),
+        pytest.param(7, 8, 8, 2, id="a marker is the end of the log"),
+        pytest.param(7, 7, 8, 3, id="a marker that nobody has read yet may be a question"),
+        pytest.param(7, 11, 12, 3, id="an aborted transaction was read past"),
+        pytest.param(9, 11, 12, 7, id="a batch is on its way to us"),
+        pytest.param(7, 40, 20, 2, id="more is read than we know to be there"),
+    ],
+)
+def test_the_backlog_is_what_is_not_done(given: int, position: int, end: int, backlog: int) -> None:
+    # Offset 5 was compacted away, or is a marker.
+    tracked = ledger(3, 4, 6, recovered=DoneBeyond(3))
+    tracked.resolve(3)
+    assert tracked.backlog(Reading(1, given, position, end)) == backlog
+
+
+@pytest.mark.parametrize(
+    ("position", "end", "backlog"),
+    [(3, 3, 0), (3, 5, 2), (3, 6, 2), (3, 8, 2), (3, 20, 10), (9, 20, 7), (50, 50, 0)],
+)
+def test_what_was_done_before_is_no_backlog(position: int, end: int, backlog: int) -> None:
+    """A partition that has just been assigned, whether it is open or not."""
+    known = DoneBeyond(3, ((5, 8), (10, 12)))
+    arrived = Ledger(known, claims({7: 70, 9: 70, 15: 71}))
+    assert arrived.backlog(Reading(1, 3, position, end)) == backlog

@@ -11,6 +11,7 @@ from hypothesis.stateful import (
 )
 
 from penstock.core.claims import Claims
+from penstock.core.facts import Reading
 from penstock.core.ledger import Ledger, Outstanding
 from penstock.core.offset_map import DoneBeyond, decode, encode
 from tests.core.ranges import ranges_of
@@ -113,6 +114,17 @@ class LedgerBesideTwoSets(RuleBasedStateMachine):
             assert (offset in self.ledger) == (offset in self.outstanding)
         oldest = min(self.outstanding.items(), default=None)
         assert self.ledger.oldest() == (None if oldest is None else Outstanding(*oldest))
+
+    @invariant()
+    def it_counts_what_is_not_done_up_to_the_end_of_the_log(self) -> None:
+        end = self.end + 40
+        known = self.done | self.claimed.keys()
+        for on_its_way, past in ((0, 0), (0, 2), (0, 50), (1, 2)):
+            # What is on its way to the ledger nobody has read past.
+            start = self.end if on_its_way else self.end + past
+            unread = [offset for offset in range(start, end) if offset not in known]
+            reading = Reading(1, self.end + on_its_way, self.end + past, end)
+            assert self.ledger.backlog(reading) == len(self.outstanding) + len(unread)
 
     @invariant()
     def it_knows_whether_claims_are_still_to_turn_up(self) -> None:

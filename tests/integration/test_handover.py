@@ -21,7 +21,7 @@ from tests.support.conversation import PATIENCE_S, Conversation, conversation
 from tests.support.hearing import Heard, hear
 from tests.support.kafka import Topics
 from tests.support.operating import commits
-from tests.support.stage import Stage, stage
+from tests.support.stage import Stage, sample, stage
 
 # pytest finds fixtures by their names in this module.
 __all__ = ["commits"]
@@ -145,6 +145,10 @@ async def test_what_runs_goes_on_when_a_second_member_joins(
                     await talk.completion(behind[partition])
                 assert _speakers(talk, behind[given]) == [second.engine.writer]
                 assert _speakers(talk, behind[1 - given]) == [first.engine.writer]
+                # The other partition came back.
+                assert await sample(first, "penstock_questions_handed_over_total") == 1
+                assert await sample(first, "penstock_rebalance_duration_seconds_count") == 1
+                assert await sample(second, "penstock_rebalance_duration_seconds_count") == 0
         await _all_done(on, talk, [*slow, *behind, *quick], 6)
 
 

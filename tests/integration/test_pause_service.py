@@ -12,6 +12,7 @@ from penstock.core import facts
 from penstock.core.halts import EVERYTHING, Scope
 from penstock.errors import ConfigurationError
 from penstock.events.control import PAUSE
+from penstock.kafka import log_ends
 from penstock.kafka.pauses import standing
 from penstock.kafka.security import client_arguments
 from penstock.telemetry import journal
@@ -21,7 +22,7 @@ from tests.support.kafka import Topics
 from tests.support.kafka_tools import kafka_tool
 from tests.support.observing import Seen, observe
 from tests.support.service import settings_for
-from tests.support.stage import Stage, sample, stage
+from tests.support.stage import Stage, backlog, sample, stage
 
 MODEL = "openai/moody"
 SLOTS = {"pool": {"slots": 1}}
@@ -63,6 +64,7 @@ async def test_all_members_stand_still_and_so_does_one_that_starts_later(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = hear(monkeypatch, journal)
+    monkeypatch.setattr(log_ends, "EVERY", 0.05)
     async with stage(bootstrap_servers, topics, partitions=2) as on:
         on.models.script["moody"] = those_that_run
         async with on.serving(MODEL, **SLOTS) as (first, talk):
@@ -106,15 +108,24 @@ async def test_all_members_stand_still_and_so_does_one_that_starts_later(
                 assert not others.of(facts.Start)
                 assert len(started(seen)) == 1
                 assert len(on.models.calls) == 2
+                # Nothing of it was fetched in this assignment.
+                await backlog_becomes(3, first, third)
 
                 assert await says(on, "resume") == ["asked all replicas to go on"]
                 for name in ("waits 0", "waits 1", "later 0"):
                     assert (await talk.completion(name))["status"] == "completed"
                 assert len(on.models.calls) == 5
                 assert await sample(third, "penstock_paused_partitions") == 0
+                await backlog_becomes(0, first, third)
     paused = heard.said("paused by an operator")
     assert [(one["scope"], one["reason"]) for one in paused] == [("all", "the provider moves")] * 3
     assert len(heard.said("an operator has taken back a pause")) == 2
+
+
+async def backlog_becomes(wanted: int, *services: app.Service) -> None:
+    async with asyncio.timeout(10):
+        while sum([await backlog(one) for one in services]) != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_one_program_or_one_partition_stands_still_and_the_others_go_on(

@@ -46,8 +46,9 @@ async def test_what_is_answered_and_not_committed_is_not_asked_again(
             await talk.completions(3)
         assert (await on.operator.commit()).offset == 0
 
-        async with on.serving() as (_, talk):
+        async with on.serving() as (service, talk):
             await _each_once(talk, *IDS)
+            assert await sample(service, "penstock_questions_recovered_total") == len(IDS)
         assert len(on.models.calls) == 4
         assert (await on.operator.commit()).offset == 4
 

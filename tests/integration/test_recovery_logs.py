@@ -214,6 +214,7 @@ async def test_of_transactions_what_was_committed_is_answered_and_nothing_is_lef
             await talk.completion("c")
             await commits.until(lambda head: head.offset == end - 1)
             assert (await on.operator.commit()).offset == end
+            assert await sample(service, 'penstock_backlog{partition="0"}') == 0
             await transaction("aborted at last", commit=False)
             await transaction("d", commit=True)
             await talk.completion("d")
@@ -221,6 +222,7 @@ async def test_of_transactions_what_was_committed_is_answered_and_nothing_is_lef
             assert _count(talk) == Counter("abcd")
             await commits.until(lambda head: head.offset == end + 3)
             assert await sample(service, 'penstock_commit_lag{partition="0"}') == 0
+            assert await sample(service, 'penstock_backlog{partition="0"}') == 0
         assert (await on.operator.commit()).offset == end + 4
 
         async with on.serving() as (_, talk):

@@ -17,10 +17,11 @@ from penstock.errors import ConfigurationError
 from penstock.events.sums import Standing
 from penstock.kafka.admin import prepare
 from penstock.kafka.security import client_arguments
-from penstock.telemetry import health
+from penstock.telemetry import health, metrics
 from tests.support.conversation import conversation, serving
 from tests.support.kafka import Call, Topics
 from tests.support.model_server import model_server
+from tests.support.scraping import Scrape
 from tests.support.service import needing, running_service, settings_for
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -252,15 +253,28 @@ async def test_probes_and_metrics_tell_how_it_is(bootstrap_servers: str, topics:
         status, text = await _get(http, "/metrics")
 
         assert status == 200
-        samples = dict(
-            line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")
-        )
-        assert samples["penstock_questions_received_total"] == "3.0"
+        served = Scrape(text)
+        assert served.kinds == {family.name: family.kind for family in metrics.SERVICE}
+        for family in metrics.SERVICE:
+            assert served.labels[family.name] <= set(family.labels)
+        assert served["penstock_questions_received_total"] == 3
         ended = "penstock_questions_ended_total"
-        assert samples[f'{ended}{{program="qa",status="completed"}}'] == "2.0"
-        assert samples[f'{ended}{{program="none",status="failed"}}'] == "1.0"
-        assert samples["penstock_assigned_partitions"] == "1.0"
-        assert float(samples['penstock_tokens_total{program="qa"}']) > 0
+        assert served[f'{ended}{{program="qa",status="completed"}}'] == 2
+        assert served[f'{ended}{{program="none",status="failed"}}'] == 1
+        assert served["penstock_attempts_total"] == 2
+        assert served['penstock_dead_letters_total{code="invalid_field",kind="RECORD"}'] == 1
+        assert served["penstock_assigned_partitions"] == 1
+        assert served["penstock_kafka_reachable"] == 1
+        assert served['penstock_backlog{partition="0"}'] == 0
+        assert served['penstock_commit_age_seconds{partition="0"}'] < 60
+        assert served['penstock_tokens_total{program="qa"}'] > 0
+        assert served['penstock_queued_seconds_count{program="qa"}'] == 2
+        assert "process_open_fds" in text
+
+        head = {"Accept": "application/openmetrics-text; version=1.0.0, text/plain; q=0.5"}
+        async with http.get("/metrics", headers=head) as response:
+            assert response.content_type == "application/openmetrics-text"
+            assert (await response.text()).endswith("# EOF\n")
 
         standing = Standing.model_validate_json((await _get(http, "/statusz"))[1])
         questions = standing.questions

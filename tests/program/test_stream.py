@@ -78,8 +78,10 @@ async def test_a_full_buffer_holds_up_the_speaker_until_the_broker_answers() -> 
     speaking = asyncio.ensure_future(stream.say(ANSWER, "x" * BUFFER))
     await asyncio.sleep(0)
     assert not speaking.done()
+    assert stream.waited == 0
     await broker.acknowledge()
     await speaking
+    assert stream.waited > 0
     assert broker.texts == ["first", "x" * BUFFER]
 
 

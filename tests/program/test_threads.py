@@ -9,7 +9,7 @@ import pytest
 
 from penstock.errors import ConfigurationError
 from tests.support import thread_programs as programs
-from tests.support.running import Ran, runner
+from tests.support.running import NAME, Ran, runner
 
 HERE = "tests.support.thread_programs"
 
@@ -33,6 +33,7 @@ async def test_a_forward_answers(stream: bool) -> None:
         assert (ran.failure, ran.answer) == (None, "You said ?")
         assert ran.report.usage.total_tokens > 0
         assert not ran.report.usage.estimated
+        assert run.runner.in_threads()[NAME] > 0
     assert not stream or ran.said() == {("predict", 0, "answer"): "You said ?"}
 
 

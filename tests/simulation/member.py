@@ -70,6 +70,7 @@ class Member:
             facts.Release: self._release,
             **dict.fromkeys(
                 (
+                    facts.AlreadyDone,
                     facts.HeldBack,
                     facts.RetryAt,
                     facts.ModelShut,

@@ -24,6 +24,7 @@ from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
 from tests.support.operating import Operator, operating
 from tests.support.processes import PENSTOCK_SERVE, SERVES, Running, Start, begun
+from tests.support.scraping import Scrape
 from tests.support.service import running_service, settings_for
 
 
@@ -85,8 +86,16 @@ def opening_commits_only(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 async def sample(service: app.Service, name: str) -> float:
     """Of the service's metrics, as it stands in their text: `penstock_slots`, `..{cause="x"}`."""
+    return (await scraped(service))[name]
+
+
+async def backlog(service: app.Service) -> float:
+    """Of all its partitions of which it is known."""
+    samples = (await scraped(service)).samples
+    return sum(value for name, value in samples.items() if name.startswith("penstock_backlog{"))
+
+
+async def scraped(service: app.Service) -> Scrape:
     url = f"http://localhost:{service.port}/metrics"
     async with aiohttp.ClientSession() as http, http.get(url) as response:
-        lines = [line.rsplit(" ", 1) for line in (await response.text()).splitlines()]
-    [value] = [line[1] for line in lines if line[0] == name]
-    return float(value)
+        return Scrape(await response.text())

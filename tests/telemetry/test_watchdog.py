@@ -21,10 +21,12 @@ async def test_a_stall_is_told_once_with_its_programs_and_its_place(
     told = threading.Semaphore(0)
     heard.on_line = lambda _: told.release()
 
+    answers: list[float] = []
+
     def block_until_told() -> None:
         assert told.acquire(timeout=10), "nothing was said"
 
-    with watchdog.watching(lambda: {"greedy": 2}, LOOK):
+    with watchdog.watching(lambda: {"greedy": 2}, LOOK, answers.append):
         for stalls in (1, 2):
             block_until_told()
             assert not told.acquire(timeout=10 * LOOK), "a stall is told once, however long"
@@ -37,6 +39,7 @@ async def test_a_stall_is_told_once_with_its_programs_and_its_place(
     assert any("block_until_told" in place for place in lines[0]["stack"])
     assert any("test_watchdog.py" in place for place in lines[0]["stack"])
     assert len(heard.said(AGAIN)) == 2
+    assert sum(late > (watchdog.PATIENCE - 1) * LOOK for late in answers) == 2
 
 
 async def test_a_loop_that_turns_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

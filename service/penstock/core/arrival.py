@@ -77,6 +77,7 @@ class Arrival:
         if partition.ledger.skip(record.offset, event.timestamp):
             partition.held.done(record.offset)
             partition.duplicates.done(record.offset)
+            self._board.say(facts.AlreadyDone(record))
             return True
         if partition.ledger.track(record.offset, now) and record.offset not in partition.begun:
             self._work.begin(event, partition, first, now)

@@ -34,6 +34,12 @@ class Claims:
             self._timestamps.extend(array("q", [_NOTHING]) * (at + 1 - len(self._timestamps)))
         self._timestamps[at] = timestamp
 
+    def count(self, start: int, end: int) -> int:
+        """How many offsets of `[start, end)` are claimed."""
+        begin, stop = (max(0, offset - self._start) for offset in (start, end))
+        some = self._timestamps[begin:stop]
+        return len(some) - some.count(_NOTHING)
+
     def hold(self, offset: int, timestamp: int) -> bool:
         """Whether this very record is done."""
         at = offset - self._start

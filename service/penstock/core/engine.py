@@ -43,6 +43,7 @@ class Engine:
         self.release = release = Release(board, work, publishing)
         self.arrival = Arrival(board, work, release)
         self._routes: dict[type, Callable[[Any, float], None]] = {
+            facts.Given: lambda _, __: None,
             facts.Assigned: self._assigned,
             facts.Fetched: self._fetched,
             facts.Answers: lambda event, now: work.answers(event.record, now),

@@ -72,6 +72,23 @@ class Recovered:
     ours: bool = False
 
 
+class Reading(NamedTuple):
+    """How far a partition is read.
+
+    Args:
+        epoch: of its assignment.
+        given: behind the last record that we were told of; before the first, where reading began.
+        position: of what is read next. Between the two lies nothing for us, such as the marker of
+            a transaction.
+        end: of its log, up to which there is something to be read.
+    """
+
+    epoch: int
+    given: int
+    position: int
+    end: int
+
+
 class Used(NamedTuple):
     """What one attempt took of the model."""
 
@@ -90,6 +107,15 @@ class Answered(NamedTuple):
 
 
 # --- events -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The group has dealt its partitions anew: these are ours, and no others; each is `Assigned` as
+    soon as it is known what of it is done. For the metrics.
+    """
+
+    partitions: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +326,8 @@ class Draining:
 
 
 Event = (
-    Assigned
+    Given
+    | Assigned
     | Fetched
     | Answers
     | Finished
@@ -323,6 +350,13 @@ Event = (
 )
 
 # --- commands -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDone:
+    """What was fetched is done, as the last commit says or a completion. For the metrics."""
+
+    record: RecordId
 
 
 @dataclass(frozen=True, slots=True)
@@ -503,7 +537,8 @@ class Stop:
 
 Conclusion = PublishCompletion | GiveUp | PublishDuplicate
 Command = (
-    Start
+    AlreadyDone
+    | Start
     | TakeOver
     | Cancel
     | Drop

@@ -1,5 +1,6 @@
 """What kind of failure is this, and what follows? One table."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -59,6 +60,63 @@ RATE_LIMITED = "rate_limited"
 """The code of a failure by which the provider says how fast it wants to be called."""
 MODEL_TIMEOUT = "model_timeout"
 """The code of a failure by which a model has taken too long."""
+
+CODES: Mapping[Kind, frozenset[str]] = {
+    Kind.RECORD: frozenset(
+        {
+            "tombstone",
+            "empty_value",
+            "value_too_large",
+            "not_utf8",
+            "not_json",
+            "not_an_object",
+            "too_deep",
+            "invalid_text",
+            "invalid_event",
+            "invalid_field",
+            "metadata_too_large",
+            "unknown_program",
+            "missing_input",
+            "rejected",
+            "context_window_exceeded",
+            "invalid_request",
+            "request_too_large",
+        }
+    ),
+    Kind.ANSWER: frozenset(
+        {
+            "unparsable_answer",
+            "answer_too_large",
+            "retry_later",
+            "not_awaited",
+            "program_error",
+            "program_cancelled",
+            "unexpected_error",
+        }
+    ),
+    Kind.UPSTREAM: frozenset(
+        {
+            RATE_LIMITED,
+            MODEL_TIMEOUT,
+            "model_error",
+            "connection_lost",
+            "stream_broken",
+            "tokens_not_published",
+        }
+    ),
+    Kind.OPERATOR: frozenset(
+        {
+            "unknown_model",
+            "model_auth",
+            "model_unpaid",
+            "model_configuration",
+            "too_many_dead_letters",
+        }
+    ),
+    Kind.DEADLINE: frozenset({"deadline_exceeded"}),
+    Kind.CANCELLED: frozenset({"cancelled"}),
+}
+"""All there are: nobody whose question fails makes one."""
 
 CANCELLED = Failure(Kind.CANCELLED, "cancelled", "somebody asked for it to be cancelled")
 

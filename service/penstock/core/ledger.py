@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from penstock.core.claims import Claims
+from penstock.core.facts import Reading
 from penstock.core.offset_map import DoneBeyond, gaps
 
 
@@ -89,6 +90,26 @@ class Ledger:
     def committable(self) -> int:
         """The lowest offset not done."""
         return next(iter(self._outstanding), self._end)
+
+    def backlog(self, reading: Reading) -> int:
+        """Records not done, up to the end of the log: those here, and those not read yet that
+        nobody says are done. What was read past and never came here is none.
+        """
+        # Where the last that was given is not here yet, it is on its way.
+        seen = reading.position if reading.given <= self._end else self._end
+        start = max(self._end, seen)
+        unread = max(0, reading.end - start)
+        return len(self._outstanding) + unread - self._done_within(start, reading.end)
+
+    def _done_within(self, start: int, end: int) -> int:
+        """As said before this assignment."""
+        ranges = list(self._recovered.within(start, end))
+        done = sum(stop - begin for begin, stop in ranges)
+        if start >= self._claims.claimed_end:
+            return done
+        # A completion may claim what the commit covers already.
+        both = sum(self._claims.count(begin, stop) for begin, stop in ranges)
+        return done + self._claims.count(start, end) - both
 
     def done_beyond(self) -> DoneBeyond:
         """What is done beyond `committable()`, seen in this assignment or not yet seen again.

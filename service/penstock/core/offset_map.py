@@ -33,6 +33,15 @@ class DoneBeyond:
         at = bisect_right(self._starts, offset) - 1
         return at >= 0 and offset < self.ranges[at][1]
 
+    def within(self, start: int, end: int) -> Iterator[Range]:
+        """Those of `[start, end)`, cut to it."""
+        for at in range(max(0, bisect_right(self._starts, start) - 1), len(self.ranges)):
+            begin, stop = self.ranges[at]
+            if begin >= end:
+                return
+            if stop > start:
+                yield max(begin, start), min(stop, end)
+
     def after(self, offset: int) -> "DoneBeyond":
         """The same, with the commit further on."""
         return DoneBeyond(offset, tuple((max(a, offset), b) for a, b in self.ranges if b > offset))

@@ -178,8 +178,12 @@ class Partition:
             self.cut_off(offset)
         return head._replace(clean=head.offset >= self._unclean_below)
 
+    def noted(self, now: float) -> int:
+        """Letters of what the last commit says beside its offset; `map_letters` at most."""
+        return 0 if self.committed is None else _size(self.committed, now)
+
     def _fits(self, head: Head, now: float) -> bool:
-        return len(head.done) + letters(head.runs, head.offset, now) <= self._limits.map_letters
+        return _size(head, now) <= self._limits.map_letters
 
     def held_back(self, now: float, limit: float) -> Outstanding | None:
         """A record that has been outstanding for longer than the limit; each is named once."""
@@ -188,3 +192,7 @@ class Partition:
             return None
         self._complained = oldest.offset
         return oldest
+
+
+def _size(head: Head, now: float) -> int:
+    return len(head.done) + letters(head.runs, head.offset, now)

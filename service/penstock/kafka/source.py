@@ -27,13 +27,14 @@ from aiokafka.errors import KafkaError as ClientError
 from aiokafka.structs import OffsetAndMetadata
 
 from penstock.clock import Clock
-from penstock.core.facts import Assigned, Event, Head, Heard, RecordId
+from penstock.core.facts import Assigned, Event, Given, Head, Heard, Reading, RecordId
 from penstock.errors import CommitError, FencedError, KafkaError, LostPartitionsError
 from penstock.kafka import metadata, tolerant
 from penstock.kafka.arrivals import Arrivals
 from penstock.kafka.codec import Delivery, Raw, raw
 from penstock.kafka.commit import commit
 from penstock.kafka.follower import Follower
+from penstock.kafka.log_ends import LogEnds
 from penstock.kafka.membership import Membership, listen, membership
 from penstock.kafka.producer import FLIGHT
 from penstock.kafka.pulse import Pulse, ended
@@ -133,6 +134,10 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._epochs: dict[int, int] = {}
         self._epoch = 0
         self._committed: dict[int, int] = {}
+        self.committed_at: dict[int, float] = {}
+        """When the last commit of a partition was acknowledged; before the first of ours, when we
+        learnt of another's. Monotonic seconds.
+        """
         self._next: dict[int, int] = {}
         """Behind what was fetched, from where fetching goes on."""
         self._given: dict[int, int] = {}
@@ -175,6 +180,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             metadata_max_age_ms=METADATA_MS,
             fetch_max_wait_ms=250,
         )
+        self._log_ends = LogEnds(self._consumer)
 
     async def start(
         self, tell: Tell, on_revoked: OnRevoked, settled: Settled | None = None
@@ -189,12 +195,14 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         listen(self._consumer, self._static, self._clock, self)
         self.tries(self._clock.monotonic())
         self._consumer.subscribe([self._topic], listener=self)
+        self._log_ends.start()
 
     async def leave(self) -> None:
         """The group. Everything is released before; what still runs goes on."""
         if not self._left:
             self._left = True
             await self._arrivals.close()
+            await self._log_ends.stop()
             if self._settled is not None:
                 await self._settled()
             # In the middle of a join it waits for the others; cut short, the group would miss us
@@ -402,6 +410,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             except TimeoutError as error:
                 raise CommitError(f"no answer within {FLIGHT:g} s") from error
             self._committed.update({tp.partition: head.offset for tp, head in said.items()})
+            self.committed_at.update(dict.fromkeys(heads, self._clock.monotonic()))
 
     async def _committable(self, partition: int, head: Head) -> int:
         """The offset, or where all is done that was read, the end: behind the last record there
@@ -419,12 +428,25 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
 
     def lag(self) -> dict[int, int]:
         """Records between our last commit and the end of the log as last seen, per partition."""
-        ends = {tp.partition: self._consumer.highwater(tp) for tp in self._consumer.assignment()}
+        ends = {tp.partition: self._log_ends.end(tp) for tp in self._consumer.assignment()}
         return {
             partition: max(0, end - self._committed[partition])
             for partition, end in ends.items()
             if end is not None and partition in self._committed
         }
+
+    def readings(self) -> dict[int, Reading]:
+        """Those that are known by now, per partition."""
+        found = {}
+        for tp in self._mine(self._epochs):
+            partition, end = tp.partition, self._log_ends.readable(tp)
+            position = self._log_ends.position(tp)
+            if end is not None and position is not None:
+                if self._ends is not None:
+                    end = min(end, self._ends.get(partition, 0))
+                given = self._given[partition]
+                found[partition] = Reading(self._epochs[partition], given, position, end)
+        return found
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         await self._arrivals.stop()
@@ -439,6 +461,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
         self._consumer.pause(*assigned)
         self.joined = self.joined or not assigned
         numbers = frozenset(tp.partition for tp in assigned)
+        if self._tell is not None:
+            self._tell(Given(numbers))
         # Of those that stay all is known at once; they do not wait for the others.
         ended = self._predecessor_has_ended
         self._arrivals.begin(numbers & self._known, after=ended, known=True)
@@ -487,6 +511,8 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             del self._epochs[partition], self._next[partition], self._given[partition]
             self._over.discard(partition)
             self._committed.pop(partition, None)
+            self.committed_at.pop(partition, None)
+            self._log_ends.forget(TopicPartition(self._topic, partition))
             self._tails.pop(partition, None)
             self._recovery.forget(partition)
 
@@ -500,6 +526,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             if self._ends is not None and offset >= self._ends.get(partition, 0):
                 self._over.add(partition)
             self._epochs[partition] = self._epoch
+            self.committed_at[partition] = self._clock.monotonic()
             self._tails[partition] = arrival.tail
         if self._tell is not None:
             epochs = dict.fromkeys(found, self._epoch)

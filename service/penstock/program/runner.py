@@ -50,10 +50,15 @@ class Runner:
         self._hide = hide
         self._threads = threads
         self._running: Counter[str] = Counter()
+        self._in_threads = dict.fromkeys(programs, 0.0)
 
     def running(self) -> dict[str, int]:
         """How many questions by program. From any thread."""
         return {name: self._running[name] for name in self._programs if self._running[name]}
+
+    def in_threads(self) -> dict[str, float]:
+        """Seconds that questions which have ended spent in threads, by program."""
+        return dict(self._in_threads)
 
     async def run(
         self, name: str, inputs: Mapping[str, Any], report: Report, stream: TokenStream | None
@@ -102,6 +107,7 @@ class Runner:
         finally:
             threads.close()
             self._running[name] -= 1
+            self._in_threads[name] += threads.took
             count()
         report.outputs = whole_characters(_JSON.dump_python(outputs, mode="json", fallback=str))
         report.answer = whole_characters(answer_of(outputs))

@@ -52,6 +52,8 @@ class TokenStream:
         self.attempt = 0
         self.tokens = 0
         self.merged = 0
+        self.waited = 0.0
+        """Seconds that speakers have waited for room."""
         self.last_sequence: int | None = None
         """The sequence of the `end` event."""
         self._send = send
@@ -88,12 +90,21 @@ class TokenStream:
         self._pending_size += len(text)
         if not self._in_flight and self._timer is None:
             await self._put_pending()
-        while self._pending_size >= BUFFER and self._error is None:
-            if self._room is None:
-                self._room = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._room)
+        if self._pending_size >= BUFFER and self._error is None:
+            await self._wait_for_room()
         if self._error is not None:
             raise self._error
+
+    async def _wait_for_room(self) -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        try:
+            while self._pending_size >= BUFFER and self._error is None:
+                if self._room is None:
+                    self._room = loop.create_future()
+                await asyncio.shield(self._room)
+        finally:
+            self.waited += loop.time() - since
 
     def begin(self, attempt: int) -> None:
         """What went wrong with the records of the one before is forgotten."""

@@ -42,6 +42,12 @@ class Threads:
         self._calls: dict[asyncio.Task[Any], bool] = {}
         """What is being asked, and whether by a thread of ours, which waits for it."""
         self._given_up = False
+        self._took: list[float] = []
+
+    @property
+    def took(self) -> float:
+        """Seconds, of those that have ended."""
+        return sum(self._took)
 
     async def run(self, function: Callable[..., T], **arguments: Any) -> T:
         """What it returns, called in one of as many threads as there are slots.
@@ -54,12 +60,14 @@ class Threads:
             if not outcome.set_running_or_notify_cancel():
                 return
             self._here.add(threading.get_ident())
+            since = self._loop.time()
             try:
                 outcome.set_result(function(**arguments))
             except BaseException as error:  # noqa: BLE001 - it is raised again where it is awaited
                 outcome.set_exception(error)
             finally:
                 self._here.discard(threading.get_ident())
+                self._took.append(self._loop.time() - since)
 
         thread = asyncio.ensure_future(dspy.asyncify(begin)())
         self._running[thread] = outcome

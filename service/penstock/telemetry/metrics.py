@@ -3,7 +3,7 @@ this, and a test holds the dashboard, the alerts and what a process serves again
 
 Names are Prometheus' (https://prometheus.io/docs/practices/naming/): base units, named at the end;
 a counter is served with `_total`. Every label is bounded: programs and models by the settings,
-partitions by the assignment, kinds and codes by `penstock.core.failure` and who raises them.
+partitions by the assignment, kinds and codes by `penstock.core.failure`, whatever a program raises.
 """
 
 from typing import Literal, NamedTuple
@@ -63,7 +63,7 @@ HANDED_OVER_TOTAL = Family(
 TAKEN_OVER = Family(
     "penstock_questions_taken_over",
     "counter",
-    "Runs begun anew because their process has not ended them in time.",
+    "Questions that begin anew here: the process that had them has not ended them in time.",
 )
 CUT_OFF = Family(
     "penstock_questions_cut_off",
@@ -118,7 +118,7 @@ TOKENS = Family("penstock_tokens", "counter", "Pieces of text the models streame
 MERGED = Family(
     "penstock_tokens_merged",
     "counter",
-    "Of these, those that went into an event with others: Kafka or the process was busy.",
+    "Of these, those added to an event that waited to leave: Kafka or the process was busy.",
     ("program",),
 )
 SINK_WAIT = Family(
@@ -207,7 +207,8 @@ OLDEST = Family(
 COMMIT_AGE = Family(
     "penstock_commit_age_seconds",
     "gauge",
-    "Since the last commit was acknowledged; it is repeated every 3 s.",
+    "Since the last commit was acknowledged, before the first of ours since the partition came; it "
+    "is repeated every 3 s.",
     ("partition",),
 )
 OFFSET_MAP = Family(

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from penstock.errors import ConfigurationError
+from penstock.telemetry.series import text
 
 Check = Callable[[], str | None]
 """None when all is well, else what is not."""
@@ -51,9 +52,9 @@ async def serve(
         ConfigurationError: the port is taken.
     """
 
-    async def metrics(_: web.Request) -> web.Response:
-        body = generate_latest(registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def metrics(request: web.Request) -> web.Response:
+        body, content_type = text(registry, request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)

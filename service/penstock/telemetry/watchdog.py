@@ -22,26 +22,38 @@ log = structlog.get_logger("penstock")
 
 
 @contextmanager
-def watching(running: Callable[[], Mapping[str, int]], look: float = LOOK) -> Iterator[None]:
+def watching(
+    running: Callable[[], Mapping[str, int]],
+    look: float = LOOK,
+    late: Callable[[float], None] = lambda _: None,
+) -> Iterator[None]:
     """Watches the running loop until the context ends; it is woken once per look.
 
     Args:
         running: how many questions by program. Called from a thread.
         look: seconds between two looks.
+        late: is told at each look how many seconds the loop took to answer.
     """
     loop, watched = asyncio.get_running_loop(), threading.get_ident()
     ended, answered = threading.Event(), threading.Event()
 
+    def answer(asked_at: float) -> None:
+        answered.set()
+        late(loop.time() - asked_at)
+
+    def ask() -> None:
+        loop.call_soon_threadsafe(answer, loop.time())
+
     def watch() -> None:
         unanswered = 0
-        loop.call_soon_threadsafe(answered.set)
+        ask()
         while not ended.wait(look):
             if answered.is_set():
                 if unanswered >= PATIENCE:
                     log.warning("the event loop turns again", seconds=round(unanswered * look, 1))
                 unanswered = 0
                 answered.clear()
-                loop.call_soon_threadsafe(answered.set)
+                ask()
                 continue
             unanswered += 1
             if unanswered == PATIENCE:
