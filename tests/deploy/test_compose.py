@@ -38,7 +38,7 @@ def of_penstock(file: Path) -> list[dict[str, Any]]:
 @each_file
 def test_it_is_as_the_compose_specification_says(file: Path) -> None:
     checker = Path(sys.executable).with_name("check-jsonschema")
-    words = [checker, "--builtin-schema", "vendor.compose-spec", file]
+    words = [str(checker), "--builtin-schema", "vendor.compose-spec", str(file)]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
 
@@ -117,7 +117,7 @@ def test_what_is_mounted_is_there() -> None:
 
 
 def test_prometheus_understands_its_file() -> None:
-    words = [tool("promtool"), "check", "config", PROMETHEUS / "prometheus.yml"]
+    words = [str(tool("promtool")), "check", "config", str(PROMETHEUS / "prometheus.yml")]
     run = subprocess.run(words, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
