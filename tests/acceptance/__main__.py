@@ -28,6 +28,7 @@ from tests.acceptance.gateway_restart import gateway_restart
 from tests.acceptance.gateway_streams import gateway_streams
 from tests.acceptance.gateway_ttft import gateway_ttft
 from tests.acceptance.handover_killed import handover_killed
+from tests.acceptance.image import image
 from tests.acceptance.limiter import limiter
 from tests.acceptance.long_question import long_question
 from tests.acceptance.model_down import model_down
@@ -61,6 +62,7 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "gateway-restart": _with_servers(gateway_restart),
     "gateway-streams": _with_servers(gateway_streams),
     "gateway-ttft": _with_servers(gateway_ttft),
+    "image": _with_servers(image),
     "limiter": _with_servers(limiter),
     "model-down": _with_servers(model_down),
     "model-down-quietly": _with_servers(

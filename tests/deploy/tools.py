@@ -5,6 +5,7 @@ deploy` into a cache; where one is not there, the tests that want it are skipped
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,8 @@ class Tool(NamedTuple):
 
 
 TOOLS = {
+    # By which `docker compose` reads its files.
+    "compose-go": Tool("github.com/compose-spec/compose-go/v2/cmd", "v2.16.2"),
     "helm": Tool("helm.sh/helm/v3/cmd/helm", "v3.22.0"),
     "kustomize": Tool("sigs.k8s.io/kustomize/kustomize/v5", "v5.7.1"),
     "prometheus": Tool("github.com/prometheus/prometheus/cmd/prometheus", "v0.316.0"),
@@ -73,5 +76,6 @@ def _built(name: str, wanted: Tool) -> str | None:
     )
     if run.returncode:
         return run.stderr.strip().splitlines()[-1] if run.stderr else f"go ended {run.returncode}"
-    (to / name).rename(_path(name))
+    # Called after its folder, which need not be the tool's name.
+    (to / re.sub(r"/v\d+$", "", wanted.package).rpartition("/")[2]).rename(_path(name))
     return None

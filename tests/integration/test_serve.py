@@ -2,16 +2,23 @@
 
 import asyncio
 import json
+import os
+import shutil
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.support.command import environment, model_environment, penstock, started
+from tests.support.command import PENSTOCK, environment, model_environment, penstock, started
 from tests.support.kafka import Topics
 from tests.support.model_server import ModelServer, model_server
+from tests.support.processes import command, without_settings
 from tests.support.service import settings_for
+from tests.support.silence import silence
 
 
 @asynccontextmanager
@@ -93,6 +100,36 @@ async def test_a_second_signal_ends_it_at_once(bootstrap_servers: str, topics: T
         _, logged = await process.communicate()
     assert process.returncode == 1
     assert b"stopped at once" in logged
+
+
+CONTAINED = ("unshare", "-rpf", "--kill-child")
+"""Makes what follows the first process of a PID namespace, as in a container."""
+
+
+def _contained() -> bool:
+    there = shutil.which("unshare") is not None
+    return there and subprocess.run([*CONTAINED, "true"], check=False).returncode == 0
+
+
+def _only_child(pid: int) -> int:
+    [child] = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(child)
+
+
+@pytest.mark.skipif(not _contained(), reason="no PID namespace can be made here")
+async def test_a_signal_amid_the_start_ends_the_first_process_of_a_container(
+    tmp_path: Path,
+) -> None:
+    async with silence() as kafka:
+        own = without_settings(os.environ) | kafka.environment()
+        process = await command(*CONTAINED, PENSTOCK, "serve")(own, tmp_path)
+        try:
+            await kafka.asked.wait()
+            os.kill(_only_child(process.pid), signal.SIGTERM)
+            assert await process.wait() == 128 + signal.SIGTERM
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def test_a_wrong_configuration_is_one_line_and_exit_code_2() -> None:

@@ -4,6 +4,8 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 partly failed, 4 an op
 130 interrupted.
 """
 
+import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -85,6 +87,10 @@ def _options(
 
 def main() -> None:
     """The `penstock` command."""
+    if os.getpid() == 1:
+        # Linux keeps from the first process of a container what it has not asked for: until a
+        # command does, SIGTERM would be lost, and it be killed amid its work when the time is over.
+        signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         app()
     except ConfigurationError as error:
