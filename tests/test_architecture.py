@@ -128,6 +128,31 @@ LAW: dict[str, set[str]] = {
         "prometheus_client",
         "structlog",
     },
+    # Whether it is installed or not: of these two, and of who asks, only the others know.
+    "penstock.telemetry.tracing.switch": {
+        "penstock.settings.tracing",
+        "penstock.telemetry.tracing",
+        "structlog",
+    },
+    "penstock.telemetry.tracing.service": {
+        "penstock.clock",
+        "penstock.job",
+        "penstock.kafka.sink",
+        "penstock.settings.tracing",
+        "penstock.telemetry.tracing",
+    },
+    "penstock.telemetry.tracing": {
+        "penstock.telemetry.tracing",
+        "penstock.__version__",
+        "penstock.clock",
+        "penstock.core",
+        "penstock.events",
+        "penstock.job",
+        "penstock.kafka",
+        "penstock.program.classify",
+        "opentelemetry",
+        "structlog",
+    },
     "penstock.replay": {
         "penstock.replay",
         "penstock.clock",

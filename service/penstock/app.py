@@ -47,6 +47,7 @@ from penstock.settings.secrets import hiding
 from penstock.telemetry import probes, watchdog
 from penstock.telemetry.journal import Journal
 from penstock.telemetry.measuring import Metrics
+from penstock.telemetry.tracing.service import traces
 from penstock.telemetry.vitals import NEWS, Vitals
 
 __all__ = ["Service", "serve", "service"]
@@ -108,22 +109,21 @@ async def service(
     )
     metrics = Metrics(engine, source.lag, recovery.resets, clock)
     journal = Journal(writer, clock, settings.gate.action)
+    traced = traces(writer, group, clock, hiding(settings))
 
-    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
-        metrics.observe(fact, job)
-        journal.observe(fact, job)
-        if watch is not None:
-            watch(fact, job)
+    def report(fact: facts.Event | facts.Command, _: Job | None) -> None:
         if isinstance(fact, NEWS):
             reports.soon()
 
+    observe = _each(traced.observe, metrics.observe, journal.observe, watch, report)
     runner = Runner(programs, clock, hiding(settings))
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
-    loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
+    out = traced.sink(sink, topics.completions)
+    loop = assemble(settings, engine, runner, source, out, lookup, clock, observe)
     # Who has cancelled the question did not mean the replay.
     since = 0 if plan is None else plan.created_at
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell, since)
@@ -140,6 +140,8 @@ async def service(
     rights = RightsWatch(client, wanted)
     built = Service(loop, engine, source, sink, control, rights, clock, settings.drain_ms / 1000)
     async with AsyncExitStack() as stack:
+        # At the very end: whatever ends before is part of them.
+        stack.push_async_callback(traced.stop)
         for asked in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(asked.aclose)
         # Clients have to be stopped even where they never started; the sink before we leave the
@@ -197,6 +199,17 @@ async def serve(
         async with nullcontext() if beside is None else beside(running):
             started(running)
             return await running.run()
+
+
+def _each(*observers: Observer[Job] | None) -> Observer[Job]:
+    """All of them that there are, one after the other."""
+    there = [observe for observe in observers if observe is not None]
+
+    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
+        for tell in there:
+            tell(fact, job)
+
+    return observe
 
 
 def _policy(settings: Settings, plan: Plan | None) -> Policy:
