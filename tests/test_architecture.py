@@ -132,7 +132,6 @@ LAW: dict[str, set[str]] = {
     "penstock.telemetry.tracing.switch": {
         "penstock.settings.tracing",
         "penstock.telemetry.tracing",
-        "structlog",
     },
     "penstock.telemetry.tracing.service": {
         "penstock.clock",
@@ -151,7 +150,6 @@ LAW: dict[str, set[str]] = {
         "penstock.kafka",
         "penstock.program.classify",
         "opentelemetry",
-        "structlog",
     },
     "penstock.replay": {
         "penstock.replay",
@@ -173,6 +171,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",
+        "penstock.telemetry.tracing.asking",
         "aiokafka",
     },
     "penstock.client": {
@@ -180,6 +179,7 @@ LAW: dict[str, set[str]] = {
         "penstock.clock",
         "penstock.errors",
         "penstock.events",
+        "penstock.telemetry.tracing.asking",
         "aiohttp",
         "orjson",
         "pydantic",
@@ -196,6 +196,7 @@ LAW: dict[str, set[str]] = {
         "penstock.replay",
         "penstock.settings",
         "penstock.status",
+        "penstock.telemetry.tracing.asking",
         "aiohttp",
         "aiokafka",
         "fastapi",

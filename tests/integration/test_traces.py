@@ -1,12 +1,26 @@
 """The whole service on a real Kafka: what a question went through, as one tree of spans."""
 
-from penstock.program import calls
+from typing import Any
+
+import pytest
+from aiohttp import web
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.trace import SpanKind
+
+from penstock.client import KafkaClient
+from tests.support.conversation import Record
 from tests.support.kafka import Topics
-from tests.support.stage import stage
+from tests.support.stage import Stage, stage
 from tests.support.tracing import (
+    ENDPOINT,
     Spans,
     attributes,
+    failed,
+    forget_the_provider,
     header_of,
+    lasted,
+    links,
     parent_id,
     span_id,
     spans,
@@ -21,21 +35,201 @@ STATE = ("tracestate", b"vendor=1")
 AT_ONCE = {"base_ms": 1}
 
 
-async def test_a_question_that_is_tried_again_is_one_tree(
+def asking(on: Stage) -> KafkaClient:
+    return KafkaClient(
+        on.servers,
+        questions=on.topics.name("questions"),
+        tokens=on.topics.name("tokens"),
+        completions=on.topics.name("completions"),
+        control=on.topics.name("control"),
+    )
+
+
+def context(record: Record) -> dict[str, bytes]:
+    found = [(name, value) for name, value in record.headers if name.startswith("trace")]
+    assert len(found) == len(dict(found)), "one is told twice"
+    return dict(found)
+
+
+async def test_a_question_that_is_tried_again_is_one_tree_from_who_asks_to_what_is_said(
     bootstrap_servers: str, topics: Topics, spans: Spans
 ) -> None:
     async with stage(bootstrap_servers, topics) as on:
         on.models.script["flaky"] = lambda turn, _: "500" if turn == 1 else "ok"
         async with on.serving("openai/flaky", retry=AT_ONCE) as (_, talk):
-            await talk.ask({"id": "q", "question": "?"}, b"k", [PARENT, STATE])
-            await talk.ended("q")
+            async with asking(on) as client:
+                with trace.get_tracer("theirs").start_as_current_span("the asker"):
+                    events = [e async for e in client.stream("?", key="k", question_id="q")]
             [completion] = await talk.completions(1)
-            await talk.to_the_end()
-        bodies = list(on.models.bodies)
+            tokens = list(talk.tokens)
+        requests = list(on.models.headers)
 
-    process, send = spans.one("process"), spans.one("send")
-    attempts, chats = spans.named("invoke_workflow"), spans.named("chat")
-    for s in spans.all:
-        print(s.name, s.kind, parent_id(s), span_id(s), attributes(s), s.status.status_code)
-    assert {trace_id(span) for span in spans.all} == {TRACE}
-    assert parent_id(process) == SPAN
+    asker, sent, process, said = (
+        spans.one(begin)
+        for begin in (
+            "the asker",
+            f"send {topics.name('questions')}",
+            f"process {topics.name('questions')}",
+            f"send {topics.name('completions')}",
+        )
+    )
+    attempts, calls = spans.named("invoke_workflow qa"), spans.named("chat flaky")
+    assert {trace_id(span) for span in spans.all} == {trace_id(asker)}
+    assert len(spans.all) == len({span_id(span) for span in spans.all}) == 8
+    assert parent_id(asker) is None
+    assert parent_id(sent) == span_id(asker)
+    assert parent_id(process) == span_id(sent)
+    assert [parent_id(span) for span in attempts] == [span_id(process)] * 2
+    assert [parent_id(span) for span in calls] == [span_id(span) for span in attempts]
+    assert parent_id(said) == span_id(process)
+    assert lasted(process)[0] <= lasted(attempts[0])[0] <= lasted(calls[0])[0]
+    assert lasted(said)[1] <= lasted(process)[1]
+
+    kinds = [span.kind for span in (sent, process, attempts[0], calls[0], said)]
+    assert kinds == [
+        SpanKind.PRODUCER,
+        SpanKind.CONSUMER,
+        SpanKind.INTERNAL,
+        SpanKind.CLIENT,
+        SpanKind.PRODUCER,
+    ]
+    of_kafka = {"messaging.system": "kafka", "messaging.destination.partition.id": "0"}
+    assert attributes(process) == of_kafka | {
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": topics.name("questions"),
+        "messaging.kafka.offset": 0,
+        "messaging.kafka.message.key": "k",
+        "messaging.consumer.group.name": topics.name("group"),
+        "penstock.question_id": "q",
+        "penstock.program": "qa",
+        "penstock.status": "completed",
+        "penstock.attempts": 2,
+    }
+    assert attributes(said) == of_kafka | {
+        "messaging.operation.type": "send",
+        "messaging.operation.name": "send",
+        "messaging.destination.name": topics.name("completions"),
+        "messaging.kafka.offset": completion.offset,
+    }
+    assert [failed(span) for span in attempts] == ["model_error", None]
+    assert [failed(span) for span in calls] == ["model_error", None]
+    assert [attributes(span)["penstock.attempt"] for span in attempts] == [1, 2]
+    assert all(attributes(s)["gen_ai.operation.name"] == "invoke_workflow" for s in attempts)
+    assert [attributes(s)["gen_ai.agent.name"] for s in attempts] == ["qa", "qa"]
+    assert attributes(calls[0])["http.response.status_code"] == 500
+    answered = attributes(calls[1])
+    assert answered.pop("gen_ai.response.time_to_first_chunk") > 0
+    assert answered.pop("server.port") > 0
+    usage = completion.body["usage"]
+    assert answered == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "flaky",
+        "gen_ai.request.stream": True,
+        "gen_ai.response.model": "flaky",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": usage["prompt_tokens"],
+        "gen_ai.usage.output_tokens": usage["completion_tokens"],
+        "server.address": "127.0.0.1",
+    }
+    assert all(failed(span) is None for span in (asker, sent, process, said))
+
+    assert len(tokens) == len(events) - 1 > 0
+    assert [context(record) for record in tokens] == [{"traceparent": header_of(process)}] * len(
+        tokens
+    )
+    assert context(completion) == {"traceparent": header_of(said)}
+    assert [one["traceparent"].encode() for one in requests] == [header_of(c) for c in calls]
+
+
+async def test_a_dead_letter_carries_on_the_trace_and_a_redrive_links_to_it(
+    bootstrap_servers: str, topics: Topics, spans: Spans
+) -> None:
+    async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
+        await talk.ask("no JSON", None, [PARENT, STATE, ("a", b"1")])
+        [letter] = await talk.dead_letters(1)
+        redriven = [("penstock-redrive", f"all/{letter.topic}/0/0".encode())]
+        carried = [(name, value.decode()) for name, value in context(letter).items()]
+        await talk.ask(
+            {"id": "q", "question": "?"},
+            None,
+            [*((name, value.encode()) for name, value in carried), *redriven],
+        )
+        completions = await talk.completions(2)
+
+    failing, again = spans.named("process")
+    sent = spans.one(f"send {topics.name('dead-letters')}")
+    first, second = spans.named(f"send {topics.name('completions')}")
+    assert (trace_id(failing), parent_id(failing)) == (TRACE, SPAN)
+    assert failed(failing) == "not_json"
+    assert [parent_id(span) for span in (sent, first)] == [span_id(failing)] * 2
+    assert context(letter) == {"traceparent": header_of(sent), "tracestate": STATE[1]}
+    assert letter.header("penstock-error-trace") == TRACE
+    assert letter.header("a") == "1"
+
+    # A trace of its own: the other one has ended, days ago maybe.
+    assert parent_id(again) is None
+    assert trace_id(again) != TRACE
+    assert links(again) == [span_id(sent)]
+    assert [f"{link.context.trace_id:032x}" for link in again.links] == [TRACE]
+    assert attributes(again)["penstock.redrive"] == "all"
+    assert (trace_id(second), parent_id(second)) == (trace_id(again), span_id(again))
+    assert [context(record)["traceparent"] for record in completions] == [
+        header_of(first),
+        header_of(second),
+    ]
+
+
+async def test_without_it_a_trace_passes_through(bootstrap_servers: str, topics: Topics) -> None:
+    nonsense = ("traceparent", b"00-nonsense")
+    async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
+        await talk.ask({"id": "q", "question": "?"}, None, [nonsense, PARENT, STATE])
+        await talk.ask("no JSON", None, [PARENT, STATE])
+        await talk.ask("no JSON", None, [PARENT, nonsense])
+        completions = await talk.completions(3)
+        letters = await talk.dead_letters(2)
+        await talk.to_the_end()
+
+    theirs = dict([PARENT, STATE])
+    assert [context(record) for record in completions] == [theirs, theirs, {}]
+    assert [context(record) for record in talk.tokens if record.body["question_id"] == "q"]
+    assert all(context(r) == theirs for r in talk.tokens if r.body["question_id"] == "q")
+    assert letters[0].headers[:2] == (PARENT, STATE)
+    assert letters[0].header("penstock-error-trace") == TRACE
+    # As it came, byte for byte.
+    assert letters[1].headers[:2] == (PARENT, nonsense)
+
+
+async def test_they_arrive_over_otlp(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[Any] = []
+
+    async def take(request: web.Request) -> web.Response:
+        received.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(body=b"", content_type="application/x-protobuf")
+
+    collector = web.Application()
+    collector.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(collector)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "answers")
+    forget_the_provider(monkeypatch)
+    async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
+        await talk.ask({"id": "q", "question": "?"}, None, [PARENT])
+        await talk.completions(1)
+    await runner.cleanup()
+
+    resources = [one for request in received for one in request.resource_spans]
+    said = {a.key: a.value.string_value for a in resources[0].resource.attributes}
+    assert said["service.name"] == "answers"
+    assert said["service.version"]
+    assert said["service.instance.id"]
+    found = [span for one in resources for scope in one.scope_spans for span in scope.spans]
+    names = sorted(span.name.split()[0] for span in found)
+    assert names == ["chat", "invoke_workflow", "process", "send"]
+    assert {span.trace_id.hex() for span in found} == {TRACE}

@@ -1,8 +1,10 @@
 """The spans that a process would send, kept here.
 
-async with on.serving() as (_, talk):
-    ...
-process = spans.one("process")   # after the block: all is sent when a service has ended
+    async with on.serving() as (_, talk):
+        ...
+    process = spans.one("process")
+
+All is there when a service has ended.
 """
 
 from dataclasses import dataclass
@@ -15,6 +17,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.util._once import Once
 
 from penstock.telemetry.tracing import exporting
+
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,18 @@ class _Kept(InMemorySpanExporter):
 
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Spans:
-    """Traces are on."""
+    """Traces are on, for whoever starts now."""
     kept = _Kept()
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1")
+    monkeypatch.setenv(ENDPOINT, "http://localhost:1")
     monkeypatch.setattr(exporting, "exporter", lambda: kept)
-    # OpenTelemetry takes one for the whole life of a process.
+    forget_the_provider(monkeypatch)
+    return Spans(kept)
+
+
+def forget_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenTelemetry takes one for the whole life of a process."""
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", None)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
-    return Spans(kept)
 
 
 def trace_id(span: ReadableSpan) -> str:
@@ -66,10 +74,32 @@ def parent_id(span: ReadableSpan) -> str | None:
     return None if span.parent is None else f"{span.parent.span_id:016x}"
 
 
+def links(span: ReadableSpan) -> list[str]:
+    """To spans, by their ids."""
+    return [f"{link.context.span_id:016x}" for link in span.links]
+
+
 def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-def header_of(span: ReadableSpan, flags: str = "01") -> str:
+def failed(span: ReadableSpan) -> str | None:
+    """How, where it has."""
+    assert not span.events, "what was raised may quote anything"
+    assert span.status.description is None
+    error = attributes(span).get("error.type")
+    assert (error is None) == span.status.is_unset
+    return error
+
+
+def header_of(span: ReadableSpan) -> bytes:
     """The `traceparent` of what carries it."""
-    return f"00-{trace_id(span)}-{span_id(span)}-{flags}"
+    assert span.context is not None
+    return f"00-{trace_id(span)}-{span_id(span)}-{span.context.trace_flags:02x}".encode()
+
+
+def lasted(span: ReadableSpan) -> tuple[int, int]:
+    """From and to, in nanoseconds."""
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return span.start_time, span.end_time

@@ -44,6 +44,7 @@ from penstock.gateway.routes import (
     text_socket,
 )
 from penstock.gateway.routes import questions as asking
+from penstock.gateway.traced import FASTAPI
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
 from penstock.kafka.preflight import longest_run
@@ -170,6 +171,7 @@ def application(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         responses=OTHERWISE,
+        telemetry=FASTAPI,
         middleware=guards(parts.settings, everybody=parts.access.open),
     )
     if parts.access.open:

@@ -5,11 +5,11 @@ OpenTelemetry's own variables say where, how many, and as whom.
 """
 
 import asyncio
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import structlog
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -22,7 +22,7 @@ from penstock import __version__
 FLUSH_SECONDS = 2.0
 """In which the last spans have to be taken; nobody waits longer for them."""
 
-log = structlog.get_logger("penstock.tracing")
+log = logging.getLogger("penstock.tracing")
 
 
 class Exporting:
@@ -53,16 +53,30 @@ class Exporting:
         loop = asyncio.get_running_loop()
         sent = asyncio.Event()
 
-        def send() -> None:
-            self._provider.shutdown()
+        def tell() -> None:
             # Nobody may wait any more.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(sent.set)
 
-        threading.Thread(target=send, name="penstock-traces", daemon=True).start()
+        self._send_the_rest(tell)
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
                 await sent.wait()
+
+    def end(self) -> None:
+        """As `stop`, for who has no loop."""
+        self._send_the_rest().join(FLUSH_SECONDS)
+
+    def _send_the_rest(self, then: Callable[[], None] = lambda: None) -> threading.Thread:
+        """In a thread that ends with the process."""
+
+        def send() -> None:
+            self._provider.shutdown()
+            then()
+
+        thread = threading.Thread(target=send, name="penstock-traces", daemon=True)
+        thread.start()
+        return thread
 
 
 def exporter() -> SpanExporter:

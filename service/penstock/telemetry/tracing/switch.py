@@ -1,9 +1,10 @@
 """Are traces wanted, and can they be had? Without OpenTelemetry nothing of it is imported."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-
-import structlog
 
 from penstock.settings import tracing
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 PARTS = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
-log = structlog.get_logger("penstock")
+log = logging.getLogger("penstock.tracing")
 
 
 def exporting(instance: str) -> "Exporting | None":
@@ -24,13 +25,24 @@ def exporting(instance: str) -> "Exporting | None":
         return None
     if not all(map(_installed, PARTS)):
         log.warning(
-            "no traces: their endpoint is set, and OpenTelemetry is not installed",
-            to_do="pip install 'penstock[otel]'",
+            "no traces: their endpoint is set, and OpenTelemetry is not installed; to have them: "
+            "pip install 'penstock[otel]'"
         )
         return None
     from penstock.telemetry.tracing.exporting import Exporting  # noqa: PLC0415
 
     return Exporting(instance)
+
+
+@contextmanager
+def while_it_runs(instance: str) -> Iterator[None]:
+    """Spans of a command are sent, if any are; see `exporting`."""
+    sends = exporting(instance)
+    try:
+        yield
+    finally:
+        if sends is not None:
+            sends.end()
 
 
 def _installed(name: str) -> bool:
