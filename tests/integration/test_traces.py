@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from aiohttp import web
 from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import SpanKind
 
-from penstock.client import KafkaClient
+from penstock.client import HttpClient, KafkaClient
 from tests.support.conversation import Record
+from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
 from tests.support.stage import Stage, stage
 from tests.support.tracing import (
@@ -183,16 +185,26 @@ async def test_a_dead_letter_carries_on_the_trace_and_a_redrive_links_to_it(
 
 async def test_without_it_a_trace_passes_through(bootstrap_servers: str, topics: Topics) -> None:
     nonsense = ("traceparent", b"00-nonsense")
-    async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
+    async with (
+        stage(bootstrap_servers, topics) as on,
+        on.serving() as (_, talk),
+        running_gateway(bootstrap_servers, topics) as gateway,
+        httpx.AsyncClient(base_url=gateway.address) as http,
+    ):
         await talk.ask({"id": "q", "question": "?"}, None, [nonsense, PARENT, STATE])
         await talk.ask("no JSON", None, [PARENT, STATE])
         await talk.ask("no JSON", None, [PARENT, nonsense])
-        completions = await talk.completions(3)
+        await talk.completions(3)
+        over_http = [("traceparent", PARENT[1].decode()), ("tracestate", STATE[1].decode())]
+        for headers in (over_http, [("traceparent", "nonsense")]):
+            asked = await http.post("/v1/questions", json={"question": "?"}, headers=headers)
+            assert asked.is_success
+        completions = await talk.completions(5)
         letters = await talk.dead_letters(2)
         await talk.to_the_end()
 
     theirs = dict([PARENT, STATE])
-    assert [context(record) for record in completions] == [theirs, theirs, {}]
+    assert [context(record) for record in completions] == [theirs, theirs, {}, theirs, {}]
     assert [context(record) for record in talk.tokens if record.body["question_id"] == "q"]
     assert all(context(r) == theirs for r in talk.tokens if r.body["question_id"] == "q")
     assert letters[0].headers[:2] == (PARENT, STATE)
@@ -219,9 +231,14 @@ async def test_they_arrive_over_otlp(
     monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{runner.addresses[0][1]}")
     monkeypatch.setenv("OTEL_SERVICE_NAME", "answers")
     forget_the_provider(monkeypatch)
-    async with stage(bootstrap_servers, topics) as on, on.serving() as (_, talk):
-        await talk.ask({"id": "q", "question": "?"}, None, [PARENT])
-        await talk.completions(1)
+    async with (
+        stage(bootstrap_servers, topics) as on,
+        on.serving(),
+        running_gateway(bootstrap_servers, topics) as gateway,
+        HttpClient(gateway.address) as client,
+    ):
+        with trace.get_tracer("theirs").start_as_current_span("ask"):
+            await client.ask("?")
     await runner.cleanup()
 
     resources = [one for request in received for one in request.resource_spans]
@@ -230,6 +247,21 @@ async def test_they_arrive_over_otlp(
     assert said["service.version"]
     assert said["service.instance.id"]
     found = [span for one in resources for scope in one.scope_spans for span in scope.spans]
-    names = sorted(span.name.split()[0] for span in found)
-    assert names == ["chat", "invoke_workflow", "process", "send"]
-    assert {span.trace_id.hex() for span in found} == {TRACE}
+    inside = {span.span_id: span for span in found}
+
+    def path(span: Any) -> list[str]:
+        """The names of all that it is part of, from the outside to the inside."""
+        around = inside.get(span.parent_span_id)
+        return [*([] if around is None else path(around)), span.name]
+
+    asked, completed = (f"send {topics.name(name)}" for name in ("questions", "completions"))
+    process = ["ask", "POST /v1/questions", asked, f"process {topics.name('questions')}"]
+    assert sorted(map(path, found)) == sorted(
+        [
+            *(process[:depth] for depth in range(1, 5)),
+            [*process, "invoke_workflow qa"],
+            [*process, "invoke_workflow qa", "chat ok"],
+            [*process, completed],
+        ]
+    )
+    assert len({span.trace_id for span in found}) == 1
