@@ -4,9 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
-from aiohttp import web
 from opentelemetry import trace
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.trace import SpanKind
 
 from penstock.client import HttpClient, KafkaClient
@@ -15,9 +13,9 @@ from tests.support.gateway import running_gateway
 from tests.support.kafka import Topics
 from tests.support.stage import Stage, stage
 from tests.support.tracing import (
-    ENDPOINT,
     Spans,
     attributes,
+    collector,
     failed,
     forget_the_provider,
     header_of,
@@ -216,37 +214,18 @@ async def test_without_it_a_trace_passes_through(bootstrap_servers: str, topics:
 async def test_they_arrive_over_otlp(
     bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    received: list[Any] = []
-
-    async def take(request: web.Request) -> web.Response:
-        received.append(ExportTraceServiceRequest.FromString(await request.read()))
-        return web.Response(body=b"", content_type="application/x-protobuf")
-
-    collector = web.Application()
-    collector.router.add_post("/v1/traces", take)
-    runner = web.AppRunner(collector)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{runner.addresses[0][1]}")
-    monkeypatch.setenv("OTEL_SERVICE_NAME", "answers")
     forget_the_provider(monkeypatch)
-    async with (
-        stage(bootstrap_servers, topics) as on,
-        on.serving(),
-        running_gateway(bootstrap_servers, topics) as gateway,
-        HttpClient(gateway.address) as client,
-    ):
-        with trace.get_tracer("theirs").start_as_current_span("ask"):
-            await client.ask("?")
-    await runner.cleanup()
+    async with collector(monkeypatch) as received:
+        async with (
+            stage(bootstrap_servers, topics) as on,
+            on.serving(),
+            running_gateway(bootstrap_servers, topics) as gateway,
+            HttpClient(gateway.address) as client,
+        ):
+            with trace.get_tracer("theirs").start_as_current_span("ask"):
+                await client.ask("?")
+        found = received.spans
 
-    resources = [one for request in received for one in request.resource_spans]
-    said = {a.key: a.value.string_value for a in resources[0].resource.attributes}
-    assert said["service.name"] == "answers"
-    assert said["service.version"]
-    assert said["service.instance.id"]
-    found = [span for one in resources for scope in one.scope_spans for span in scope.spans]
     inside = {span.span_id: span for span in found}
 
     def path(span: Any) -> list[str]:

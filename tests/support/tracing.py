@@ -7,11 +7,15 @@
 All is there when a service has ended.
 """
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from aiohttp import web
 from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
@@ -52,6 +56,53 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> Spans:
     monkeypatch.setattr(exporting, "exporter", lambda: kept)
     forget_the_provider(monkeypatch)
     return Spans(kept)
+
+
+@dataclass
+class Collector:
+    """What has arrived over OTLP."""
+
+    requests: list[Any] = field(default_factory=list)
+
+    @property
+    def spans(self) -> list[Any]:
+        return [
+            span
+            for request in self.requests
+            for one in request.resource_spans
+            for scope in one.scope_spans
+            for span in scope.spans
+        ]
+
+    def processes(self) -> list[dict[str, str]]:
+        """What is told of those who have sent something."""
+        said = {
+            tuple((one.key, one.value.string_value) for one in sent.resource.attributes)
+            for request in self.requests
+            for sent in request.resource_spans
+        }
+        return [dict(attributes) for attributes in said]
+
+
+@asynccontextmanager
+async def collector(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Collector]:
+    """Processes that start in this block send their spans here."""
+    there = Collector()
+
+    async def take(request: web.Request) -> web.Response:
+        there.requests.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response(content_type="application/x-protobuf")
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    monkeypatch.setenv(ENDPOINT, f"http://127.0.0.1:{runner.addresses[0][1]}")
+    try:
+        yield there
+    finally:
+        await runner.cleanup()
 
 
 def forget_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
