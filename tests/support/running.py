@@ -96,11 +96,16 @@ class Running:
 
 @asynccontextmanager
 async def runner(
-    entry: str | dict[str, Any], model: str = "ok", slots: int = 4, adapter: str = "chat"
+    entry: str | dict[str, Any],
+    model: str = "ok",
+    slots: int = 4,
+    adapter: str = "chat",
+    engine: str = "auto",
 ) -> AsyncIterator[Running]:
     """One program, loaded as the service loads it."""
     async with model_server() as models:
         client = {"api_base": models.api_base, "api_key": "none", "adapter": adapter}
+        client |= {"engine": engine}
         loaded = settings.load(
             model={"name": f"openai/{model}", **client},
             programs={NAME: entry},

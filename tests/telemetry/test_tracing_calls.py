@@ -92,6 +92,19 @@ async def test_a_language_model_of_the_programs_own_has_one_too(spans: Spans) ->
     assert said["gen_ai.usage.input_tokens"] == 3
 
 
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+async def test_dspys_own_client_tells_what_it_knows(spans: Spans, stream: bool) -> None:
+    async with traced("question -> answer", engine="native") as (run, calls, _):
+        ran = await run(question="?", stream=stream, calls=calls)
+
+    said = attributes(spans.one("chat ok"))
+    assert said["gen_ai.response.model"] == "ok"
+    assert said["gen_ai.response.finish_reasons"] == ("stop",)
+    assert said["gen_ai.usage.input_tokens"] == ran.report.usage.prompt_tokens
+    assert said.get("gen_ai.request.stream", False) == stream
+    assert ("gen_ai.response.time_to_first_chunk" in said) == stream
+
+
 @pytest.mark.parametrize(
     ("model", "error", "status"),
     [

@@ -14,8 +14,8 @@ from dspy.utils.callback import BaseCallback
 class Call(Protocol):
     """One call, while it goes on. From any thread; only `end` is called for every one."""
 
-    def sent(self, url: str, *, stream: bool) -> list[tuple[str, str]]:
-        """Now, and there. What its request has as headers besides."""
+    def sent(self, url: str | None, *, stream: bool) -> list[tuple[str, str]]:
+        """Now, and there, if that is known. What its request has as headers besides."""
         ...
 
     def begun(self) -> None:

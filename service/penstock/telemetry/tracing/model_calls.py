@@ -117,7 +117,7 @@ class _Call:
         self._begun = False
         self._reasons: list[str] = []
 
-    def sent(self, url: str, *, stream: bool) -> list[tuple[str, str]]:
+    def sent(self, url: str | None, *, stream: bool) -> list[tuple[str, str]]:
         self._sent_at = self._clock.monotonic()
         for name, value in _address(url).items():
             self._span.set_attribute(name, value)
