@@ -8,8 +8,10 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from penstock.client import HttpClient, KafkaClient
+from penstock.telemetry import journal
 from tests.support.conversation import Record
 from tests.support.gateway import running_gateway
+from tests.support.hearing import hear
 from tests.support.kafka import Topics
 from tests.support.stage import Stage, stage
 from tests.support.tracing import (
@@ -52,8 +54,9 @@ def context(record: Record) -> dict[str, bytes]:
 
 
 async def test_a_question_that_is_tried_again_is_one_tree_from_who_asks_to_what_is_said(
-    bootstrap_servers: str, topics: Topics, spans: Spans
+    bootstrap_servers: str, topics: Topics, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    heard = hear(monkeypatch, journal)
     async with stage(bootstrap_servers, topics) as on:
         on.models.script["flaky"] = lambda turn, _: "500" if turn == 1 else "ok"
         async with on.serving("openai/flaky", retry=AT_ONCE) as (_, talk):
@@ -135,6 +138,9 @@ async def test_a_question_that_is_tried_again_is_one_tree_from_who_asks_to_what_
     }
     assert all(failed(span) is None for span in (asker, sent, process, said))
 
+    logged = [line for line in heard.lines if line.get("question_id") == "q"]
+    assert [line["trace_id"] for line in logged] == [trace_id(asker)] * 2
+
     assert len(tokens) == len(events) - 1 > 0
     assert [context(record) for record in tokens] == [{"traceparent": header_of(process)}] * len(
         tokens
@@ -181,7 +187,10 @@ async def test_a_dead_letter_carries_on_the_trace_and_a_redrive_links_to_it(
     ]
 
 
-async def test_without_it_a_trace_passes_through(bootstrap_servers: str, topics: Topics) -> None:
+async def test_without_it_a_trace_passes_through(
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = hear(monkeypatch, journal)
     nonsense = ("traceparent", b"00-nonsense")
     async with (
         stage(bootstrap_servers, topics) as on,
@@ -202,6 +211,8 @@ async def test_without_it_a_trace_passes_through(bootstrap_servers: str, topics:
         await talk.to_the_end()
 
     theirs = dict([PARENT, STATE])
+    ended = heard.said("question ended")
+    assert [line.get("trace_id") for line in ended] == [TRACE, TRACE, None, TRACE, None]
     assert [context(record) for record in completions] == [theirs, theirs, {}, theirs, {}]
     assert [context(record) for record in talk.tokens if record.body["question_id"] == "q"]
     assert all(context(r) == theirs for r in talk.tokens if r.body["question_id"] == "q")

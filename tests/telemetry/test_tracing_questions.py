@@ -123,8 +123,10 @@ async def test_what_expires_or_goes_elsewhere_has_failed(spans: Spans) -> None:
     spans.exporter.clear()
     handed_over = Question(delivery())
     handed_over.tell(START, facts.Drop(RECORD, cut_off=True))
-    await handed_over.ends()
+    # Not only when this process ends.
+    handed_over.exporting._provider.force_flush()
     assert [failed(span) for span in spans.all] == ["cut_off", "cut_off"]
+    await handed_over.ends()
 
     spans.exporter.clear()
     killed = Question(delivery())

@@ -198,7 +198,8 @@ def _options(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _messages(messages: Any) -> str:
-    return _json([{"role": one.get("role"), "parts": _parts(one)} for one in messages])
+    told = (one for one in messages if isinstance(one, Mapping))
+    return _json([{"role": one.get("role"), "parts": _parts(one)} for one in told])
 
 
 def _answers(outputs: Any, reasons: list[str]) -> str:
