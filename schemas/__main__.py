@@ -75,6 +75,7 @@ DEAD_LETTER_HEADERS = {
     "penstock-error-code": "Why, for machines.",
     "penstock-error-stage": "decode, waiting, running, or retrying between two attempts.",
     "penstock-error-at": "When, RFC 3339.",
+    "penstock-error-trace": "The id of its trace, where there is one: 32 hexadecimal digits.",
     "penstock-first-error-kind": "Where there were attempts: how the first one failed.",
     "penstock-first-error-code": "The same, for machines.",
     "penstock-first-error-message": "The same, for people.",
@@ -85,6 +86,8 @@ QUESTION_HEADERS = {
     "penstock-redrive": "Of one that was a dead letter: by which id it is asked again, and topic, "
     "partition and offset of the dead letter, with slashes between.",
     "penstock-redrives": "How often it was asked again, a number in UTF-8.",
+    "traceparent": "W3C trace context. It travels on to token events, completion and dead letter.",
+    "tracestate": "As above.",
 }
 """Besides those of a CloudEvent."""
 

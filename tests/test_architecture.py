@@ -129,6 +129,29 @@ LAW: dict[str, set[str]] = {
         "prometheus_client",
         "structlog",
     },
+    # Whether it is installed or not: of these two, and of who asks, only the others know.
+    "penstock.telemetry.tracing.switch": {
+        "penstock.settings.tracing",
+        "penstock.telemetry.tracing",
+    },
+    "penstock.telemetry.tracing.service": {
+        "penstock.clock",
+        "penstock.job",
+        "penstock.kafka.sink",
+        "penstock.settings.tracing",
+        "penstock.telemetry.tracing",
+    },
+    "penstock.telemetry.tracing": {
+        "penstock.telemetry.tracing",
+        "penstock.__version__",
+        "penstock.clock",
+        "penstock.core",
+        "penstock.events",
+        "penstock.job",
+        "penstock.kafka",
+        "penstock.program.classify",
+        "opentelemetry",
+    },
     "penstock.replay": {
         "penstock.replay",
         "penstock.clock",
@@ -149,6 +172,7 @@ LAW: dict[str, set[str]] = {
         "penstock.errors",
         "penstock.events",
         "penstock.kafka",
+        "penstock.telemetry.tracing.asking",
         "aiokafka",
     },
     "penstock.client": {
@@ -156,6 +180,7 @@ LAW: dict[str, set[str]] = {
         "penstock.clock",
         "penstock.errors",
         "penstock.events",
+        "penstock.telemetry.tracing.asking",
         "aiohttp",
         "orjson",
         "pydantic",
@@ -174,6 +199,7 @@ LAW: dict[str, set[str]] = {
         "penstock.status",
         "penstock.telemetry.metrics",
         "penstock.telemetry.probes",
+        "penstock.telemetry.tracing.asking",
         "aiohttp",
         "aiokafka",
         "fastapi",

@@ -49,6 +49,7 @@ from penstock.telemetry import probes, watchdog
 from penstock.telemetry.counting import Counts
 from penstock.telemetry.gauges import Gauges
 from penstock.telemetry.journal import Journal
+from penstock.telemetry.tracing.service import traces
 from penstock.telemetry.vitals import NEWS, Vitals
 
 __all__ = ["Service", "serve", "service"]
@@ -123,23 +124,22 @@ async def _built(
     )
     counts = Counts(programs, writer, clock)
     journal = Journal(writer, clock, settings.gate.action)
+    traced = traces(writer, group, clock, hiding(settings))
 
-    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
-        counts.observe(fact, job)
+    def report(fact: facts.Event | facts.Command, job: Job | None) -> None:
         vitals.observe(fact, job)
-        journal.observe(fact, job)
-        if watch is not None:
-            watch(fact, job)
         if isinstance(fact, NEWS):
             reports.soon()
 
+    observe = _each(traced.observe, counts.observe, journal.observe, watch, report)
     runner = Runner(programs, clock, hiding(settings))
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
         until = clock.monotonic() + settings.handover.max_ms / 1000
         return loop.revoke(partitions, until, commits=why is Leaving.ASKED)
 
-    loop = assemble(settings, engine, runner, source, sink, lookup, clock, observe)
+    out = traced.sink(sink, topics.completions)
+    loop = assemble(settings, engine, runner, source, out, lookup, clock, observe)
     # Who has cancelled the question did not mean the replay.
     since = 0 if plan is None else plan.created_at
     control = Control(client, topics.control, scope.longest_run, clock, loop.tell, since)
@@ -177,6 +177,8 @@ async def _built(
         )
     )
     async with AsyncExitStack() as stack:
+        # At the very end: whatever ends before is part of them.
+        stack.push_async_callback(traced.stop)
         for asked in {id(program.model): program.model for program in programs.values()}.values():
             stack.push_async_callback(asked.aclose)
         # Clients have to be stopped even where they never started; the sink before we leave the
@@ -232,6 +234,17 @@ async def serve(
         async with nullcontext() if beside is None else beside(running):
             started(running)
             return await running.run()
+
+
+def _each(*observers: Observer[Job] | None) -> Observer[Job]:
+    """All of them that there are, one after the other."""
+    there = [observe for observe in observers if observe is not None]
+
+    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
+        for tell in there:
+            tell(fact, job)
+
+    return observe
 
 
 def _policy(settings: Settings, plan: Plan | None) -> Policy:

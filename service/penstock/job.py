@@ -20,6 +20,7 @@ from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.once import Once, Position
 from penstock.kafka.sink import Target, TokenSender
 from penstock.kafka.token_tail import Said
+from penstock.program.calls import Calls
 from penstock.program.classify import not_published
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
@@ -96,7 +97,9 @@ class Job:
         self.queued = 0.0
         """Seconds from when it was asked to its first start."""
         self.trace_id: str | None = None
-        """Where it is traced: 32 hexadecimal digits."""
+        """Of the trace that is recorded of it: 32 hexadecimal digits; None: none is."""
+        self.calls: Calls | None = None
+        """Who is told of the model calls of its attempt; None: nobody."""
         self.stream = TokenStream(
             delivery.question_id,
             sink.token_sender(delivery),
@@ -257,7 +260,7 @@ class Job:
         question, program = self.delivery.question, self.delivery.program
         assert question is not None, "undecodable records do not run"
         assert program is not None, "a decoded question has a program"
-        return await self._runner.run(program, question.fields, self.report, stream)
+        return await self._runner.run(program, question.fields, self.report, stream, self.calls)
 
     def drop(self, *, cut_off: bool) -> None:
         """Another process answers this question."""

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import pytest
@@ -148,6 +148,9 @@ def completion(delivery: Delivery, answer: str = "an answer") -> Completion:
     )
 
 
+PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OURS = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
 FAILURE = Failure(Kind.RECORD, "not_json", "the value is not JSON: ä", "decode")
 
 
@@ -257,6 +260,35 @@ async def test_a_second_failure_replaces_the_first(worlds: Worlds) -> None:
         assert len(names) == len(set(names))
         assert dict(record.headers)["penstock-error-code"] == b"not_json"
         assert record.headers[0] == ("a", b"1")
+
+
+async def test_all_that_is_said_of_a_question_is_of_its_trace(worlds: Worlds) -> None:
+    trace = (("traceparent", PARENT), ("tracestate", b"vendor=1"))
+    of_ours = replace(question(headers=(*trace, ("a", b"1"))), trace=(("traceparent", OURS),))
+    as_it_came = question(headers=(("traceparent", b"nonsense"), *trace, ("a", b"1")))
+    async with worlds() as world:
+        for delivery in (as_it_came, of_ours):
+            sender = world.sink.token_sender(delivery)
+            await (await sender(b"{}", 0))
+            await world.sink.completion(delivery, completion(delivery))
+            await world.sink.dead_letter(delivery, FAILURE, 0)
+        tokens, completions, letters = [
+            await world.read(target, 0, 2)
+            for target in (world.sink.tokens, world.sink.completions, world.sink.dead_letters)
+        ]
+
+        for records in (tokens, completions):
+            assert [_trace(record) for record in records] == [trace, of_ours.trace]
+        # As it came, whatever else calls itself a context; ours takes its place.
+        assert letters[0].headers[:4] == as_it_came.raw.headers
+        assert letters[1].headers[:2] == (("a", b"1"), *of_ours.trace)
+        assert _trace(letters[1]) == of_ours.trace
+        told = [dict(letter.headers)["penstock-error-trace"] for letter in letters]
+        assert told == [PARENT[3:35], OURS[3:35]]
+
+
+def _trace(record: Raw) -> tuple[tuple[str, bytes], ...]:
+    return tuple(header for header in record.headers if header[0].startswith("trace"))
 
 
 async def test_what_fits_is_taken(worlds: Worlds) -> None:

@@ -3,10 +3,14 @@
 import asyncio
 import json
 
+import pytest
+
+from penstock import __version__
 from tests.support.conversation import Conversation, conversation
 from tests.support.kafka import Topics
 from tests.support.service import settings_for
 from tests.support.stage import stage
+from tests.support.tracing import collector
 
 SPEAKS = "held?token_ms=20&tokens=2000"
 """All the time, until it is let end."""
@@ -23,13 +27,18 @@ def _writers(talk: Conversation, question_id: str) -> set[str]:
 
 
 async def test_a_question_outlives_the_membership_of_its_process(
-    bootstrap_servers: str, topics: Topics
+    bootstrap_servers: str, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for topic in ("tokens", "completions", "dead-letters"):
         topics.create(topic)
     settings = settings_for(bootstrap_servers, topics, MODEL)
     logged: list[str] = []
-    async with stage(bootstrap_servers, topics) as on:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "answers")
+    async with (
+        stage(bootstrap_servers, topics) as on,
+        # At the latest when they end, their spans are sent.
+        collector(monkeypatch) as received,
+    ):
         on.models.script["moody"] = lambda count, _: SPEAKS if count == 1 else "ok"
         async with (
             on.process(MODEL) as first,
@@ -70,3 +79,8 @@ async def test_a_question_outlives_the_membership_of_its_process(
         assert (await on.operator.commit()).offset == 2
     assert len(on.models.calls) == 2
     assert on.models.calls.disconnects == 0
+    assert {said["service.instance.id"] for said in received.processes()} == {by, other}
+    assert {said["service.name"] for said in received.processes()} == {"answers"}
+    assert {said["service.version"] for said in received.processes()} == {__version__}
+    names = sorted(span.name.split()[0] for span in received.spans)
+    assert names == sorted(["process", "invoke_workflow", "chat", "send"] * 2)

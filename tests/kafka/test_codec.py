@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -160,6 +161,17 @@ def test_named_headers_travel_on_and_others_do_not() -> None:
     first, other, second = ("ce_correlationid", b"\xff"), ("x", b"2"), ("ce_correlationid", b"3")
 
     assert decode(ASKED, (first, other, second)).forwarded == (first, second)
+
+
+def test_the_trace_travels_on_by_itself_and_once() -> None:
+    parent = ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    by = replace(codec(), forward=frozenset({"traceparent", "x"}))
+
+    delivery = decode(ASKED, (parent, ("x", b"1")), by=by)
+
+    assert (delivery.trace, delivery.forwarded) == ((parent,), (("x", b"1"),))
+    assert decode(b"no question", (parent,)).trace == (parent,)
+    assert decode(ASKED, (("traceparent", b"00-no"),)).trace == ()
 
 
 def test_headers_too_long_to_repeat_do_not_travel_on() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dspy.clients.engines.lm15_engine import AsyncLM15Engine
 
 from penstock import settings
 from penstock.errors import ConfigurationError
 from penstock.program import model
+from penstock.program.native_engine import NativeEngine
 from penstock.program.openai_engine import OpenAIEngine
 from penstock.program.reading import Timeouts
 
@@ -47,13 +47,13 @@ def build(
     [
         ("openai/gpt-4o-mini", OpenAIEngine),
         ("groq/llama-3.3-70b-versatile", OpenAIEngine),
-        ("anthropic/claude-sonnet-4-5", AsyncLM15Engine),
-        ("gemini/gemini-2.5-flash", AsyncLM15Engine),
+        ("anthropic/claude-sonnet-4-5", NativeEngine),
+        ("gemini/gemini-2.5-flash", NativeEngine),
     ],
 )
 def test_auto_is_ours_where_the_wire_is_chat_completions(name: str, engine: type[Any]) -> None:
     assert type(build(name)) is engine
-    assert type(build(name, "native")) is AsyncLM15Engine
+    assert type(build(name, "native")) is NativeEngine
 
 
 def test_a_server_of_ones_own_needs_no_key() -> None:
@@ -69,13 +69,13 @@ def test_the_customary_key_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_responses_api_is_dspys_own() -> None:
     engine = build("openai/gpt-4o", model_type="responses")
-    assert type(engine) is AsyncLM15Engine
+    assert type(engine) is NativeEngine
     assert engine.resolve("openai/gpt-4o").provider == "openai"
 
 
 def test_a_door_of_a_clouds_own_is_dspys_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://me.openai.azure.com")
-    assert type(build("azure/gpt-4o")) is AsyncLM15Engine
+    assert type(build("azure/gpt-4o")) is NativeEngine
     with pytest.raises(ConfigurationError, match="set ENGINE to auto"):
         build("azure/gpt-4o", "openai")
 

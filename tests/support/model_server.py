@@ -9,7 +9,7 @@ import asyncio
 import signal
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
@@ -36,6 +36,8 @@ class ModelServer:
         self.script: dict[str, Script] = {}
         self.bodies: deque[bytes] = deque(maxlen=100)
         """Of the latest requests, as they came."""
+        self.headers: deque[Mapping[str, str]] = deque(maxlen=100)
+        """As above; by their names in lower case."""
         self.revoked: set[str] = set()
         """Keys that are refused."""
         self.connections = 0
@@ -123,6 +125,7 @@ class ModelServer:
             connection.answered()
             return
         self.bodies.append(asked.body)
+        self.headers.append(asked.headers)
         model, calls = request.model, self.calls
         calls.per_model[model] += 1
         script = self.script.get(model) or self.script.get(model.partition("?")[0])

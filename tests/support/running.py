@@ -19,6 +19,7 @@ from penstock.clock import Clock
 from penstock.core.failure import Failure
 from penstock.errors import PublishError
 from penstock.events.report import Report
+from penstock.program.calls import Calls
 from penstock.program.catalog import Program
 from penstock.program.runner import Runner
 from penstock.program.stream import TokenStream
@@ -73,7 +74,9 @@ class Running:
     program: Program
     runner: Runner
 
-    async def __call__(self, *, stream: bool = True, deaf: bool = False, **inputs: Any) -> Ran:
+    async def __call__(
+        self, *, stream: bool = True, deaf: bool = False, calls: Calls | None = None, **inputs: Any
+    ) -> Ran:
         """`deaf`: Kafka takes no token event."""
         events: list[dict[str, Any]] = []
 
@@ -87,17 +90,22 @@ class Running:
 
         report = Report()
         tokens = TokenStream("q", send) if stream else None
-        failure = await self.runner.run(NAME, inputs, report, tokens)
+        failure = await self.runner.run(NAME, inputs, report, tokens, calls)
         return Ran(failure, report, events)
 
 
 @asynccontextmanager
 async def runner(
-    entry: str | dict[str, Any], model: str = "ok", slots: int = 4, adapter: str = "chat"
+    entry: str | dict[str, Any],
+    model: str = "ok",
+    slots: int = 4,
+    adapter: str = "chat",
+    engine: str = "auto",
 ) -> AsyncIterator[Running]:
     """One program, loaded as the service loads it."""
     async with model_server() as models:
         client = {"api_base": models.api_base, "api_key": "none", "adapter": adapter}
+        client |= {"engine": engine}
         loaded = settings.load(
             model={"name": f"openai/{model}", **client},
             programs={NAME: entry},

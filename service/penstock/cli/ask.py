@@ -117,20 +117,25 @@ def ask(
         raise ConfigurationError("--file names programs in its lines; leave out --program")
     door = _door(Way(bootstrap_server, command_config, options), gateway, token, token_file)
     # Kafka's client takes a while to import, and the help needs none of it.
-    if file is not None:
-        from penstock.cli import ask_file
+    from uuid import uuid4
 
-        raise typer.Exit(ask_file.run(door, _read(file), key, timeout, concurrency))
-    from penstock.cli import ask_one
+    from penstock.telemetry.tracing.switch import while_it_runs
 
-    asked = command_line.fields(inputs or (), bare=False)
-    if question is not None:
-        text = sys.stdin.read() if question == "-" else question
-        if not (text := text.strip()):
-            raise ConfigurationError("the question is empty")
-        asked = {command_line.QUESTION: text, **asked}
-    code = ask_one.run(door, asked, program, key, timeout, as_json=output == "json")
-    raise typer.Exit(code)
+    with while_it_runs(uuid4().hex[:12]):
+        if file is not None:
+            from penstock.cli import ask_file
+
+            raise typer.Exit(ask_file.run(door, _read(file), key, timeout, concurrency))
+        from penstock.cli import ask_one
+
+        asked = command_line.fields(inputs or (), bare=False)
+        if question is not None:
+            text = sys.stdin.read() if question == "-" else question
+            if not (text := text.strip()):
+                raise ConfigurationError("the question is empty")
+            asked = {command_line.QUESTION: text, **asked}
+        code = ask_one.run(door, asked, program, key, timeout, as_json=output == "json")
+        raise typer.Exit(code)
 
 
 def _door(way: Way, gateway: str | None, token: str | None, token_file: Path | None) -> "Door":

@@ -36,6 +36,7 @@ def gateway(
     """
     import asyncio
     import signal
+    from uuid import uuid4
 
     import structlog
     import uvloop
@@ -45,6 +46,7 @@ def gateway(
     from penstock.gateway.server import serving
     from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
+    from penstock.telemetry.tracing.switch import while_it_runs
 
     ours: dict[str, Any] = {"host": host, "port": port}
     loaded = settings.load(
@@ -75,4 +77,5 @@ def gateway(
             log.info("serving", address=running.address, telemetry=metrics)
             await running.stopped()
 
-    uvloop.run(until_stopped())
+    with while_it_runs(uuid4().hex[:12]):
+        uvloop.run(until_stopped())

@@ -22,6 +22,7 @@ from penstock.errors import ConfigurationError, GatewayError
 from penstock.events.completion import Completion
 from penstock.events.question import Question
 from penstock.events.said import Event, read
+from penstock.telemetry.tracing.asking import here
 
 CONNECT_SECONDS = 10.0
 SILENCE_SECONDS = 45.0
@@ -108,6 +109,7 @@ class HttpClient(Client):
         seconds = self._seconds(question)
         # Whoever reads no tokens has the answer in one request, if it does not take long.
         headers = {"Content-Type": "application/json"}
+        headers |= {name: value.decode("latin-1") for name, value in here()}
         if not question.stream:
             headers["Prefer"] = f"wait={WAIT_SECONDS}"
         asked = await self._post(QUESTIONS, _tries(seconds), headers, body.encoded())

@@ -22,6 +22,7 @@ from penstock.kafka.admin import admin, require
 from penstock.kafka.answers import Answers
 from penstock.kafka.rights import Operation
 from penstock.kafka.security import client_arguments
+from penstock.telemetry.tracing.asking import sending
 
 SOURCE = "/penstock/client"
 
@@ -124,12 +125,14 @@ class KafkaClient(Client):
 
     async def _send(self, question: Question, key: str | bytes | None) -> Any:
         assert question.id is not None
-        return await self._acknowledged(
-            self._questions,
-            question.model_dump_json(exclude_defaults=True).encode(),
-            key.encode() if isinstance(key, str) else key,
-            envelope.headers(envelope.QUESTION, question.id, SOURCE, self._clock.wall()),
-        )
+        now = self._clock.wall()
+        with sending(self._questions) as trace:
+            return await self._acknowledged(
+                self._questions,
+                question.model_dump_json(exclude_defaults=True).encode(),
+                key.encode() if isinstance(key, str) else key,
+                envelope.headers(envelope.QUESTION, question.id, SOURCE, now, trace),
+            )
 
     async def _acknowledged(
         self,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import orjson
 
 from penstock.events.envelope import Headers, text_header
+from penstock.events.trace_context import trace_id
 
 Style = Literal["kafka", "spring", "connect"]
 
@@ -69,7 +70,7 @@ def dead_letter_headers(
     """The original headers in their order, then ours; a second failure replaces the first, by
     whichever names that was told.
     """
-    said = _STYLES[style](cause) | _ours(cause)
+    said = _STYLES[style](cause) | _ours(cause) | _trace(original)
     stale = _NAMES if origin(original) else ()
     kept = [(n, value) for n, value in original if n not in said and not n.startswith(stale)]
     return [*kept, *said.items()]
@@ -140,6 +141,12 @@ def _ours(cause: Cause) -> dict[str, bytes]:
             "penstock-attempts": _attempts(cause.tried),
         }
     return _texts(said)
+
+
+def _trace(original: Headers) -> dict[str, bytes]:
+    """For people: the context itself is for programs."""
+    found = trace_id(original)
+    return {} if found is None else {"penstock-error-trace": found.encode()}
 
 
 def _attempts(tried: Sequence[Tried]) -> str:

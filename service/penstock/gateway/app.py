@@ -48,6 +48,7 @@ from penstock.gateway.routes import (
     text_socket,
 )
 from penstock.gateway.routes import questions as asking
+from penstock.gateway.traced import FASTAPI
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
 from penstock.kafka.preflight import longest_run
@@ -181,6 +182,7 @@ def application(parts: Parts) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
         responses=OTHERWISE,
+        telemetry=FASTAPI,
         middleware=[
             Middleware(Requests, parts.meters, parts.clock),
             *guards(parts.settings, everybody=parts.access.open),

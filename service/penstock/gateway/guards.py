@@ -9,6 +9,7 @@ from penstock.gateway.browsers import Browsers
 from penstock.gateway.limits import Limits
 from penstock.gateway.origins import Origins
 from penstock.gateway.parts import OPERATOR
+from penstock.gateway.traced import Traced
 from penstock.settings import Settings
 
 
@@ -24,6 +25,7 @@ def guards(settings: Settings, *, everybody: bool) -> list[Middleware]:
         expose_headers=("Location", "Content-Location", "Retry-After", "X-Should-Retry"),
     )
     return [
+        Middleware(Traced),
         Middleware(Browsers),
         # Outside of what may refuse a request, so that the page sees why.
         *([cors] if ours.origins else []),

@@ -30,6 +30,7 @@ from penstock.gateway.written import written
 from penstock.kafka.codec import Codec
 from penstock.kafka.stopping import stopped
 from penstock.settings import TopicSettings
+from penstock.telemetry.tracing.asking import sending
 
 SEND_SECONDS = 5.0
 """What Kafka does not take in this time is told to whoever asked."""
@@ -296,9 +297,12 @@ class Questions:
         if fingerprint is not None:
             headers.append((FINGERPRINT, fingerprint.encode()))
         record_key = None if key is None else key.encode()
-        sent = await self._acknowledged(
-            self._topics.questions, value, record_key, partition, headers, id=question_id
-        )
+        topic = self._topics.questions
+        with sending(topic) as trace:
+            headers += trace
+            sent = await self._acknowledged(
+                topic, value, record_key, partition, headers, id=question_id
+            )
         return Place(sent.partition, sent.offset), sent.timestamp
 
     async def _acknowledged(

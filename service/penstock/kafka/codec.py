@@ -17,6 +17,7 @@ from penstock.errors import RecordError
 from penstock.events.again import Redrive, Replay, redrive
 from penstock.events.envelope import Headers, text_header
 from penstock.events.question import Question
+from penstock.events.trace_context import NAMES, carried
 
 STRUCTURED = "application/cloudevents+json"
 _BOM = b"\xef\xbb\xbf"
@@ -78,6 +79,8 @@ class Delivery:
     """When the replay began, in Unix milliseconds."""
     marks: Headers = ()
     """On all that is said of it, and on its dead letter."""
+    trace: Headers = ()
+    """As above: of which trace it is."""
 
     @property
     def timestamp(self) -> int:
@@ -144,6 +147,7 @@ class Codec:
             "lane": self._lane(raw),
             "received_at": wall,
             "forwarded": self._forwarded(raw),
+            "trace": carried(raw.headers),
             "redrive": (redriven := redrive(raw.headers)),
         }
         try:
@@ -176,7 +180,8 @@ class Codec:
 
     def _forwarded(self, raw: Raw) -> Headers:
         """Nothing where they are too long to be repeated in every event."""
-        found = tuple(pair for pair in raw.headers if pair[0] in self.forward)
+        wanted = self.forward - NAMES
+        found = tuple(pair for pair in raw.headers if pair[0] in wanted)
         size = sum(len(name) + len(value or b"") for name, value in found)
         return found if size <= _FORWARDED_BYTES else ()
 

@@ -21,6 +21,7 @@ from penstock.errors import PublishError, TooLargeError, UnknownOutcomeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import Cause, Style, Tried, dead_letter_headers
+from penstock.events.trace_context import replaced
 from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.entry import refused
 from penstock.kafka.producer import Producer, Record, SpeaksUntil
@@ -117,7 +118,7 @@ class KafkaSink:
         key = key_of(delivery)
         stream = f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}"
         producer, clock, source = self._producer, self._clock, self._source
-        said_with = (*delivery.forwarded, *delivery.marks)
+        said_with = (*delivery.forwarded, *delivery.trace, *delivery.marks)
 
         async def send(value: bytes, sequence: int) -> "asyncio.Future[Any]":
             headers = envelope.headers(
@@ -157,7 +158,7 @@ class KafkaSink:
             f"{raw.topic}/{raw.partition}/{raw.offset}/{self._writer}/completion",
             self._source,
             self._clock.wall(),
-            (*delivery.forwarded, *delivery.marks),
+            (*delivery.forwarded, *delivery.trace, *delivery.marks),
         )
         value = completion.model_dump_json().encode()
         return raw.partition, (key_of(delivery), value, headers)
@@ -172,7 +173,8 @@ class KafkaSink:
         cause = cause_of(raw, self.group_id, failure, attempts, tried, at)
         marked = dict(delivery.marks)
         original = (*(h for h in raw.headers if h[0] not in marked), *delivery.marks)
-        headers = dead_letter_headers(original, cause, self._dead_letter_style)
+        traced = replaced(original, delivery.trace)
+        headers = dead_letter_headers(traced, cause, self._dead_letter_style)
         # A tombstone without a key is legal on the wire, but not for the client.
         key = b"" if raw.key is None and raw.value is None else raw.key
         said = (key, raw.value, headers)

@@ -154,6 +154,8 @@ class Answer:
     def __init__(self, wire: ChatWire, request: Request, headers: Headers) -> None:
         self.done = False
         """`[DONE]` was said: nothing follows."""
+        self.model: str | None = None
+        """That answers, by its own words; known by the end."""
         self.pieces = 0
         """Of text, thought or a tool's arguments; mostly one token each."""
         self._wire = wire
@@ -208,6 +210,7 @@ class Answer:
     def _read_by_dialect(self, frame: bytes, said: dict[str, Any]) -> list[Any]:
         if error := said.get("error"):
             raise self._wire.told_error(error, self._headers)
+        self.model = said.get("model") or self.model
         deltas: list[Any] = []
         for event in self._wire.events(self._request, frame):
             if event.type == "end":

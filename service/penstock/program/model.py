@@ -7,7 +7,7 @@ from typing import Any, Literal
 import dspy
 from dspy.clients.backend_selection import select_backend
 from dspy.clients.capabilities import capabilities
-from dspy.clients.engines.lm15_engine import AsyncLM15Engine, LM15Engine
+from dspy.clients.engines.lm15_engine import LM15Engine
 from dspy.lm15 import (
     NotConfiguredError,
     OpenAIChatLM,
@@ -18,6 +18,7 @@ from dspy.lm15 import (
 
 from penstock.errors import ConfigurationError
 from penstock.program.connection import Connector
+from penstock.program.native_engine import NativeEngine
 from penstock.program.openai_engine import OpenAIEngine
 from penstock.program.plain import PlainAdapter
 from penstock.program.reading import Timeouts
@@ -124,7 +125,7 @@ def _native_or_ours(asked: _Asked) -> dspy.LM:
     if asked.engine == "openai" and not compatible:
         raise ConfigurationError("it does not speak OpenAI's chat completions; set ENGINE to auto")
     if asked.engine == "native" or not compatible:
-        engine: AsyncEngine = AsyncLM15Engine(native.config, model_type=lm.model_type)
+        engine: AsyncEngine = NativeEngine(native.config, model_type=lm.model_type)
     else:
         engine = OpenAIEngine(dialect, model, asked.timeouts, asked.connector)
     return asked.lm(engine=ThreadEngine(engine, capabilities(lm)), async_engine=engine)

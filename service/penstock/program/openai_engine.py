@@ -27,6 +27,7 @@ from dspy.lm15 import (
 )
 from dspy.utils.usage_tracker import UsageTracker
 
+from penstock.program.calls import current
 from penstock.program.chat_wire import MAX_BODY, Answer, Call, ChatWire, Headers, streamable
 from penstock.program.connection import Connections, Connector
 from penstock.program.reading import Reading, Timeouts
@@ -77,9 +78,12 @@ class OpenAIEngine:
         """Raises LM15Error."""
         validate_request(request)
         call = self._wire.call(request, self._model, stream=False)
-        async with self._answered(call) as (response, reading):
+        async with self._answered(call, stream=False) as (response, reading):
             body = await reading.up_to(MAX_BODY + 1)
-            return self._wire.response(request, call, _headers(response), body)
+            answer = self._wire.response(request, call, _headers(response), body)
+        if (told := current()) is not None:
+            told.answered(answer.model, answer.finish_reason)
+        return answer
 
     async def stream(self, request: Request) -> AsyncGenerator[Any, None]:
         """The events of one answer, as DSPy wants them: start, deltas, end.
@@ -88,11 +92,14 @@ class OpenAIEngine:
         """
         validate_request(request)
         call = self._wire.call(request, self._model, stream=True)
-        async with self._answered(call) as (response, reading):
+        told = current()
+        async with self._answered(call, stream=True) as (response, reading):
             headers = _headers(response)
             if response.content_type == "application/json":
                 body = await reading.up_to(MAX_BODY + 1)
                 whole = self._wire.response(request, call, headers, body)
+                if told is not None:
+                    told.answered(whole.model, whole.finish_reason)
                 for event in response_to_events(streamable(whole)):
                     yield event
                 return
@@ -108,7 +115,11 @@ class OpenAIEngine:
                     ) as events,
                 ):
                     async for event in events:
-                        ended = event.type == "end"
+                        if ended := event.type == "end":
+                            if told is not None:
+                                told.answered(answer.model, event.finish_reason)
+                        elif told is not None:
+                            told.begun()
                         yield event
             finally:
                 if not ended:
@@ -123,11 +134,16 @@ class OpenAIEngine:
         await self._connections.aclose()
 
     @asynccontextmanager
-    async def _answered(self, call: Call) -> AsyncIterator[tuple[aiohttp.ClientResponse, Reading]]:
+    async def _answered(
+        self, call: Call, *, stream: bool
+    ) -> AsyncIterator[tuple[aiohttp.ClientResponse, Reading]]:
         """The head of an answer. In the end its connection is closed, or free for the next call
         where the body was read to its end.
         """
-        reading = await self._connections.post(call.url, call.headers, call.body)
+        headers = call.headers
+        if (told := current()) is not None:
+            headers = [*headers, *told.sent(call.url, stream=stream)]
+        reading = await self._connections.post(call.url, headers, call.body)
         response = reading.response
         try:
             if response.status != _OK:

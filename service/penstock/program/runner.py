@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import dspy
@@ -15,6 +16,7 @@ from penstock.core.failure import Failure, Kind
 from penstock.events.completion import Program as ProgramRef
 from penstock.events.report import Report, answer_of
 from penstock.events.text import whole_characters
+from penstock.program.calls import Calls, Telling, current
 from penstock.program.catalog import Program
 from penstock.program.classify import classify, not_published
 from penstock.program.listener import Listener
@@ -61,9 +63,14 @@ class Runner:
         return dict(self._in_threads)
 
     async def run(
-        self, name: str, inputs: Mapping[str, Any], report: Report, stream: TokenStream | None
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        report: Report,
+        stream: TokenStream | None,
+        calls: Calls | None = None,
     ) -> Failure | None:
-        """None when it answered; the report holds the answer.
+        """None when it answered; the report holds the answer. `calls` are told of the model's.
 
         Cancelling the task closes the connection to the model. It ends no sooner than the last
         thread of the program.
@@ -85,7 +92,10 @@ class Runner:
         report.catch_up = count
         self._running[name] += 1
         try:
-            with dspy.context(**_context(program, usage, threads, listener, watch)):
+            with (
+                nullcontext() if calls is None else calls.running(),
+                dspy.context(**_context(program, usage, threads, listener, watch, calls)),
+            ):
                 prediction = await _ask(program, inputs, threads)
             if not isinstance(prediction, dspy.Prediction | Mapping):
                 return self._cause(watch) or _no_prediction(prediction)
@@ -123,6 +133,11 @@ class _Usage(UsageTracker):  # type: ignore[misc] # DSPy has no types
         """`dspy.Parallel` gives each of its threads a copy, and forgets what they used."""
         return self
 
+    def add_usage(self, lm: str, usage_entry: dict[str, Any] | None) -> None:
+        super().add_usage(lm, usage_entry)
+        if usage_entry and (call := current()) is not None:
+            call.used(usage_entry)
+
     def taken(self) -> Iterator[Mapping[str, Any]]:
         """What was used, call by call, each once, while threads may go on and use more."""
         for calls in list(self.usage_data.values()):
@@ -136,14 +151,21 @@ def _context(
     threads: Threads,
     listener: Listener | None,
     watch: Watch,
+    calls: Calls | None,
 ) -> dict[str, Any]:
+    callbacks: list[Any] = [*dspy.settings.callbacks]
+    if not program.is_a_predictor:
+        callbacks.append(watch)
+    if calls is not None:
+        # Behind it: a call that it stops is none.
+        callbacks.append(Telling(calls))
     return {
         "lm": program.model.lm,
         "adapter": program.model.adapter,
         "usage_tracker": usage,
         "send_stream": listener,
         "stream_listeners": [],
-        "callbacks": [*dspy.settings.callbacks, *([] if program.is_a_predictor else [watch])],
+        "callbacks": callbacks,
         "trace": [],
         "max_trace_size": TRACE,
         # Tools that await may be called from a `forward`, which runs in a thread.

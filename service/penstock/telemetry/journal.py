@@ -12,6 +12,7 @@ from penstock.core.facts import Head
 from penstock.core.failure import CONSEQUENCES
 from penstock.core.handover import Run
 from penstock.events.envelope import Headers, rfc3339, text_header
+from penstock.events.trace_context import trace_id
 from penstock.job import Job
 
 log = structlog.get_logger("penstock")
@@ -209,7 +210,14 @@ class Journal:
 def _who(job: Job | None) -> dict[str, str | None]:
     if job is None:
         return {}
-    return {"question_id": job.delivery.question_id, "program": job.delivery.program}
+    delivery = job.delivery
+    return {"question_id": delivery.question_id, "program": delivery.program, **_trace(job)}
+
+
+def _trace(job: Job) -> dict[str, str]:
+    """Of ours, or of whoever asked, where there is one."""
+    found = job.trace_id or trace_id(job.delivery.trace)
+    return {} if found is None else {"trace_id": found}
 
 
 def _ended(job: Job) -> None:
@@ -223,6 +231,7 @@ def _ended(job: Job) -> None:
         "partition": raw.partition,
         "offset": raw.offset,
         "attempts": job.attempts,
+        **_trace(job),
     }
     if (correlation := _correlation(raw.headers)) is not None:
         line["correlation_id"] = correlation

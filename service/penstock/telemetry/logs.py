@@ -17,6 +17,8 @@ _NOISY = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "asyncio": logging.WARNING,
+    # A line for every batch that its endpoint does not take; that it does not, we say once.
+    "opentelemetry": logging.CRITICAL,
 }
 
 

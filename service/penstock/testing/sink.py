@@ -14,6 +14,7 @@ from penstock.errors import TooLargeError
 from penstock.events import envelope
 from penstock.events.completion import Completion
 from penstock.events.dead_letter import Style, Tried, dead_letter_headers
+from penstock.events.trace_context import replaced
 from penstock.kafka.codec import Delivery, Raw
 from penstock.kafka.sink import SEQUENCE_DIGITS, Target, TokenSender, cause_of, key_of, size_of
 from penstock.testing.log import SimulatedLog
@@ -53,7 +54,7 @@ class SimulatedSink:
     ) -> int | None:
         raw, at = delivery.raw, self.clock.wall()
         cause = cause_of(raw, self.group_id, failure, attempts, tried, at)
-        headers = dead_letter_headers(raw.headers, cause, self.style)
+        headers = dead_letter_headers(replaced(raw.headers, delivery.trace), cause, self.style)
         return self._put(self.dead_letters, delivery, raw.key, raw.value, headers).offset
 
     async def settled(self) -> None:
@@ -71,7 +72,8 @@ class SimulatedSink:
     def _headers(self, type_: str, name: str, delivery: Delivery) -> list[tuple[str, bytes]]:
         event_id = f"{place_of(delivery.raw)}/{name}"
         source, now = envelope.source(self.group_id), self.clock.wall()
-        return envelope.headers(type_, event_id, source, now, delivery.forwarded)
+        said_with = (*delivery.forwarded, *delivery.trace)
+        return envelope.headers(type_, event_id, source, now, said_with)
 
     def _put(
         self,

@@ -1,0 +1,3 @@
+"""Traces: what a question went through, as spans of OpenTelemetry, where it is installed and asked
+for. No other room imports it.
+"""

@@ -1,0 +1,52 @@
+"""Are traces wanted, and can they be had? Without OpenTelemetry nothing of it is imported."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from penstock.settings import tracing
+
+if TYPE_CHECKING:
+    from penstock.telemetry.tracing.exporting import Exporting
+
+PARTS = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+
+log = logging.getLogger("penstock.tracing")
+
+
+def exporting(instance: str) -> "Exporting | None":
+    """Who sends spans from now on, until it is stopped; None: nobody does.
+
+    `instance`: of the service, unless the environment names it.
+    """
+    if tracing.endpoint() is None:
+        return None
+    if not all(map(_installed, PARTS)):
+        log.warning(
+            "no traces: their endpoint is set, and OpenTelemetry is not installed; to have them: "
+            "pip install 'penstock[otel]'"
+        )
+        return None
+    from penstock.telemetry.tracing.exporting import Exporting  # noqa: PLC0415
+
+    return Exporting(instance)
+
+
+@contextmanager
+def while_it_runs(instance: str) -> Iterator[None]:
+    """Spans of a command are sent, if any are; see `exporting`."""
+    sends = exporting(instance)
+    try:
+        yield
+    finally:
+        if sends is not None:
+            sends.end()
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
