@@ -164,7 +164,7 @@ class Service:
         return "the group has not assigned its partitions yet"
 
     def standing(self) -> Standing:
-        return self.vitals.standing(self.source.lag())
+        return self.vitals.standing(self.source.readings())
 
 
 class Probed:

@@ -1,6 +1,6 @@
 """Routes events to those who decide, and collects what they decide; holds no rule of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from penstock.core import facts
@@ -95,6 +95,16 @@ class Engine:
     def owns(self, record: RecordId) -> bool:
         """Whether the record is not done, and we have it or are to have it."""
         return record in self.questions
+
+    def backlog(self, readings: Mapping[int, facts.Reading]) -> dict[int, int]:
+        """By partition, see `Ledger.backlog`; without those of another assignment than ours, of
+        which nobody has told us yet.
+        """
+        return {
+            number: partition.ledger.backlog(reading)
+            for number, reading in readings.items()
+            if (partition := self.partitions.get(number)) and partition.epoch == reading.epoch
+        }
 
     def speaks_until(self, record: RecordId) -> float | None:
         """See `Board.speaks_until`."""

@@ -52,7 +52,7 @@ class Standing(BaseModel):
     partitions: list[int] = Field(description="Assigned to it, of the questions.")
     paused: list[int] = Field(description="Of these, the ones from which it fetches nothing now.")
     backlog: int = Field(
-        description="Records of its partitions that are not done, gaps of the log among them."
+        description="Questions of its partitions that are not done, as `penstock_backlog` has it."
     )
     waiting: int = Field(description="Questions fetched and not started.")
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")

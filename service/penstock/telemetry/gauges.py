@@ -90,21 +90,12 @@ class Gauges(Collector):
         yield _one(metrics.ASSIGNED, len(partitions))
         yield _one(metrics.PAUSED_PARTITIONS, len(engine.intake.paused))
         yield read(metrics.LAG, _each(self._source.lag()))
-        yield read(metrics.BACKLOG, _each(self._backlog()))
+        yield read(metrics.BACKLOG, _each(engine.backlog(self._source.readings())))
         yield read(metrics.OLDEST, _each(ages))
         committed_at = self._source.committed_at
         yield read(metrics.COMMIT_AGE, _each({n: now - at for n, at in committed_at.items()}))
         yield read(metrics.OFFSET_MAP, _each(noted))
         yield _one(metrics.OFFSET_MAP_LIMIT, engine.policy.limits.map_letters)
-
-    def _backlog(self) -> dict[int, int]:
-        partitions = self._engine.partitions
-        return {
-            number: partitions[number].ledger.backlog(reading)
-            for number, reading in self._source.readings().items()
-            # The engine may not have heard of this assignment yet, or of its end.
-            if number in partitions and partitions[number].epoch == reading.epoch
-        }
 
     def _of_models(self) -> Iterator[Metric]:
         models = self._engine.models

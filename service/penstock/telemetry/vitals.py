@@ -8,7 +8,7 @@ from penstock import __version__
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.engine import Engine
-from penstock.core.facts import RecordId
+from penstock.core.facts import Reading, RecordId
 from penstock.core.question import Phase
 from penstock.events import member
 from penstock.events.envelope import rfc3339
@@ -97,23 +97,15 @@ class Vitals:
             questions=self._tally.sums(),
         )
 
-    def standing(self, lag: Mapping[int, int]) -> Standing:
-        """As of now. `lag`: by partition, records from the last commit to the end of the log."""
+    def standing(self, readings: Mapping[int, Reading]) -> Standing:
+        """As of now. `readings`: of its partitions, how far they are read."""
         said = self()
         return Standing(
             **said.model_dump(include=_SAID_AS_WELL),
             uptime_seconds=round(self._clock.monotonic() - self._began, 1),
-            backlog=sum(self._not_done(partition, records) for partition, records in lag.items()),
+            backlog=sum(self._engine.backlog(readings).values()),
             questions=self._tally.sums(),
         )
-
-    def _not_done(self, number: int, lag: int) -> int:
-        partition = self._engine.partitions.get(number)
-        if partition is None or partition.committed is None:
-            return lag
-        done = partition.ledger.done_beyond()
-        since = done.committed - partition.committed.offset
-        return max(0, lag - since - sum(b - a for a, b in done.ranges))
 
     def _cause(self) -> member.Cause | None:
         failure = self._engine.failing.gate.cause
