@@ -161,15 +161,19 @@ def test_what_was_cut_off_is_paid_for(counts: Counts) -> None:
     assert served['penstock_question_duration_seconds_count{program="qa"}'] == 0
 
 
-def test_a_code_that_nobody_knows_makes_no_label(counts: Counts) -> None:
+def test_a_name_that_nobody_knows_makes_no_label(counts: Counts) -> None:
     unheard_of = Failure(Kind.ANSWER, "whatever a program says", "")
-    before = scrape(counts).samples.keys()
+    unserved = SimpleNamespace(program="whatever a question says")
     counts.observe(facts.RetryAt(RECORD, unheard_of, 1), job())
-    counts.observe(facts.Published(RECORD), job("failed", failure=unheard_of, dead_lettered=True))
+    counts.observe(
+        facts.Published(RECORD),
+        job("failed", failure=unheard_of, dead_lettered=True, delivery=unserved),
+    )
     served = scrape(counts)
     assert served['penstock_attempts_failed_total{code="other",kind="ANSWER"}'] == 1
     assert served['penstock_dead_letters_total{code="other",kind="ANSWER"}'] == 1
-    assert served.samples.keys() == before
+    assert served['penstock_questions_ended_total{program="none",status="failed"}'] == 1
+    assert not [name for name in served.samples if "whatever" in name]
 
 
 def test_what_was_done_and_what_another_had_is_counted(counts: Counts) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_args
 
+from prometheus_client import Counter
+
 from penstock.clock import Clock
 from penstock.core import facts
 from penstock.core.facts import Status
@@ -54,16 +56,14 @@ class Counts:
         self._attempts = counter(metrics.ATTEMPTS, registry)
         self._rebalance = histogram(metrics.REBALANCE, registry)
         self._loop_lag = histogram(metrics.LOOP_LAG, registry)
-        failed = counter(metrics.ATTEMPTS_FAILED, registry)
-        self._attempts_failed = {
-            failure: failed.labels(*failure)
-            for failure in _failures(kind for kind in Kind if CONSEQUENCES[kind].retried)
-        }
-        letters = counter(metrics.DEAD_LETTERS, registry)
-        self._dead_letters = {
-            failure: letters.labels(*failure)
-            for failure in _failures(kind for kind in Kind if kind not in _NEVER_DEAD_LETTERED)
-        }
+        self._attempts_failed = counter(metrics.ATTEMPTS_FAILED, registry)
+        self._dead_letters = counter(metrics.DEAD_LETTERS, registry)
+        for kind in Kind:
+            for code in CODES[kind]:
+                if CONSEQUENCES[kind].retried:
+                    self._attempts_failed.labels(kind, code)
+                if kind not in _NEVER_DEAD_LETTERED:
+                    self._dead_letters.labels(kind, code)
         families: dict[metrics.Family, Any] = {
             **{family: counter(family, registry) for family in _COUNTED},
             **{family: histogram(family, registry) for family in _TIMED},
@@ -74,7 +74,7 @@ class Counts:
             facts.AlreadyDone: lambda _, __: self._recovered.inc(),
             facts.TakeOver: lambda _, __: self._taken_over.inc(),
             facts.Start: lambda _, __: self._attempts.inc(),
-            facts.RetryAt: lambda fact, _: _known(self._attempts_failed, fact.failure).inc(),
+            facts.RetryAt: lambda fact, _: _count(self._attempts_failed, fact.failure),
             facts.Published: self._published,
             facts.Drop: self._dropped,
             facts.Release: self._releasing,
@@ -102,7 +102,7 @@ class Counts:
         program = self._program(job)
         program.ended[job.status].inc()
         if job.dead_lettered and job.failure is not None:
-            _known(self._dead_letters, job.failure).inc()
+            _count(self._dead_letters, job.failure)
         if job.started_at is not None:
             program.spent(job)
             program.took(job)
@@ -117,7 +117,7 @@ class Counts:
 
     def _program(self, job: Job) -> "_OfProgram":
         # A name nobody serves would make a label of whatever a producer writes.
-        return self._programs[job.delivery.program or NONE]
+        return self._programs.get(job.delivery.program or NONE, self._programs[NONE])
 
     # --- partitions ---------------------------------------------------------------------------
 
@@ -199,11 +199,7 @@ class _OfProgram:
             self._a_token.observe((ended - first) / more, exemplar)
 
 
-def _failures(kinds: Iterable[Kind]) -> list[tuple[str, str]]:
-    return [(kind, code) for kind in kinds for code in (*sorted(CODES[kind]), OTHER)]
-
-
-def _known(series: Mapping[tuple[str, str], Any], failure: Failure) -> Any:
+def _count(family: Counter, failure: Failure) -> None:
     """By its code, if that is one of ours: whatever a program raises makes no label."""
-    found = series.get((failure.kind, failure.code))
-    return found if found is not None else series[failure.kind, OTHER]
+    known = failure.code in CODES[failure.kind]
+    family.labels(failure.kind, failure.code if known else OTHER).inc()
