@@ -35,8 +35,8 @@ bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same
 # `make acceptance deploy` names a scenario, and not a second target.
 ifeq ($(firstword $(MAKECMDGOALS)),acceptance)
 NAME ?= $(filter-out acceptance,$(MAKECMDGOALS))
-.PHONY: deploy
-deploy:
+.PHONY: deploy seen
+deploy seen:
 	@:
 endif
 acceptance: $(READY)  ## scenarios on real processes, figures as JSON: make acceptance [NAME=backlog]

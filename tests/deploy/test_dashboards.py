@@ -32,9 +32,10 @@ def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
     return [panel for panel in board["panels"] if panel["type"] != "row"]
 
 
-def plain(expression: str) -> str:
+def plain(expression: str, rate_interval: str = "1m") -> str:
     """With values in the place of variables."""
-    for name, value in (("__rate_interval", "1m"), ("namespace", ".*"), ("program", ".*")):
+    values = (("__rate_interval", rate_interval), ("namespace", ".*"), ("program", ".*"))
+    for name, value in values:
         expression = expression.replace(f"${name}", value)
     return expression.replace('job="$job"', 'job=~".*"').replace("$instance", ".*")
 
