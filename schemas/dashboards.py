@@ -46,6 +46,7 @@ class Panel(NamedTuple):
         stacked: one on the other.
         exemplars: whether traces are offered as points.
         words: what values are called, with their colours.
+        colours: of series, by their legend.
         alert: whose section of the runbook belongs to it.
         most: end of the scale.
     """
@@ -61,6 +62,7 @@ class Panel(NamedTuple):
     stacked: bool = False
     exemplars: bool = False
     words: Sequence[tuple[float, str, str]] = ()
+    colours: Sequence[tuple[str, str]] = ()
     alert: str | None = None
     most: float | None = None
 
@@ -159,7 +161,18 @@ def _panel(panel: Panel, number: int, place: dict[str, int]) -> dict[str, Any]:
         "targets": [
             _target(panel, query, chr(ord("A") + n)) for n, query in enumerate(panel.queries)
         ],
-        "fieldConfig": {"defaults": _defaults(panel), "overrides": []},
+        "fieldConfig": {
+            "defaults": _defaults(panel),
+            "overrides": [
+                {
+                    "matcher": {"id": "byName", "options": name},
+                    "properties": [
+                        {"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}
+                    ],
+                }
+                for name, colour in panel.colours
+            ],
+        },
         "options": _OPTIONS[panel.kind](panel),
     }
 
@@ -230,7 +243,7 @@ def _of_heat(panel: Panel) -> dict[str, Any]:
         "filterValues": {"le": 1e-9},
         "exemplars": {"color": "orange"},
         "legend": {"show": True},
-        "tooltip": {"mode": "single", "yHistogram": False},
+        "tooltip": {"mode": "single", "show": True, "yHistogram": False},
     }
 
 

@@ -109,6 +109,13 @@ QUESTIONS = Row(
             "reqps",
             (Query(f"sum by (status) (rate({_ENDED}{_R})) > 0", "{{status}}"),),
             stacked=True,
+            colours=(
+                ("completed", "green"),
+                ("failed", "red"),
+                ("expired", "orange"),
+                ("cancelled", "gray"),
+                ("duplicate", "blue"),
+            ),
             alert="PenstockNoProgress",
         ),
         Panel(
@@ -394,12 +401,18 @@ MODELS = Row(
             "short",
             (
                 Query(
-                    "max by (model, cause) (penstock_model_shut{@})",
-                    "{{model}}: {{cause}}",
+                    'max by (model) (penstock_model_shut{@, cause="failing"}) '
+                    '+ 2 * max by (model) (penstock_model_shut{@, cause="rate_limited"})',
+                    "{{model}}",
                 ),
             ),
             "state-timeline",
-            words=((0, "called", "green"), (1, "not called", "red")),
+            words=(
+                (0, "called", "green"),
+                (1, "fails", "red"),
+                (2, "refuses (429)", "orange"),
+                (3, "fails here, refuses there", "red"),
+            ),
             alert="PenstockModelShut",
         ),
         Panel(

@@ -1,7 +1,7 @@
 """Panels of a dashboard, drawn from what a Prometheus has: a page of SVG, and its picture."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -12,15 +12,25 @@ from playwright.async_api import async_playwright
 
 from tests.support.browser import browser
 
-WIDTH, HEIGHT = 392, 168
+WIDTH, HEIGHT = 382, 168
 LEFT, RIGHT, TOP, BOTTOM = 50, 8, 8, 22
 PAGE = 1280
+STATES_LEFT = 64
 GAP = 2.5
 """Steps without a value after which a line ends."""
 COLOURS = (
     *("#1f6fc5", "#e0851b", "#2f8f5b", "#b8322a", "#7c55b8", "#5f6b76", "#12919a", "#c2467f"),
     *("#8a6d1f", "#4456a6"),
 )
+NAMED = {
+    "green": "#2f8f5b",
+    "red": "#b8322a",
+    "orange": "#e0851b",
+    "blue": "#1f6fc5",
+    "gray": "#5f6b76",
+}
+"""As Grafana names them."""
+PALE = "#cfe6d8"
 STYLE = """
 * { box-sizing: border-box; margin: 0 }
 body { font: 13px/1.4 system-ui, "Noto Sans", sans-serif; color: #1c2024; background: #fcfcfd;
@@ -65,13 +75,20 @@ class States(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """`states`: values are 0 and 1, and each line is a band of its own."""
+    """`colours`: of lines, by their names. `states`: what each value means and its colour; each
+    line is a band of its own.
+    """
 
     title: str
     unit: str
     lines: Sequence[Line]
-    stacked: bool = False
-    states: bool = False
+    stacked: bool
+    colours: Mapping[str, str]
+    states: Mapping[float, tuple[str, str]]
+
+    def colour(self, number: int) -> str:
+        named = self.colours.get(self.lines[number].name)
+        return COLOURS[number % len(COLOURS)] if named is None else NAMED[named]
 
 
 def drawn(
@@ -111,9 +128,11 @@ class Span(NamedTuple):
     begun: float
     ended: float
     step: float
+    left: float = LEFT
 
     def x(self, at: float) -> float:
-        return LEFT + (at - self.begun) / (self.ended - self.begun) * (WIDTH - LEFT - RIGHT)
+        part = (at - self.begun) / (self.ended - self.begun)
+        return self.left + part * (WIDTH - self.left - RIGHT)
 
 
 def told(value: float, unit: str) -> str:
@@ -144,15 +163,25 @@ def _figure(one: Figure | States) -> str:
 
 
 def _chart(chart: Chart, span: Span) -> str:
-    inside = _bands(chart, span) if chart.states else _curves(chart, span)
+    if chart.states:
+        span = span._replace(left=STATES_LEFT)
+        inside = _bands(chart, span)
+        keys = [(text, NAMED[colour]) for text, colour in _seen_states(chart)]
+    else:
+        inside = _curves(chart, span)
+        keys = [(line.name, chart.colour(n)) for n, line in enumerate(chart.lines)]
     legend = "".join(
-        f'<span><i style="background: {COLOURS[n % len(COLOURS)]}"></i>{escape(line.name)}</span>'
-        for n, line in enumerate([] if chart.states else chart.lines)
+        f'<span><i style="background: {colour}"></i>{escape(name)}</span>' for name, colour in keys
     )
     return (
         f"<section><h2>{chart.title}</h2><svg width={WIDTH} height={HEIGHT}>"
         f"{''.join(_times(span))}{''.join(inside)}</svg><div class=legend>{legend}</div></section>"
     )
+
+
+def _seen_states(chart: Chart) -> list[tuple[str, str]]:
+    seen = {value for line in chart.lines for _, value in line.points}
+    return [told for value, told in chart.states.items() if value in seen]
 
 
 def _times(span: Span) -> Iterator[str]:
@@ -177,7 +206,7 @@ def _curves(chart: Chart, span: Span) -> Iterator[str]:
         yield f"<text x={LEFT - 5} y={at + 4} text-anchor=end>{told(n * tick, chart.unit)}</text>"
     # The topmost of a stack first: those below lie on it.
     for n, line in reversed(list(enumerate(lines))):
-        colour = COLOURS[n % len(COLOURS)]
+        colour = chart.colour(n)
         for run in _runs(line.points, span.step):
             path = " ".join(f"{span.x(at):.1f},{y(value):.1f}" for at, value in run)
             if chart.stacked:
@@ -222,15 +251,15 @@ def _bands(chart: Chart, span: Span) -> Iterator[str]:
     height = (HEIGHT - TOP - BOTTOM) / max(1, len(chart.lines))
     for n, line in enumerate(chart.lines):
         top = TOP + n * height
-        for bad, points in groupby(line.points, key=lambda point: point[1] > 0):
+        for state, points in groupby(line.points, key=lambda point: point[1]):
             held = list(points)
             x, to = span.x(held[0][0]), span.x(min(held[-1][0] + span.step, span.ended))
-            colour = "#b8322a" if bad else "#cfe6d8"
+            colour = NAMED[chart.states[state][1]] if state else PALE
             yield (
                 f"<rect x={x:.1f} y={top + 1:.1f} width={to - x:.1f} height={height - 2:.1f} "
                 f'fill="{colour}"/>'
             )
         yield (
-            f'<text x={LEFT + 6} y={top + height / 2 + 4:.1f} style="fill: #1c2024">'
+            f"<text x={span.left - 6} y={top + height / 2 + 4:.1f} text-anchor=end>"
             f"{escape(line.name)}</text>"
         )

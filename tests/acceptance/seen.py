@@ -39,7 +39,7 @@ from tests.support.processes import (
 from tests.support.prometheus import Prometheus, Series, prometheus
 from tests.support.traffic import Asker, World, asking, reading, world
 
-PER_SECOND = 9.0
+PER_SECOND = 6.0
 BURST = 40
 """Answers of 1,500 words, all at once."""
 CLIENTS = 2
@@ -129,7 +129,7 @@ class Crew:
 
     async def join(self, name: str) -> None:
         own: dict[str, Any] = {
-            "POOL__SLOTS": 16,
+            "POOL__SLOTS": 24,
             "INTAKE__HIGH": 30,
             "INTAKE__LOW": 10,
             "RETRY__BASE_MS": 800,
@@ -331,17 +331,23 @@ def _last(line: Line, at: float) -> float | None:
 
 def _chart(looks: list[Look], until: float) -> Chart:
     panel = looks[0].panel
-    custom = panel["fieldConfig"]["defaults"].get("custom", {})
+    config = panel["fieldConfig"]
+    stacking = config["defaults"].get("custom", {}).get("stacking", {})
+    [words] = [one["options"] for one in config["defaults"].get("mappings", [])] or [{}]
     return Chart(
         panel["title"],
-        panel["fieldConfig"]["defaults"]["unit"],
+        config["defaults"]["unit"],
         [
             Line(line.name, [point for point in line.points if point[0] <= until])
             for look in looks
             for line in look.lines
         ],
-        stacked=custom.get("stacking", {}).get("mode") == "normal",
-        states=panel["type"] == "state-timeline",
+        stacked=stacking.get("mode") == "normal",
+        colours={
+            one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
+            for one in config["overrides"]
+        },
+        states={float(value): (word["text"], word["color"]) for value, word in words.items()},
     )
 
 

@@ -86,6 +86,12 @@ def test_what_it_links_to_is_there() -> None:
         assert (RUNBOOK.parent / path).exists()
 
 
+def test_the_readme_lists_them_all() -> None:
+    readme = Path("README.md").read_text()
+    listed = re.findall(rf"\[`(\w+)`\]\({RUNBOOK}#([\w-]+)\)", readme)
+    assert listed == [(one.name, Alert.section(one.name)) for one in ALERTS]
+
+
 def _commands() -> list[str]:
     text = RUNBOOK.read_text()
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
