@@ -82,14 +82,14 @@ REQUESTS = Row(
     "Requests",
     (
         Panel(
-            "By route",
+            "Requests, by route",
             "A stream counts when it ends.",
             "reqps",
             (Query(f"sum by (route) (rate({_REQUESTS}{_R}))", "{{route}}"),),
             stacked=True,
         ),
         Panel(
-            "By status",
+            "Requests, by status",
             "4xx: what clients ask for wrongly, or too often. 500 and 503 are ours, 502 and 504 "
             "the questions'.",
             "reqps",

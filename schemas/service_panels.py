@@ -157,7 +157,7 @@ LATENCY = Row(
             alert="PenstockBacklogGrowing",
         ),
         Panel(
-            "First token",
+            "Time to first token",
             "From the first start to the first token: the provider's queue and prompt, and "
             "attempts that failed before.",
             "s",
@@ -166,7 +166,7 @@ LATENCY = Row(
             exemplars=True,
         ),
         Panel(
-            "Per token",
+            "Time per token",
             "From one piece of text to the next: how fast the model speaks, and Kafka takes it.",
             "s",
             quantiles("penstock_time_per_token_seconds"),
@@ -182,7 +182,7 @@ LATENCY = Row(
             exemplars=True,
         ),
         Panel(
-            "First token, spread",
+            "Time to first token, spread",
             "Two bands are two kinds of questions, or a provider of two minds.",
             "s",
             heat("penstock_first_token_seconds"),
@@ -395,7 +395,7 @@ MODELS = Row(
     "Models",
     (
         Panel(
-            "Not called",
+            "Models that are not called",
             "A model that fails, or that wants no more calls, is not called but to find out "
             "whether it is back. Questions wait, and no attempt is spent.",
             "short",
@@ -426,7 +426,7 @@ MODELS = Row(
             ),
         ),
         Panel(
-            "Attempts",
+            "Attempts, all and failed",
             "Begun in a second, and those that failed and are followed by another. Many for each "
             "question that ends: the model is paid for failures.",
             "reqps",
@@ -470,7 +470,7 @@ TOKENS = Row(
             stacked=True,
         ),
         Panel(
-            "Merged",
+            "Pieces of text, merged",
             "The part of them that went to Kafka together with others. It grows when Kafka, or "
             "this process, is slower than the models: the stream adapts.",
             "percentunit",
@@ -518,7 +518,7 @@ DEAD_LETTERS = Row(
     "Dead letters",
     (
         Panel(
-            "By kind",
+            "Dead letters, by kind",
             "Who has to act. RECORD: whoever asks; ANSWER: whoever wrote the program; UPSTREAM: "
             "the provider; DEADLINE: nobody had the time.",
             "reqps",
@@ -528,7 +528,7 @@ DEAD_LETTERS = Row(
             alert="PenstockDeadLetters",
         ),
         Panel(
-            "By code, in an hour",
+            "Dead letters in an hour, by code",
             "Why. `penstock dlq ls --where code=...` shows them, `penstock dlq redrive` asks them "
             "again.",
             "short",

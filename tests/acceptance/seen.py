@@ -67,9 +67,9 @@ PROGRAMS = {
 
 IN_THE_PICTURE = (
     *("Ended, by status", "Backlog", "Slots"),
-    *("First token", "Duration", "Waiting for the first start"),
-    *("Not called", "Failed attempts, by kind and code", "Running elsewhere"),
-    *("Pieces of text", "Merged", "By code, in an hour"),
+    *("Time to first token", "Duration", "Waiting for the first start"),
+    *("Models that are not called", "Failed attempts, by kind and code", "Running elsewhere"),
+    *("Pieces of text", "Pieces of text, merged", "Dead letters in an hour, by code"),
 )
 """Of the rows below the first one of the service's dashboard."""
 
@@ -384,7 +384,8 @@ async def _happens(crew: Crew, provider: Provider, asker: Asker, seconds: float)
     await _operator(crew.kafka, "resume", "--program", "qa")
     for number in range(BURST):
         await asker.ask(f"burst-{number}", program="chatty")
-    await until(1)
+    # However long members have taken to join.
+    await asyncio.sleep(0.16 * seconds)
     load.cancel()
     with suppress(asyncio.CancelledError):
         await load
