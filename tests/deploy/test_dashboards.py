@@ -5,39 +5,19 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from penstock.telemetry.metrics import GATEWAY, SERVICE
 from schemas.__main__ import dashboards
+from tests.deploy.boards import BOARDS, GRAFANA, panels, plain, variables
 from tests.deploy.promql import asked, complaints, stored
 from tests.deploy.rules import ALERTS, Alert
 
-GRAFANA = Path("deploy/grafana")
-BOARDS = {path.name: json.loads(path.read_text()) for path in sorted(GRAFANA.glob("*.json"))}
 COLUMNS = 24
 # Of Grafana 10 and later, as its documentation lists them.
 UNITS = {"short", "s", "bytes", "percentunit", "reqps", "cps"}
 KINDS = {"timeseries", "stat", "heatmap", "state-timeline"}
-
-
-def variables(board: dict[str, Any]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = board["templating"]["list"]
-    return found
-
-
-def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those that show something."""
-    return [panel for panel in board["panels"] if panel["type"] != "row"]
-
-
-def plain(expression: str, rate_interval: str = "1m") -> str:
-    """With values in the place of variables."""
-    values = (("__rate_interval", rate_interval), ("namespace", ".*"), ("program", ".*"))
-    for name, value in values:
-        expression = expression.replace(f"${name}", value)
-    return expression.replace('job="$job"', 'job=~".*"').replace("$instance", ".*")
 
 
 def queries() -> Iterator[tuple[str, str, str]]:
