@@ -15,6 +15,8 @@ from tests.deploy.promql import complaints
 from tests.deploy.rules import ALERTS, RECORDED, RULES, RULES_TEST, RUNBOOK, Alert
 from tests.deploy.tools import tool
 
+PENSTOCK: Any = typer.main.get_command(app)
+
 
 def _promtool(*words: str | Path) -> str:
     run = subprocess.run([tool("promtool"), *words], capture_output=True, text=True, check=False)
@@ -106,8 +108,7 @@ def test_there_are_commands_in_it() -> None:
 @pytest.mark.parametrize("line", sorted(set(_commands())))
 def test_a_command_in_it_is_one(line: str) -> None:
     """As far as parsing goes; none is run."""
-    command: Any = typer.main.get_command(app)
-    context: Any = None
+    command, context = PENSTOCK, None
     words = shlex.split(line, comments=True)
     while True:
         context = command.make_context(words[0], words[1:], parent=context)
