@@ -151,7 +151,8 @@ def host(address: str) -> str:
 
 
 async def _where_programs_are(environment: Mapping[str, str], folder: Path) -> Child:
-    return await PENSTOCK_SERVE({**environment, "PYTHONPATH": str(ROOT)}, folder)
+    path = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    return await PENSTOCK_SERVE({**environment, "PYTHONPATH": path}, folder)
 
 
 async def mishaps(crew: Crew, provider: Provider, asker: Asker, seconds: float) -> int:
