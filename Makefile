@@ -35,8 +35,8 @@ bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same
 # `make acceptance deploy` names a scenario, and not a second target.
 ifeq ($(firstword $(MAKECMDGOALS)),acceptance)
 NAME ?= $(filter-out acceptance,$(MAKECMDGOALS))
-.PHONY: deploy image
-deploy image:
+.PHONY: deploy image seen
+deploy image seen:
 	@:
 endif
 acceptance: $(READY)  ## scenarios on real processes, figures as JSON: make acceptance [NAME=backlog]
@@ -48,7 +48,7 @@ broker: $(READY)  ## a real Apache Kafka on this machine, until Ctrl-C
 serve: $(READY)  ## the service, settings from the environment, .env or penstock.toml
 	$(BIN)/penstock serve
 
-schemas: $(READY)  ## write schemas/ and the README's settings, metrics and commands anew
+schemas: $(READY)  ## write schemas/, the dashboards, and what of the README is generated
 	$(BIN)/python -m schemas
 
 # What the image installs is of the same versions: the second lock is cut out of the first.

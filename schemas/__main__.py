@@ -1,4 +1,4 @@
-"""Writes the published contract, and what of the README is generated: `make schemas`."""
+"""Writes the published contract, the dashboards, and what of the README is generated."""
 
 import json
 import sys
@@ -18,9 +18,13 @@ from penstock.events.token import TokenEvent
 from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from penstock.settings.schema import schema as settings_schema
+from schemas.dashboards import rendered
+from schemas.gateway_panels import GATEWAY
 from schemas.reference import README, readme
+from schemas.service_panels import SERVICE
 
 HERE = Path(__file__).parent
+GRAFANA = HERE.parent / "deploy" / "grafana"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 MODELS: dict[str, type[BaseModel]] = {
@@ -102,6 +106,11 @@ def files() -> dict[str, str]:
     return written
 
 
+def dashboards() -> dict[str, str]:
+    """File name to content."""
+    return {f"{board.uid}.json": _json(rendered(board)) for board in (SERVICE, GATEWAY)}
+
+
 def _json(schema: dict[str, Any]) -> str:
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
@@ -172,9 +181,12 @@ def _described(headers: dict[str, str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    for name, content in files().items():
-        (HERE / name).write_text(content)
-        print(HERE / name, file=sys.stderr)
+    written = {HERE / name: content for name, content in files().items()}
+    written |= {GRAFANA / name: content for name, content in dashboards().items()}
+    for path, content in written.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content)
+        print(path, file=sys.stderr)
     README.write_text(readme())
 
 

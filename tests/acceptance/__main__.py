@@ -40,6 +40,7 @@ from tests.acceptance.replay import replay, replay_rate
 from tests.acceptance.restart import restart
 from tests.acceptance.rolling_restart import rolling_restart
 from tests.acceptance.scaling import scaling
+from tests.acceptance.seen import seen
 from tests.acceptance.slow_head import slow_head
 
 Scenario = Callable[[Kafka], Awaitable[Outcome]]
@@ -74,6 +75,7 @@ ON_ONE_NODE: dict[str, Scenario] = {
     "replay-rate": _with_servers(replay_rate),
     "redrive": _with_servers(redrive),
     "restart": _with_servers(restart),
+    "seen": _with_servers(seen),
     "slow-head": _with_servers(slow_head),
 }
 ON_THREE_NODES: dict[str, Scenario] = {

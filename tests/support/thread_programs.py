@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 import warnings
 from contextlib import suppress
 from typing import Any
@@ -11,6 +12,7 @@ import dspy
 from penstock.errors import Reject
 
 PATIENCE_S = 10.0
+DOZING_S = 8.0
 
 
 class Forward(dspy.Module):  # type: ignore[misc] # DSPy has no types
@@ -237,3 +239,11 @@ with warnings.catch_warnings():
     # DSPy's own use of what DSPy deprecates.
     warnings.simplefilter("ignore", DeprecationWarning)
     compared = dspy.MultiChainComparison("question -> answer", M=2)
+
+
+class Dozing(Forward):
+    """Does not come back for a while, whatever its time is; one may be told to end meanwhile."""
+
+    def forward(self, question: str) -> dspy.Prediction:
+        time.sleep(DOZING_S)
+        return self.predict(question=question)
