@@ -1,4 +1,6 @@
-"""Writes the published contract, and the README's settings and commands: `make schemas`."""
+"""Writes the published contract, the README's settings and commands, and what the Helm chart's
+values may say: `make schemas`.
+"""
 
 import json
 import sys
@@ -17,6 +19,7 @@ from penstock.events.token import TokenEvent
 from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from penstock.settings.schema import schema as settings_schema
+from schemas.chart import VALUES, values
 from schemas.reference import README, readme
 
 HERE = Path(__file__).parent
@@ -171,6 +174,7 @@ def main() -> None:
         (HERE / name).write_text(content)
         print(HERE / name, file=sys.stderr)
     README.write_text(readme())
+    VALUES.write_text(values())
 
 
 if __name__ == "__main__":
