@@ -47,9 +47,7 @@ def template(*flags: str) -> str:
 
 
 def helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [tool("helm"), *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, check=False)
 
 
 _AS = ("--namespace", RELEASE, "--kube-version", KUBERNETES_VERSION)
