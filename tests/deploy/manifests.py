@@ -22,8 +22,9 @@ KUBERNETES_VERSION = "1.34.0"
 """For which is rendered; one that `go install` builds says v1.20."""
 
 SETTINGS = "settings.yaml"
-"""The template that is no manifest there: Kustomize makes its own ConfigMap, whose name changes with
-what is in it, so that a change rolls."""
+"""The template that is no manifest there: Kustomize makes a ConfigMap of its own, and names it
+after what is in it, so that a change rolls.
+"""
 
 COMPONENTS = {
     "keda.yaml": "components/keda",
@@ -31,6 +32,9 @@ COMPONENTS = {
     "prometheusrule.yaml": "components/monitoring",
 }
 """Where templates go that not every cluster takes; the others are the base."""
+
+
+_AS = ("--namespace", RELEASE, "--kube-version", KUBERNETES_VERSION)
 
 
 def files() -> dict[Path, str]:
@@ -48,9 +52,6 @@ def template(*flags: str) -> str:
 
 def helm(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([tool("helm"), *arguments], capture_output=True, text=True, check=False)
-
-
-_AS = ("--namespace", RELEASE, "--kube-version", KUBERNETES_VERSION)
 
 
 def _files() -> Iterator[tuple[Path, str]]:

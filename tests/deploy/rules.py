@@ -4,12 +4,22 @@ The API takes much that does not work, or not safely: a port by a name that no c
 budget that selects nothing, a pod that is killed before its drain ends.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
-from penstock.settings import Settings
-from penstock.settings.reading import Resolution, _resolve
 from penstock.settings.secrets import is_secret
 from penstock.settings.sources import variables
+from tests.deploy.deployed import (
+    name,
+    named_ports,
+    of_kind,
+    pod,
+    ports,
+    resolved,
+    selector,
+    selects,
+    settings_of,
+    told,
+)
 from tests.deploy.validation import Object
 
 Rule = Callable[[list[Object]], Iterator[str]]
@@ -28,59 +38,47 @@ def wrong(deployed: list[Object]) -> list[str]:
     return [said for rule in RULES for said in rule(deployed)]
 
 
-def of_kind(deployed: list[Object], *kinds: str) -> list[Object]:
-    return [one for one in deployed if one["kind"] in kinds]
-
-
-def name(one: Object) -> str:
-    return f"{one['kind']} {one['metadata']['name']}"
-
-
-def pod(one: Object) -> Object:
-    spec: Object = one["spec"]["template"]["spec"]
-    return spec
-
-
-def told(deployed: list[Object], deployment: Object) -> dict[str, str]:
-    """The variables of a container, as far as no Secret holds them."""
-    maps = {one["metadata"]["name"]: one["data"] for one in of_kind(deployed, "ConfigMap")}
-    (container,) = pod(deployment)["containers"]
-    found: dict[str, str] = {}
-    for source in container.get("envFrom", []):
-        if "configMapRef" in source:
-            found |= maps[source["configMapRef"]["name"]]
-    return found | {one["name"]: one["value"] for one in container.get("env", []) if "value" in one}
+OF_POD = {
+    "automountServiceAccountToken": False,
+    # Else a variable for each Service.
+    "enableServiceLinks": False,
+    "securityContext": {
+        "runAsNonRoot": True,
+        "runAsUser": USER,
+        "runAsGroup": USER,
+        "fsGroup": USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    },
+}
+OF_CONTAINER = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 def _restricted(deployed: list[Object]) -> Iterator[str]:
     """PodSecurity "restricted", and what an image without a shell can do beyond that."""
     for deployment in of_kind(deployed, "Deployment"):
         spec = pod(deployment)
-        mine = spec.get("securityContext", {})
-        if not mine.get("runAsNonRoot") or mine.get("runAsUser") != USER:
-            yield f"{name(deployment)} does not run as {USER}"
-        if mine.get("seccompProfile") != {"type": "RuntimeDefault"}:
-            yield f"{name(deployment)} has no seccomp profile"
-        if spec.get("automountServiceAccountToken") is not False:
-            yield f"{name(deployment)} has a token of Kubernetes"
-        if spec.get("enableServiceLinks") is not False:
-            yield f"{name(deployment)} is told of Services by variables"
+        for field, wanted in OF_POD.items():
+            if spec.get(field) != wanted:
+                yield f"{name(deployment)} has not {field}: {wanted}"
         for container in spec["containers"]:
-            its = container.get("securityContext", {})
-            if its.get("allowPrivilegeEscalation") is not False:
-                yield f"{name(deployment)} may escalate its privileges"
-            if its.get("capabilities") != {"drop": ["ALL"]}:
-                yield f"{name(deployment)} keeps capabilities"
-            if its.get("readOnlyRootFilesystem") is not True:
-                yield f"{name(deployment)} may write to its image"
-        for volume in spec.get("volumes", []):
+            if container.get("securityContext") != OF_CONTAINER:
+                yield f"{name(deployment)} has a container without {OF_CONTAINER}"
+    for account in of_kind(deployed, "ServiceAccount"):
+        if account.get("automountServiceAccountToken") is not False:
+            yield f"{name(account)} gives out tokens"
+
+
+def _touches_no_node(deployed: list[Object]) -> Iterator[str]:
+    for deployment in of_kind(deployed, "Deployment"):
+        for volume in pod(deployment)["volumes"]:
             if not {"emptyDir", "configMap", "secret"} & volume.keys():
                 yield f"{name(deployment)} mounts {volume}"
             if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
                 yield f"{name(deployment)} may fill its node by {volume['name']}"
-    for account in of_kind(deployed, "ServiceAccount"):
-        if account.get("automountServiceAccountToken") is not False:
-            yield f"{name(account)} gives out tokens"
 
 
 def _probed(deployed: list[Object]) -> Iterator[str]:
@@ -95,7 +93,7 @@ def _probed(deployed: list[Object]) -> Iterator[str]:
 def _understood(deployed: list[Object]) -> Iterator[str]:
     """By the program: a setting that is none, or no good, ends it before it begins."""
     for deployment in of_kind(deployed, "Deployment"):
-        for mistake in _resolved(told(deployed, deployment)).wrong:
+        for mistake in resolved(told(deployed, deployment)).wrong:
             yield f"{name(deployment)}: {mistake}"
 
 
@@ -104,7 +102,7 @@ def _drains(deployed: list[Object]) -> Iterator[str]:
     margin = 10.0
     for deployment in of_kind(deployed, "Deployment"):
         spec = pod(deployment)
-        settings = _settings(deployed, deployment)
+        settings = settings_of(deployed, deployment)
         (container,) = spec["containers"]
         before = (
             container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
@@ -147,11 +145,10 @@ def _labelled(deployed: list[Object]) -> Iterator[str]:
         if missing:
             yield f"{name(one)} has no {', '.join(missing)}"
     for deployment in of_kind(deployed, "Deployment"):
-        selector = deployment["spec"]["selector"]["matchLabels"]
-        if not _selects(selector, deployment):
+        if not selects(selector(deployment), deployment):
             yield f"{name(deployment)} does not select its own pods"
         for spread in pod(deployment).get("topologySpreadConstraints", []):
-            if spread["labelSelector"]["matchLabels"] != selector:
+            if spread["labelSelector"]["matchLabels"] != selector(deployment):
                 yield f"{name(deployment)} spreads others' pods"
 
 
@@ -159,15 +156,15 @@ def _selected(deployed: list[Object]) -> Iterator[str]:
     """What selects pods selects those of one Deployment; each has its budget and its policy."""
     deployments = of_kind(deployed, "Deployment")
     for one in of_kind(deployed, "PodDisruptionBudget", "NetworkPolicy", "Service"):
-        if len([d for d in deployments if _selects(_selector(one), d)]) != 1:
+        if len([d for d in deployments if selects(selector(one), d)]) != 1:
             yield f"{name(one)} does not select the pods of one Deployment"
     for kind in ("PodDisruptionBudget", "NetworkPolicy"):
         for deployment in deployments:
-            ours = [o for o in of_kind(deployed, kind) if _selects(_selector(o), deployment)]
+            ours = [o for o in of_kind(deployed, kind) if selects(selector(o), deployment)]
             if len(ours) != 1:
                 yield f"{name(deployment)} has {len(ours)} of the kind {kind}"
     for monitor in of_kind(deployed, "PodMonitor"):
-        if not all(_selects(_selector(monitor), deployment) for deployment in deployments):
+        if not all(selects(selector(monitor), deployment) for deployment in deployments):
             yield f"{name(monitor)} does not see all pods"
 
 
@@ -175,25 +172,24 @@ def _reaches(deployed: list[Object]) -> Iterator[str]:
     """Ports that are named are there."""
     for deployment in of_kind(deployed, "Deployment"):
         (container,) = pod(deployment)["containers"]
-        there = _ports(container)
+        there = ports(container)
         wanted = {
             (name(one), port)
             for one in deployed
             if "selector" in one.get("spec", {}) or "podSelector" in one.get("spec", {})
-            if one["kind"] != "Deployment" and _selects(_selector(one), deployment)
-            for port in _named_ports(one)
+            if one["kind"] != "Deployment" and selects(selector(one), deployment)
+            for port in named_ports(one)
         }
         for who, port in sorted(wanted):
             if port not in there:
                 yield f"{who} means port {port}, which {name(deployment)} has not"
-        settings = _settings(deployed, deployment)
-        if deployment["metadata"]["labels"]["app.kubernetes.io/component"] == "service":
-            listening = {"telemetry": settings.telemetry.port}
-        else:
-            listening = {
-                "telemetry": settings.gateway.telemetry_port,
-                "http": settings.gateway.port,
-            }
+        settings = settings_of(deployed, deployment)
+        gateway = settings.gateway
+        listening = (
+            {"telemetry": settings.telemetry.port}
+            if deployment in _services(deployed)
+            else {"telemetry": gateway.telemetry_port, "http": gateway.port}
+        )
         if there != listening:
             yield f"{name(deployment)} says it listens on {there}, and listens on {listening}"
 
@@ -219,31 +215,42 @@ def _mounted(deployed: list[Object]) -> Iterator[str]:
         yield f"ConfigMaps {sorted(maps)} are there, and {sorted(read)} are read"
 
 
-def _scaled(deployed: list[Object]) -> Iterator[str]:
-    """Never above the partitions, and by one alone."""
-    scalers = of_kind(deployed, "ScaledObject")
-    topics = of_kind(deployed, "KafkaTopic")
-    for deployment in of_kind(deployed, "Deployment"):
-        if deployment["metadata"]["labels"]["app.kubernetes.io/component"] != "service":
-            continue
-        partitions = _settings(deployed, deployment).topics.partitions
-        for topic in topics:
-            if topic["metadata"]["name"].endswith(".questions"):
-                if topic["spec"]["partitions"] != partitions:
-                    yield f"{name(topic)} does not have the {partitions} partitions of the settings"
-        for scaler in scalers:
+def _partitioned(deployed: list[Object]) -> Iterator[str]:
+    """Settings, topic and scaler mean the same partitions: never more replicas than these."""
+    for deployment in _services(deployed):
+        partitions = settings_of(deployed, deployment).topics.partitions
+        for topic in of_kind(deployed, "KafkaTopic"):
+            others = topic["spec"]["partitions"] != partitions
+            if others and topic["metadata"]["name"].endswith(".questions"):
+                yield f"{name(topic)} does not have the {partitions} partitions of the settings"
+        for scaler in of_kind(deployed, "ScaledObject"):
             if scaler["spec"]["maxReplicaCount"] != partitions:
                 yield f"{name(scaler)} does not end at the {partitions} partitions"
-            if scaler["spec"]["scaleTargetRef"]["name"] != deployment["metadata"]["name"]:
-                yield f"{name(scaler)} scales nothing"
-        if scalers and "replicas" in deployment["spec"]:
-            yield f"{name(deployment)} says how many replicas there are, and so does KEDA"
-        if not scalers and not 1 <= deployment["spec"].get("replicas", 0) <= partitions:
+        if not 1 <= deployment["spec"].get("replicas", 1) <= partitions:
             yield f"{name(deployment)} has not between 1 and {partitions} replicas"
+
+
+def _scaled(deployed: list[Object]) -> Iterator[str]:
+    """By one alone."""
+    scalers = of_kind(deployed, "ScaledObject")
+    for deployment in _services(deployed):
+        for scaler in scalers:
+            if scaler["spec"]["scaleTargetRef"] != {"name": deployment["metadata"]["name"]}:
+                yield f"{name(scaler)} scales nothing"
+        if ("replicas" in deployment["spec"]) is bool(scalers):
+            yield f"{name(deployment)} has its replicas by {'two' if scalers else 'none'}"
+
+
+def _services(deployed: list[Object]) -> list[Object]:
+    """Without the gateway."""
+    component = "app.kubernetes.io/component"
+    deployments = of_kind(deployed, "Deployment")
+    return [one for one in deployments if one["metadata"]["labels"][component] == "service"]
 
 
 RULES: tuple[Rule, ...] = (
     _restricted,
+    _touches_no_node,
     _understood,
     _probed,
     _drains,
@@ -253,41 +260,6 @@ RULES: tuple[Rule, ...] = (
     _selected,
     _reaches,
     _mounted,
+    _partitioned,
     _scaled,
 )
-
-
-def _resolved(variables: Mapping[str, str]) -> Resolution:
-    """By the program itself, of these variables alone."""
-    return _resolve({}, dict, variables)
-
-
-def _settings(deployed: list[Object], deployment: Object) -> Settings:
-    settings = _resolved(told(deployed, deployment)).settings
-    # What is wrong with them has a rule of its own.
-    return Settings() if settings is None else settings
-
-
-def _selector(one: Object) -> Mapping[str, str]:
-    spec = one["spec"]
-    selector: Mapping[str, Any] = spec.get("selector") or spec.get("podSelector") or {}
-    return selector.get("matchLabels", selector)
-
-
-def _selects(selector: Mapping[str, str], deployment: Object) -> bool:
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
-    return bool(selector) and selector.items() <= labels.items()
-
-
-def _ports(container: Object) -> dict[str, int]:
-    return {port["name"]: port["containerPort"] for port in container["ports"]}
-
-
-def _named_ports(one: Object) -> Iterator[str]:
-    spec = one["spec"]
-    if one["kind"] == "Service":
-        yield from (port["targetPort"] for port in spec["ports"])
-    elif one["kind"] == "NetworkPolicy":
-        yield from (port["port"] for rule in spec["ingress"] for port in rule["ports"])
-    elif one["kind"] == "PodMonitor":
-        yield from (endpoint["port"] for endpoint in spec["podMetricsEndpoints"])

@@ -1,15 +1,18 @@
 """The Helm chart: what it renders of values, and which values it refuses."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
-from penstock.settings.reading import _resolve
+from tests.deploy.deployed import of_kind, pod, resolved, told
 from tests.deploy.manifests import CHART, files, helm, template
-from tests.deploy.rules import of_kind, pod, told, wrong
+from tests.deploy.rules import wrong
 from tests.deploy.validation import NEWEST, OLDEST, Object, objects, validate
 
 VALUES = Path(__file__).parent / "values"
+README = Path("README.md")
 
 
 def rendered(values: str) -> list[Object]:
@@ -48,7 +51,7 @@ def test_the_oldest_kubernetes_is_the_one_that_is_validated_against() -> None:
 def test_settings_arrive_as_they_were_said() -> None:
     """Numbers, names in capitals and with a hyphen, tables in tables."""
     deployed = rendered("all")
-    settings = _resolve({}, dict, told(deployed, named(deployed, "Deployment"))).settings
+    settings = resolved(told(deployed, named(deployed, "Deployment"))).settings
     assert settings is not None
     assert settings.programs["Letter-2"].entry == "desk:Program"
     assert settings.programs["Letter-2"].timeout_ms == 1_200_000
@@ -97,6 +100,26 @@ def test_programs_are_files_of_the_service_alone() -> None:
         "penstock": ["/tmp", "/app", "/etc/kafka/ca"],
         "penstock-gateway": ["/tmp", "/etc/kafka/ca"],
     }
+
+
+def test_what_the_readme_says_installs(tmp_path: Path) -> None:
+    (said,) = re.findall(r"^helm install (.*\\\n.*\\\n.*)$", README.read_text(), re.MULTILINE)
+    arguments = shlex.split(said.replace("\\\n", " "))
+    (tmp_path / "desk.py").write_text("Program = 'question -> answer'")
+    run = helm("template", *_here(arguments, tmp_path), f"--kube-version={NEWEST}.0")
+    assert run.returncode == 0, run.stderr
+    deployed = objects(run.stdout)
+    assert wrong(deployed) == []
+    service = named(deployed, "Deployment")
+    assert pod(service)["containers"][0]["image"].startswith("registry.example.com/penstock:")
+    settings = resolved(told(deployed, service)).settings
+    assert settings is not None
+    assert settings.programs["desk"].entry == "desk:Program"
+
+
+def _here(arguments: list[str], folder: Path) -> list[str]:
+    """With the program's file in this folder."""
+    return [one.replace("=desk.py", f"={folder / 'desk.py'}") for one in arguments]
 
 
 def test_each_has_its_own_secrets() -> None:

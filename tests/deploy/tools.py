@@ -44,7 +44,7 @@ def tool(name: str) -> Path:
 
 
 def build(*names: str) -> dict[str, str]:
-    """Those of these, else of all, that are not there yet; and why one cannot be had, by its name."""
+    """Those of these, or of all, that are not there yet; why one cannot be had, by its name."""
     missing = {}
     for name in names or TOOLS:
         wanted = TOOLS[name]

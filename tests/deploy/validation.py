@@ -17,8 +17,8 @@ OLDEST, NEWEST = "1.30", "1.37"
 """Of Kubernetes: the chart's `kubeVersion`, and the newest whose API is known here."""
 
 CRDS = Path(__file__).parent / "crds"
-"""What no registry of the tests' carries: schemas of others' kinds, cut out of their CRDs; each says
-where it is from.
+"""What no registry of ours carries: schemas of the operators' kinds, cut out of their CRDs; each
+says where it is from.
 """
 
 
