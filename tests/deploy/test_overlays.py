@@ -8,7 +8,7 @@ import pytest
 
 from tests.deploy.deployed import of_kind, pod, resolved, told
 from tests.deploy.manifests import KUBERNETES
-from tests.deploy.rules import wrong
+from tests.deploy.invariants import wrong
 from tests.deploy.tools import tool
 from tests.deploy.validation import Object, objects, validate
 

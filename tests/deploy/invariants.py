@@ -1,4 +1,4 @@
-"""What has to be true of all that is deployed together? One function for each answer.
+"""What has to be true of all that is deployed together? A function for each answer.
 
 The API takes much that does not work, or not safely: a port by a name that no container has, a
 budget that selects nothing, a pod that is killed before its drain ends.
