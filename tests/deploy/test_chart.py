@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.deployed import of_kind, pod, resolved, told
-from tests.deploy.manifests import CHART, files, helm, template
 from tests.deploy.invariants import wrong
+from tests.deploy.manifests import CHART, files, helm, template
 from tests.deploy.validation import NEWEST, OLDEST, Object, objects, validate
 
 VALUES = Path(__file__).parent / "values"

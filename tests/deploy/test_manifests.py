@@ -10,8 +10,8 @@ import yaml
 
 from penstock import __version__
 from tests.deploy.deployed import name, of_kind, pod
-from tests.deploy.manifests import CHART, KUBERNETES, RULES, RULES_OF_CHART
 from tests.deploy.invariants import wrong
+from tests.deploy.manifests import CHART, KUBERNETES, RULES, RULES_OF_CHART
 from tests.deploy.validation import Object, objects, validate
 
 KUSTOMIZATIONS = sorted(KUBERNETES.rglob("kustomization.yaml"))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.deployed import of_kind, pod, resolved, told
-from tests.deploy.manifests import KUBERNETES
 from tests.deploy.invariants import wrong
+from tests.deploy.manifests import KUBERNETES
 from tests.deploy.tools import tool
 from tests.deploy.validation import Object, objects, validate
 
