@@ -48,7 +48,7 @@ broker: $(READY)  ## a real Apache Kafka on this machine, until Ctrl-C
 serve: $(READY)  ## the service, settings from the environment, .env or penstock.toml
 	$(BIN)/penstock serve
 
-schemas: $(READY)  ## write schemas/, the chart's schema, the README's settings and commands anew
+schemas: $(READY)  ## write schemas/ and the README's settings and commands anew
 	$(BIN)/python -m schemas
 
 manifests: $(READY)  ## render the Helm chart to deploy/kubernetes (wants Go, once: it builds helm)

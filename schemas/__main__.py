@@ -1,6 +1,4 @@
-"""Writes the published contract, the README's settings and commands, and what the Helm chart's
-values may say: `make schemas`.
-"""
+"""Writes the published contract, and the README's settings and commands: `make schemas`."""
 
 import json
 import sys
