@@ -172,6 +172,7 @@ REFUSED = {
     "gateway.ingress.enabled=true": "it needs gateway.ingress.host",
     "keda.enabled=true": "set monitoring.podMonitor",
     "keda.enabled=true,monitoring.podMonitor=true,keda.minReplicas=9": "keda.minReplicas: 9",
+    "keda.kafka.metadata.topic=others": "additional properties 'topic' not allowed",
     "secretKeys.TOKEN.secret=a": "at '/secretKeys/TOKEN': missing property 'key'",
 }
 
