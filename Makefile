@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim chaos bench acceptance broker serve lock schemas
+.PHONY: help demo test check sim chaos bench acceptance broker serve lock schemas manifests
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -50,6 +50,9 @@ serve: $(READY)  ## the service, settings from the environment, .env or penstock
 
 schemas: $(READY)  ## write schemas/, the dashboards, and what of the README is generated
 	$(BIN)/python -m schemas
+
+manifests: $(READY)  ## render the Helm chart to deploy/kubernetes (wants Go, once: it builds helm)
+	$(BIN)/python -m tests.deploy.manifests
 
 # What the image installs is of the same versions: the second lock is cut out of the first.
 LOCK := $(BIN)/uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11

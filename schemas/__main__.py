@@ -18,6 +18,7 @@ from penstock.events.token import TokenEvent
 from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from penstock.settings.schema import schema as settings_schema
+from schemas.chart import VALUES, values
 from schemas.dashboards import rendered
 from schemas.gateway_panels import GATEWAY
 from schemas.reference import README, readme
@@ -188,6 +189,7 @@ def main() -> None:
         path.write_text(content)
         print(path, file=sys.stderr)
     README.write_text(readme())
+    VALUES.write_text(values())
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from penstock.events.token import TokenEvent
 from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from schemas.__main__ import files
+from schemas.chart import VALUES, values
 from schemas.reference import README, readme
 
 SCHEMAS = Path("schemas")
@@ -48,6 +49,10 @@ def test_the_committed_file_is_what_the_models_generate(name: str, content: str)
 
 def test_the_readme_lists_settings_metrics_and_commands_as_they_are() -> None:
     assert README.read_text() == readme(), "run `make schemas`"
+
+
+def test_the_helm_chart_takes_the_settings_as_they_are() -> None:
+    assert VALUES.read_text() == values(), "run `make schemas`"
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

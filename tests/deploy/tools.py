@@ -46,13 +46,15 @@ def tool(name: str) -> Path:
     return path
 
 
-def build() -> dict[str, str]:
-    """Those that are not there yet, and why one cannot be had, by its name."""
-    if shutil.which("go") is None:
-        return dict.fromkeys(TOOLS, "there is no Go here (https://go.dev/dl)")
+def build(*names: str) -> dict[str, str]:
+    """Those of these, or of all, that are not there yet; why one cannot be had, by its name."""
     missing = {}
-    for name, wanted in TOOLS.items():
+    for name in names or TOOLS:
+        wanted = TOOLS[name]
         if _path(name).exists():
+            continue
+        if shutil.which("go") is None:
+            missing[name] = "there is no Go here (https://go.dev/dl)"
             continue
         print(f"building {name} {wanted.version}, minutes ...", file=sys.stderr, flush=True)
         if why := _built(name, wanted):

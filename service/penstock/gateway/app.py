@@ -52,7 +52,7 @@ from penstock.gateway.traced import FASTAPI
 from penstock.kafka.admin import admin, require
 from penstock.kafka.codec import Codec
 from penstock.kafka.preflight import longest_run
-from penstock.kafka.rights import Operation
+from penstock.kafka.rights import GATEWAY
 from penstock.kafka.security import client_arguments
 from penstock.settings import Settings
 from penstock.settings.programs import default_program
@@ -97,13 +97,7 @@ async def gateway(settings: Settings, registry: CollectorRegistry) -> AsyncItera
     access = Access(ours, clock)
     client = client_arguments(settings.kafka.bootstrap_servers, settings.kafka.client)
     topics = settings.topics
-    read, write = Operation.READ, Operation.WRITE
-    wanted = {
-        topics.questions: [read, write],
-        topics.tokens: [read],
-        topics.completions: [read],
-        topics.control: [read, write],
-    }
+    wanted = {getattr(topics, role): operations for role, operations in GATEWAY.items()}
     async with admin(client) as connection:
         there = await require(connection, wanted, client.get("sasl_plain_username"))
     partitions = {name: topic.partitions for name, topic in there.items()}

@@ -56,6 +56,18 @@ SERVICE: Mapping[Role, tuple[Operation, ...]] = {
 MEMBER = (READ,)
 """Of the service, on its group: to join, to commit and to look at it."""
 
+GATEWAY: Mapping[Role, tuple[Operation, ...]] = {
+    "questions": (READ, WRITE),
+    "tokens": (READ,),
+    "completions": (READ,),
+    # It reads how the members are, and writes cancellations and pauses.
+    "control": (READ, WRITE),
+}
+"""Of a gateway."""
+
+ONLOOKER = (Operation.DESCRIBE,)
+"""Of a gateway, on the group: to see how far it is."""
+
 
 def allowed(bits: int) -> Allowed:
     """`bits`: one for each operation, at its number."""
