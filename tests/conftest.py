@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import signal
 
 import pytest
@@ -36,6 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As a shell starts what it runs in the background; the commands we interrupt inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Images set it often. Each of the hundreds of processes that we start would compile DSPy anew,
+    # which takes as long as to import it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # In colours and with the value of everything, a traceback takes longer than most tests.
     plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])

@@ -167,9 +167,12 @@ async def test_a_wrong_security_of_kafka_says_no_secret(
         {**password, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN"},
         {**password, "security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "NO-SUCH"},
     ]
-    for client in cases:
+
+    async def serve(client: Mapping[str, str]) -> Ended:
         names = {f"PENSTOCK_KAFKA__CLIENT__{name.upper()}": v for name, v in client.items()}
-        ended = await penstock("serve", env={**common, **names}, cwd=tmp_path)
+        return await penstock("serve", env={**common, **names}, cwd=tmp_path)
+
+    for ended in await asyncio.gather(*map(serve, cases)):
         assert ended.code
         refuse(ended.stdout, ended.stderr)
 
@@ -281,7 +284,8 @@ async def test_a_service_that_stops_says_no_secret(bootstrap_servers: str) -> No
         "openai/401?text=*headers*": ("question -> answer", 4),
         "openai/ok": (f"{MODULE}:BreaksTheLoop", 1),
     }
-    for model, (program, expected) in stops.items():
+
+    async def stop(model: str, program: str, expected: int) -> None:
         lines: list[str] = []
         async with world(bootstrap_servers, "secrets", 1) as kafka, model_server() as models:
             settings = {"MODEL__NAME": model, "PROGRAMS__QA": program}
@@ -295,3 +299,5 @@ async def test_a_service_that_stops_says_no_secret(bootstrap_servers: str) -> No
         assert code == expected
         assert any("**********" in line or "***" in line for line in lines)
         refuse(*lines, *written)
+
+    await asyncio.gather(*(stop(model, *how) for model, how in stops.items()))

@@ -12,11 +12,9 @@ from penstock.kafka import source
 from penstock.kafka.membership import membership
 from penstock.kafka.source import KafkaSource
 from tests.chaos.nursery import nursery
-from tests.support.conversation import conversation
 from tests.support.hearing import hear
 from tests.support.kafka import Topics
-from tests.support.processes import Running
-from tests.support.service import settings_for
+from tests.support.processes import Running, Start
 from tests.support.stage import Stage, stage
 
 SESSION_MS = 6000
@@ -77,26 +75,31 @@ async def test_the_first_of_two_by_the_same_name_ends_and_says_why(
         assert (await on.operator.commit()).offset == 2
 
 
-@pytest.mark.parametrize("its_lease", ["lasts", "is-over"])
+@pytest.mark.time_limit(90)
 async def test_counterexample_18_takeover_of_a_static_member(
-    bootstrap_servers: str, topics: Topics, its_lease: str
+    bootstrap_servers: str, topics: Topics
 ) -> None:
     """It stands still in the middle of an answer, and another process comes by its name. The
     group gives that one the partitions at once, while the first may still speak; and when it
-    may not any more, it does not know.
+    may not any more, it does not know. Both stories at once, as they are mostly waits.
     """
-    async with _stage(bootstrap_servers, topics) as on, nursery() as born:
+    async with nursery() as born, asyncio.TaskGroup() as stories:
+        for lease, is_over in {"lasts": False, "is-over": True}.items():
+            on = _stage(bootstrap_servers, topics.of(lease))
+            stories.create_task(_takeover(on, born.start, lease_is_over=is_over), name=lease)
+
+
+async def _takeover(
+    theirs: AbstractAsyncContextManager[Stage], start: Start, *, lease_is_over: bool
+) -> None:
+    async with theirs as on:
         on.models.script["moody"] = lambda count, _: SPEAKS if count <= 2 else "ok"
-        settings = settings_for(bootstrap_servers, topics, "openai/moody")
 
         def replica(name: str) -> AbstractAsyncContextManager[Running]:
             own = {"KAFKA__GROUP_INSTANCE_ID": REPLICA, "TEST_MEMBER": name}
-            return on.process("openai/moody", born.start, **own)
+            return on.process("openai/moody", start, **own)
 
-        async with (
-            replica("first") as first,
-            conversation(settings.kafka, settings.topics) as talk,
-        ):
+        async with replica("first") as first, on.talking() as talk:
             await first.says(ASSIGNED)
             await talk.ask_all(["speaks"], b"k")
             await talk.ask_all(["thinks"], b"other", stream=False)
@@ -105,7 +108,7 @@ async def test_counterexample_18_takeover_of_a_static_member(
             first.freeze()
             async with replica("second") as second:
                 await second.says(WAITING, ASSIGNED)
-                if its_lease == "is-over":
+                if lease_is_over:
                     await talk.completions(2)
                 # The answers lie in its sockets when it wakes.
                 on.models.let_end()

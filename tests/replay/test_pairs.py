@@ -24,7 +24,7 @@ COMPACTION = {
     "min.cleanable.dirty.ratio": "0.0",
 }
 PATIENCE_S = 45.0
-"""The brokers look every 15 s whether there is something to compact."""
+"""A broker that is not of ours looks every 15 s whether there is something to compact."""
 
 
 class Asker:

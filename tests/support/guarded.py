@@ -92,18 +92,20 @@ class Guarded:
     async def grant_as_told(self, commands: Iterable[str]) -> set[Right]:
         """What the README's commands grant, run as they stand there."""
         before = await self.rights()
-        for command in commands:
-            tool, *arguments = shlex.split(command)
-            assert tool == "kafka-acls.sh"
-            at = arguments.index("--bootstrap-server") + 1
-            arguments[at] = self.servers
-            ended = await kafka_tool("kafka-acls", *arguments)
-            assert ended.code == 0, ended.stderr + ended.stdout
+        await asyncio.gather(*map(self._run, commands))
         # Each command returns when the controller has it; the broker hears of it in their order.
         last = Right("told", "topic", "told", "Read")
         await self.give(last)
         await self.take(last)
         return await self.rights() - before
+
+    async def _run(self, command: str) -> None:
+        tool, *arguments = shlex.split(command)
+        assert tool == "kafka-acls.sh"
+        at = arguments.index("--bootstrap-server") + 1
+        arguments[at] = self.servers
+        ended = await kafka_tool("kafka-acls", *arguments)
+        assert ended.code == 0, ended.stderr + ended.stdout
 
     async def _send(self, request: Any) -> Any:
         return await self._admin._send_request(request)

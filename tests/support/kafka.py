@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -26,6 +26,8 @@ Call = Callable[[Coroutine[Any, Any, Any]], Any]
 
 IMAGE = "apache/kafka:4.4.0"
 READY_SECONDS = 60
+COMPACTION_MS = 500
+"""How often a broker looks whether there is something to compact; by itself every 15 s."""
 
 
 def add_option(parser: pytest.Parser) -> None:
@@ -79,6 +81,10 @@ class Topics:
         """The full name, without creating it."""
         return f"{self.prefix}{topic}"
 
+    def of(self, story: str) -> "Topics":
+        """For one of several stories that are told at once; deleted with all the others."""
+        return replace(self, prefix=self.name(f"{story}-"))
+
     def create(
         self,
         topic: str,
@@ -116,7 +122,7 @@ def led(described: list[dict[str, Any]], partitions: int) -> bool:
 
 @asynccontextmanager
 async def _embedded() -> AsyncIterator[str]:
-    async with broker() as kafka:
+    async with broker(settings={"log.cleaner.backoff.ms": str(COMPACTION_MS)}) as kafka:
         yield kafka.bootstrap_servers
 
 
@@ -147,6 +153,7 @@ def _container() -> Iterator[str]:
         "TRANSACTION_STATE_LOG_MIN_ISR": "1",
         "GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
         "AUTO_CREATE_TOPICS_ENABLE": "false",
+        "LOG_CLEANER_BACKOFF_MS": str(COMPACTION_MS),
     }
     for name, value in variables.items():
         container.with_env(f"KAFKA_{name}", value)
