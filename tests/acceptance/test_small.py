@@ -59,7 +59,7 @@ async def test_after_a_lost_commit_nothing_is_asked_again(bootstrap_servers: str
 # --- members that come, go and die, and models that fail ------------------------------------------
 
 PER_SECOND = 5
-AT_ONCE = 4
+AT_ONCE = 2
 SMALL: dict[str, Callable[[str, Start], Awaitable[Outcome]]] = {
     "bad-key": lambda servers, start: bad_key(
         servers, questions=60, revoked_at=20, slots=8, start=_named(start)

@@ -13,7 +13,7 @@ from tests.support.processes import Running, Start, with_settings
 
 QUESTIONS = 240
 PATIENCE_SECONDS = 180
-AT_ONCE = 6
+AT_ONCE = 4
 
 DEADLINES = {"DEADLINE__DEFAULT_MS": 20_000}
 """The longest run is 1.5 s. Whoever dies when it has handed over what it ran leaves the others
