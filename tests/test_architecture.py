@@ -199,6 +199,7 @@ LAW: dict[str, set[str]] = {
         "penstock.status",
         "penstock.telemetry.metrics",
         "penstock.telemetry.probes",
+        "penstock.telemetry.series",
         "penstock.telemetry.tracing.asking",
         "aiohttp",
         "aiokafka",

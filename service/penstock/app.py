@@ -49,6 +49,7 @@ from penstock.telemetry import probes, watchdog
 from penstock.telemetry.counting import Counts
 from penstock.telemetry.gauges import Gauges
 from penstock.telemetry.journal import Journal
+from penstock.telemetry.observing import each
 from penstock.telemetry.tracing.service import traces
 from penstock.telemetry.vitals import NEWS, Vitals
 
@@ -131,7 +132,7 @@ async def _built(
         if isinstance(fact, NEWS):
             reports.soon()
 
-    observe = _each(traced.observe, counts.observe, journal.observe, watch, report)
+    observe = each(traced.observe, counts.observe, journal.observe, report, watch=watch)
     runner = Runner(programs, clock, hiding(settings))
 
     def revoke(partitions: frozenset[int], why: Leaving) -> Awaitable[None]:
@@ -234,17 +235,6 @@ async def serve(
         async with nullcontext() if beside is None else beside(running):
             started(running)
             return await running.run()
-
-
-def _each(*observers: Observer[Job] | None) -> Observer[Job]:
-    """All of them that there are, one after the other."""
-    there = [observe for observe in observers if observe is not None]
-
-    def observe(fact: facts.Event | facts.Command, job: Job | None) -> None:
-        for tell in there:
-            tell(fact, job)
-
-    return observe
 
 
 def _policy(settings: Settings, plan: Plan | None) -> Policy:

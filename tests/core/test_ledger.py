@@ -185,7 +185,7 @@ def test_the_backlog_is_what_is_not_done(given: int, position: int, end: int, ba
 
 @pytest.mark.parametrize(
     ("position", "end", "backlog"),
-    [(3, 3, 0), (3, 5, 2), (3, 6, 2), (3, 8, 2), (3, 20, 10), (9, 20, 7), (50, 50, 0)],
+    [(3, 3, 0), (3, 5, 2), (3, 6, 2), (3, 8, 2), (3, 20, 10), (9, 20, 7), (50, 50, 0), (7, 6, 0)],
 )
 def test_what_was_done_before_is_no_backlog(position: int, end: int, backlog: int) -> None:
     """A partition that has just been assigned, whether it is open or not."""

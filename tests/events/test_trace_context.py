@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.events.envelope import Headers
 from penstock.events.trace_context import (
+    PARENT_BYTES,
     STATE_BYTES,
     TraceContext,
     carried,
@@ -88,6 +89,7 @@ def test_another_context_takes_the_place_of_all_there_are(
         f"00-{'0' * 32}-{SPAN}-01".encode(),
         f"00-{TRACE}-{'0' * 16}-01".encode(),
         b"\xff" * 55,
+        (b"01" + PARENT[2:] + b"-").ljust(PARENT_BYTES + 1, b"x"),
     ],
 )
 def test_what_is_none_is_as_if_it_were_not_there(value: bytes) -> None:
@@ -98,7 +100,8 @@ def test_what_is_none_is_as_if_it_were_not_there(value: bytes) -> None:
 
 
 def test_a_later_version_may_have_more_behind_it() -> None:
-    for value in (b"01" + PARENT[2:], b"cc" + PARENT[2:] + b"-what-will-be"):
+    longest = (b"01" + PARENT[2:] + b"-").ljust(PARENT_BYTES, b"x")
+    for value in (b"01" + PARENT[2:], b"cc" + PARENT[2:] + b"-what-will-be", longest):
         assert carried(parent(value)) == parent(value)
         assert read(parent(value)) == TraceContext(TRACE, SPAN, 1)
 

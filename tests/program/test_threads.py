@@ -193,6 +193,15 @@ async def test_a_program_that_returns_nothing_has_failed() -> None:
     assert "NoneType" in ran.failure.message
 
 
+async def test_what_no_number_of_tokens_can_be_counts_as_none() -> None:
+    async with runner(f"{HERE}:Miscounts") as run:
+        ran = await run(question="?")
+
+    usage = ran.report.usage
+    assert ran.answer == "?"
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (3, 3, 3)
+
+
 async def test_a_module_that_cannot_be_called_is_named() -> None:
     with pytest.raises(ConfigurationError, match="Uncallable has neither `aforward` nor `forward`"):
         async with runner("tests.support.programs:Uncallable"):

@@ -247,3 +247,13 @@ class Dozing(Forward):
     def forward(self, question: str) -> dspy.Prediction:
         time.sleep(DOZING_S)
         return self.predict(question=question)
+
+
+class Miscounts(Forward):
+    """Asks a model that nobody has taught to count."""
+
+    def forward(self, question: str) -> dspy.Prediction:
+        for count in (-5, "many", float("inf"), None, 3):
+            used = {"prompt_tokens": count, "completion_tokens": count, "total_tokens": count}
+            dspy.settings.usage_tracker.add_usage("own", used)
+        return dspy.Prediction(answer=question)

@@ -6,6 +6,7 @@ import threading
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ParentBased
 
 from penstock.clock import Clock
 from penstock.telemetry.tracing import exporting, switch
@@ -55,6 +56,34 @@ def test_what_is_not_installed_is_told_once(
     assert isinstance(traces("here", "group", Clock(), str), Untraced)
     [line] = caplog.messages
     assert "pip install 'penstock[otel]'" in line
+
+
+def test_variables_that_contradict_each_other_cost_the_traces_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(ENDPOINT, NOWHERE)
+    # Below the size of a batch.
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "100")
+
+    assert isinstance(traces("here", "group", Clock(), str), Untraced)
+    [line] = [record for record in caplog.records if record.name == "penstock.tracing"]
+    assert "max_queue_size" in line.getMessage()
+
+
+def test_a_sampler_that_fails_costs_the_traces_alone_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, spans: Spans, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("for once")
+
+    monkeypatch.setattr(ParentBased, "should_sample", fails)
+    sends = exporting.Exporting("here")
+    for _ in range(2):
+        sends.tracer.start_span("one").end()
+    sends.end()
+
+    assert not spans.all
+    assert [record.name for record in caplog.records] == ["penstock.tracing"]
 
 
 async def test_a_collector_that_is_away_holds_up_nobody_and_is_told_once(

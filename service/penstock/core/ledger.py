@@ -98,8 +98,11 @@ class Ledger:
         # Where the last that was given is not here yet, it is on its way.
         seen = reading.position if reading.given <= self._end else self._end
         start = max(self._end, seen)
-        unread = max(0, reading.end - start)
-        return len(self._outstanding) + unread - self._done_within(start, reading.end)
+        if reading.end <= start:
+            # Of a leader that has just taken over, the end may lag behind what was read.
+            return len(self._outstanding)
+        unread = reading.end - start - self._done_within(start, reading.end)
+        return len(self._outstanding) + unread
 
     def _done_within(self, start: int, end: int) -> int:
         """As said before this assignment."""

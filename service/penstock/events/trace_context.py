@@ -16,6 +16,9 @@ NAMES = frozenset({TRACEPARENT, TRACESTATE})
 STATE_BYTES = 512
 """That everybody passes on; a longer one is left out, for every token repeats it."""
 
+PARENT_BYTES = 128
+"""A longer one is none, of whichever version, as above; one of the first has 55."""
+
 _SAMPLED = 1
 _FIRST_VERSION = b"00"
 _PARENT = re.compile(
@@ -98,7 +101,7 @@ def without(headers: Iterable[tuple[str, bytes]]) -> Headers:
 
 
 def _matched(parent: bytes) -> re.Match[bytes] | None:
-    matched = _PARENT.fullmatch(parent)
+    matched = _PARENT.fullmatch(parent) if len(parent) <= PARENT_BYTES else None
     if matched is not None and matched[1] == _FIRST_VERSION and matched[5] is not None:
         return None
     return matched

@@ -1,14 +1,16 @@
 """What does a gateway serve on a port that its clients do not see? Its metrics and its probes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from penstock import __version__
 from penstock.gateway import health
 from penstock.gateway.parts import Parts
 from penstock.telemetry import metrics, probes
+from penstock.telemetry.series import of_this_process, read
 
 NOT_BUILT = "the index of the last questions is being built"
 
@@ -19,7 +21,7 @@ class Beside:
     """
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry = of_this_process()
         self.parts: Parts | None = None
         self.port: int | None = None
         self.checks = probes.Checks(self._live, self._ready, self._started)
@@ -34,6 +36,11 @@ class Beside:
         return NOT_BUILT if self.parts is None else None
 
 
+class _Build(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield read(metrics.BUILD, [([__version__], 1)])
+
+
 @asynccontextmanager
 async def beside(port: int | None) -> AsyncIterator[Beside]:
     """While the block runs, from before Kafka is asked for anything. None as port: nothing.
@@ -42,9 +49,7 @@ async def beside(port: int | None) -> AsyncIterator[Beside]:
         ConfigurationError: the port is taken.
     """
     told = Beside()
-    ProcessCollector(registry=told.registry)
-    build = metrics.BUILD
-    Gauge(build.name, build.means, build.labels, registry=told.registry).labels(__version__).set(1)
+    told.registry.register(_Build())
     if port is None:
         yield told
         return

@@ -2,25 +2,24 @@
 
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from penstock.gateway.fan_out import FanOut
 from penstock.gateway.index import Index
 from penstock.telemetry import metrics
-from penstock.telemetry.metrics import Family
+from penstock.telemetry.series import counter, histogram, read
 
 
 class Meters:
     """Of what goes by. `registry`: that serves them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        asked = metrics.GATEWAY_REQUESTS
         self._registry = registry
-        self._requests = Counter(asked.name, asked.means, asked.labels, registry=registry)
-        self._head = _histogram(metrics.GATEWAY_SECONDS, registry)
-        self.delayed = _histogram(metrics.GATEWAY_DELAY, registry).observe
+        self._requests = counter(metrics.GATEWAY_REQUESTS, registry)
+        self._head = histogram(metrics.GATEWAY_SECONDS, registry)
+        self.delayed = histogram(metrics.GATEWAY_DELAY, registry).observe
         """Takes the seconds from a record to its streams."""
 
     def head(self, route: str, seconds: float) -> None:
@@ -43,21 +42,8 @@ class _Standing(Collector):
 
     def collect(self) -> Iterator[Metric]:
         streams, behind = self._fan_out.streams()
-        yield _gauge(metrics.GATEWAY_STREAMS, {"": streams})
-        yield _gauge(metrics.GATEWAY_BEHIND, {"": behind})
+        yield read(metrics.GATEWAY_STREAMS, [((), streams)])
+        yield read(metrics.GATEWAY_BEHIND, [((), behind)])
         found = self._index.open
-        yield _gauge(metrics.GATEWAY_INDEX, {"open": found, "ended": len(self._index) - found})
-
-
-def _histogram(family: Family, registry: CollectorRegistry) -> Histogram:
-    return Histogram(
-        family.name, family.means, family.labels, buckets=family.buckets, registry=registry
-    )
-
-
-def _gauge(family: Family, values: dict[str, float]) -> GaugeMetricFamily:
-    """By its one label, if it has one."""
-    gauge = GaugeMetricFamily(family.name, family.means, labels=family.labels)
-    for label, value in values.items():
-        gauge.add_metric([label] if family.labels else [], value)
-    return gauge
+        states = [(["open"], found), (["ended"], len(self._index) - found)]
+        yield read(metrics.GATEWAY_INDEX, states)

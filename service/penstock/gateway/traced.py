@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.events.envelope import Headers
 from penstock.events.trace_context import NAMES
-from penstock.telemetry.tracing.asking import within
+from penstock.telemetry.tracing.asking import hide, within
 
 
 class Traced:
@@ -24,6 +24,9 @@ class Traced:
         if not _asks(scope):
             await self._app(scope, receive, send)
             return
+        if scope["query_string"]:
+            # With the token of whoever is told a moment later that it does not belong there.
+            hide("url.query")
         with within(_trace(scope)):
             await self._app(scope, receive, send)
 

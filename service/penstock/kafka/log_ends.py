@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from penstock.kafka.stopping import cancelled
 from penstock.kafka.stretch import in_time
 
 EVERY = 5.0
@@ -69,7 +70,10 @@ class LogEnds:
             paused = list(self._consumer.paused())
             try:
                 ends = await in_time(self._consumer.end_offsets(paused)) if paused else {}
-            except Exception as error:  # noqa: BLE001 - what was known before stands
+            except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+                if cancelled():
+                    raise
+                # What was known before stands.
                 log.debug("where the logs end is not known", error=repr(error))
             else:
                 self._asked.update(ends)

@@ -191,10 +191,19 @@ def _add_usage(report: Report, tracker: _Usage, *, complete: bool) -> None:
     total.estimated = total.estimated or not complete
     for used in tracker.taken():
         report.requests += 1
-        prompt, completion = (
-            int(used.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")
+        prompt, completion, both = (
+            _tokens(used.get(name))
+            for name in ("prompt_tokens", "completion_tokens", "total_tokens")
         )
         total.prompt_tokens += prompt
         total.completion_tokens += completion
-        total.total_tokens += int(used.get("total_tokens") or prompt + completion)
+        total.total_tokens += both or prompt + completion
         total.estimated = total.estimated or ESTIMATED in used
+
+
+def _tokens(told: Any) -> int:
+    """What a model of a program's own calls so may be anything."""
+    try:
+        return max(0, int(told or 0))
+    except (TypeError, ValueError, OverflowError):
+        return 0

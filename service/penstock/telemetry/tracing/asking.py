@@ -52,6 +52,14 @@ def here() -> Headers:
     return spans.headers_of(trace.get_current_span()) or _received.get()
 
 
+def hide(attribute: str) -> None:
+    """Of the span of whoever asks: it may be a secret."""
+    if _traces():
+        from opentelemetry import trace  # noqa: PLC0415
+
+        trace.get_current_span().set_attribute(attribute, "REDACTED")
+
+
 @contextmanager
 def within(headers: Headers) -> Iterator[None]:
     """A request with these headers is answered in this block."""

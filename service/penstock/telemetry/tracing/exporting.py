@@ -9,12 +9,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import ProxyTracerProvider, Tracer
 
 from penstock import __version__
@@ -39,6 +41,7 @@ class Exporting:
         # What the environment says of it wins.
         resource = Resource.create(said).merge(OTELResourceDetector().detect())
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.sampler = _Unfailing(self._provider.sampler)
         self._provider.add_span_processor(BatchSpanProcessor(_ToldOnce(exporter())))
         if isinstance(trace.get_tracer_provider(), ProxyTracerProvider):
             # Spans that programs open by themselves go where ours go.
@@ -81,6 +84,26 @@ class Exporting:
 
 def exporter() -> SpanExporter:
     return OTLPSpanExporter()
+
+
+class _Unfailing(Sampler):
+    """The environment may name one that anybody has written; its failures cost spans alone."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._failed = False
+
+    def should_sample(self, *asked: Any, **named: Any) -> SamplingResult:
+        try:
+            return self._sampler.should_sample(*asked, **named)
+        except Exception:
+            if not self._failed:
+                self._failed = True
+                log.exception("traces are lost: their sampler fails")
+            return SamplingResult(Decision.DROP)
+
+    def get_description(self) -> str:
+        return self._sampler.get_description()
 
 
 class _ToldOnce(SpanExporter):

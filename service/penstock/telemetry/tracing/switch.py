@@ -31,7 +31,12 @@ def exporting(instance: str) -> "Exporting | None":
         return None
     from penstock.telemetry.tracing.exporting import Exporting  # noqa: PLC0415
 
-    return Exporting(instance)
+    try:
+        return Exporting(instance)
+    except ValueError as error:
+        # Questions are answered without them, too.
+        log.warning("no traces: OpenTelemetry's variables are wrong: %s", error)
+        return None
 
 
 @contextmanager
