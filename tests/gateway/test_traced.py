@@ -8,7 +8,7 @@ __all__ = ["spans"]
 
 
 async def test_no_secret_that_an_address_shows_is_part_of_it(spans: Spans) -> None:
-    sends = exporting.Exporting("here")
+    sends = exporting.Exporting("penstock", "here")
     async with doors() as there:
         refused = await there.client.post("/ask?access_token=hunter2", json={})
     await sends.stop()

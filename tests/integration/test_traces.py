@@ -102,7 +102,6 @@ async def test_a_question_that_is_tried_again_is_one_tree_from_who_asks_to_what_
         "messaging.operation.name": "process",
         "messaging.destination.name": topics.name("questions"),
         "messaging.kafka.offset": 0,
-        "messaging.kafka.message.key": "k",
         "messaging.consumer.group.name": topics.name("group"),
         "penstock.question_id": "q",
         "penstock.program": "qa",

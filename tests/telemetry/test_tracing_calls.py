@@ -34,7 +34,7 @@ TRACED = "tests.support.traced_programs"
 async def traced(
     entry: str, model: str = "ok", *, tells_content: bool = False, **more: Any
 ) -> AsyncIterator[tuple[Running, ModelCalls, Span]]:
-    exporting = Exporting("here")
+    exporting = Exporting("penstock", "here")
     attempt = exporting.tracer.start_span("attempt")
     calls = ModelCalls(exporting.tracer, attempt, Clock(), _hide, tells_content=tells_content)
     async with runner(entry, model, **more) as run:

@@ -19,7 +19,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 def _on() -> bool:
-    sends = switch.exporting("here")
+    sends = switch.exporting("penstock", "here")
     if sends is not None:
         sends.end()
     return sends is not None
@@ -77,7 +77,7 @@ def test_a_sampler_that_fails_costs_the_traces_alone_and_is_told_once(
         raise RuntimeError("for once")
 
     monkeypatch.setattr(ParentBased, "should_sample", fails)
-    sends = exporting.Exporting("here")
+    sends = exporting.Exporting("penstock", "here")
     for _ in range(2):
         sends.tracer.start_span("one").end()
     sends.end()
@@ -93,7 +93,7 @@ async def test_a_collector_that_is_away_holds_up_nobody_and_is_told_once(
     monkeypatch.setenv(ENDPOINT, NOWHERE)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
-    sends = exporting.Exporting("here")
+    sends = exporting.Exporting("penstock", "here")
     for _ in range(3):
         sends.tracer.start_span("one").end()
     await sends.stop()
@@ -108,7 +108,7 @@ async def test_who_never_answers_is_not_waited_for(
     answered = threading.Event()
     monkeypatch.setattr(exporting, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(spans.exporter, "export", lambda _: answered.wait(30))
-    sends = exporting.Exporting("here")
+    sends = exporting.Exporting("penstock", "here")
     sends.tracer.start_span("one").end()
 
     await sends.stop()
@@ -121,7 +121,7 @@ def test_they_are_named_by_the_environment_or_else_by_us(
     monkeypatch: pytest.MonkeyPatch, spans: Spans
 ) -> None:
     def named() -> dict[str, object]:
-        sends = exporting.Exporting("here")
+        sends = exporting.Exporting("penstock", "here")
         span = sends.tracer.start_span("one")
         assert isinstance(span, ReadableSpan)
         sends.end()

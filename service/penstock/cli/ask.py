@@ -117,11 +117,9 @@ def ask(
         raise ConfigurationError("--file names programs in its lines; leave out --program")
     door = _door(Way(bootstrap_server, command_config, options), gateway, token, token_file)
     # Kafka's client takes a while to import, and the help needs none of it.
-    from uuid import uuid4
-
     from penstock.telemetry.tracing.switch import while_it_runs
 
-    with while_it_runs(uuid4().hex[:12]):
+    with while_it_runs("penstock-ask"):
         if file is not None:
             from penstock.cli import ask_file
 

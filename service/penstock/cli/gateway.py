@@ -36,7 +36,6 @@ def gateway(
     """
     import asyncio
     import signal
-    from uuid import uuid4
 
     import structlog
     import uvloop
@@ -68,14 +67,19 @@ def gateway(
             told.parts = running.parts
 
             def signalled() -> None:
-                again = running.parts.stopping.done()
-                (running.end if again else running.stop)()
+                if running.parts.stopping.done():
+                    log.warning("stopped at once; who still waits is told so")
+                    running.end()
+                else:
+                    log.info("stopping: who waits for an answer may wait for it")
+                    running.stop()
 
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, signalled)
             metrics = None if told.port is None else f"http://localhost:{told.port}/metrics"
             log.info("serving", address=running.address, telemetry=metrics)
             await running.stopped()
+        log.info("stopped")
 
-    with while_it_runs(uuid4().hex[:12]):
+    with while_it_runs("penstock-gateway"):
         uvloop.run(until_stopped())

@@ -18,7 +18,6 @@ _NOISY = {
     "httpcore": logging.WARNING,
     "asyncio": logging.WARNING,
     # A line for every batch that its endpoint does not take; that it does not, we say once.
-    "opentelemetry": logging.CRITICAL,
 }
 
 

@@ -6,6 +6,7 @@ OpenTelemetry's own variables say where, how many, and as whom.
 
 import asyncio
 import logging
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,16 +28,28 @@ FLUSH_SECONDS = 2.0
 log = logging.getLogger("penstock.tracing")
 
 
+_SAID_BY_US = (
+    "opentelemetry.exporter",
+    "opentelemetry.sdk.trace.export",
+    "opentelemetry.sdk._shared_internal",
+)
+"""Loggers of what sends spans: each of them tells the same loss once more, and at every batch."""
+
+
 class Exporting:
     """Args:
-    instance: of the service, where nobody has named another.
+    name: of the service, where the environment has no other.
+    instance: of it, likewise.
     """
 
-    def __init__(self, instance: str) -> None:
+    def __init__(self, name: str, instance: str) -> None:
+        for of_theirs in _SAID_BY_US:
+            logging.getLogger(of_theirs).setLevel(logging.CRITICAL)
         said = {
-            "service.name": "penstock",
+            "service.name": name,
             "service.version": __version__,
             "service.instance.id": instance,
+            "host.name": socket.gethostname(),
         }
         # What the environment says of it wins.
         resource = Resource.create(said).merge(OTELResourceDetector().detect())
@@ -117,7 +130,10 @@ class _ToldOnce(SpanExporter):
         result = self._exporter.export(spans)
         lost = result is not SpanExportResult.SUCCESS
         if lost and not self._lost:
-            log.warning("traces are lost: their endpoint does not take them")
+            log.warning(
+                "traces are lost: their endpoint does not take them; see to it, or to "
+                "OTEL_EXPORTER_OTLP_ENDPOINT, which is to speak OTLP over HTTP"
+            )
         elif self._lost and not lost:
             log.info("traces are taken again")
         self._lost = lost

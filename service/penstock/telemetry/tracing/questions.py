@@ -44,7 +44,7 @@ class Traces:
     group: of the service.
     clock: of the service.
     hide: takes secrets out of a text.
-    tells_content: whether what models are asked, and answer, is part of it.
+    tells_content: whether what models are asked, and answer, is part of it, and the record's key.
     """
 
     def __init__(
@@ -196,7 +196,8 @@ class Traces:
         raw = delivery.raw
         attributes = {
             **spans.processing(raw.topic, raw.partition, raw.offset, self._group),
-            **spans.key_attribute(raw.key),
+            # It may be a person's.
+            **(spans.key_attribute(raw.key) if self._tells_content else {}),
             "penstock.question_id": delivery.question_id,
         }
         if raw.value is None:

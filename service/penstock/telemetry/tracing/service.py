@@ -30,7 +30,7 @@ def traces(
     instance: str, group: str, clock: Clock, hide: Callable[[str], str]
 ) -> "Traces | Untraced":
     """See `penstock.telemetry.tracing.questions`. `instance`: see `switch`."""
-    exporting = switch.exporting(instance)
+    exporting = switch.exporting("penstock", instance)
     if exporting is None:
         return Untraced()
     from penstock.telemetry.tracing.questions import Traces  # noqa: PLC0415

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from penstock.settings import tracing
 
@@ -16,10 +17,10 @@ PARTS = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 log = logging.getLogger("penstock.tracing")
 
 
-def exporting(instance: str) -> "Exporting | None":
+def exporting(name: str, instance: str) -> "Exporting | None":
     """Who sends spans from now on, until it is stopped; None: nobody does.
 
-    `instance`: of the service, unless the environment names it.
+    `name` of the service, and `instance`: unless the environment names them.
     """
     if tracing.endpoint() is None:
         return None
@@ -32,7 +33,7 @@ def exporting(instance: str) -> "Exporting | None":
     from penstock.telemetry.tracing.exporting import Exporting  # noqa: PLC0415
 
     try:
-        return Exporting(instance)
+        return Exporting(name, instance)
     except ValueError as error:
         # Questions are answered without them, too.
         log.warning("no traces: OpenTelemetry's variables are wrong: %s", error)
@@ -40,9 +41,9 @@ def exporting(instance: str) -> "Exporting | None":
 
 
 @contextmanager
-def while_it_runs(instance: str) -> Iterator[None]:
+def while_it_runs(name: str) -> Iterator[None]:
     """Spans of a command are sent, if any are; see `exporting`."""
-    sends = exporting(instance)
+    sends = exporting(name, uuid4().hex[:12])
     try:
         yield
     finally:
