@@ -142,6 +142,8 @@ def _notes(report: Member) -> Iterator[str]:
         yield "gate shut"
     if report.paused:
         yield f"paused {_ranges(report.paused)}"
+    if report.retrying:
+        yield f"retrying {report.retrying}"
     if report.held:
         yield f"held {report.held}"
     for name, model in report.models.items():

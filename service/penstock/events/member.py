@@ -74,6 +74,7 @@ class Member(_Part):
     slots: int = Field(description="Questions that may run at once.")
     in_flight: int = Field(description="Questions that run.")
     waiting: int = Field(description="Fetched and not started.")
+    retrying: int = Field(0, description="Between two attempts.")
     held: int = Field(description="Of its partitions, what other members still run.")
     oldest_running: Running | None = None
     models: dict[str, Model] = Field(description="By their names in the settings.")

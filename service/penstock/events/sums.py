@@ -55,6 +55,7 @@ class Standing(BaseModel):
         description="Questions of its partitions that are not done, as `penstock_backlog` has it."
     )
     waiting: int = Field(description="Questions fetched and not started.")
+    retrying: int = Field(description="Questions between two attempts.")
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")
     questions: Sums = Field(description="Since its start.")

@@ -71,6 +71,7 @@ class Vitals:
     def __call__(self) -> member.Member:
         """As of now."""
         engine = self._engine
+        phases = [question.phase for question in engine.questions.values()]
         return member.Member(
             group=self._group,
             member_id=self._member_id(),
@@ -82,7 +83,8 @@ class Vitals:
             paused=sorted(engine.intake.paused),
             slots=engine.policy.slots,
             in_flight=engine.admission.in_flight,
-            waiting=sum(q.phase is Phase.WAITING for q in engine.questions.values()),
+            waiting=phases.count(Phase.WAITING),
+            retrying=phases.count(Phase.RETRYING),
             held=sum(len(partition.held) for partition in engine.partitions.values()),
             oldest_running=self._oldest(),
             models={
