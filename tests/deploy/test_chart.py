@@ -165,6 +165,13 @@ REFUSED = {
     "settings.topics.partitions=null": "at '/settings/topics': missing property 'partitions'",
     "settings.kafka=null": "at '/settings': missing property 'kafka'",
     "settings.model.api_key=sk-12345678": "put it into a Secret",
+    "settings.models.big.api_key=sk-12345678": "the api_key of settings.models.big",
+    "settings.model.options.aws_secret_access_key=sk-12345678": '"aws_secret_access_key" is a secret',
+    "settings.models.big.options.extra_headers.Authorization=sk-12345678": (
+        'settings.models.big.options.extra_headers: "Authorization" is a secret'
+    ),
+    "settings.model.api_base=https://ana:12345678@proxy/v1": "an address with a password",
+    "gateway.env.HTTPS_PROXY=http://ana:12345678@proxy": "gateway.env: there is an address",
     r"settings.kafka.client.sasl\.password=x12345678": '"sasl.password" is a secret',
     "env.OPENAI_API_KEY=sk-12345678": "env: OPENAI_API_KEY is a secret by its name",
     "env.PENSTOCK_LOG_LEVEL=debug": "env: PENSTOCK_LOG_LEVEL is a setting",

@@ -43,6 +43,32 @@ PENSTOCK_{{ upper $table }}: {{ include "penstock.value" $said | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Of a list: where a model stands, and its settings. */}}
+{{- define "penstock.modelWithoutSecrets" -}}
+{{- $where := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if eq $name "options" -}}
+{{- include "penstock.withoutSecrets" (list (printf "%s.options" $where) $value) -}}
+{{- else if eq $name "api_key" -}}
+{{- fail (printf "the api_key of %s is a secret: put it into a Secret, and name that in secretEnv" $where) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Of a list: where a table stands whose names are not ours, and the table. The words are those by
+which the program knows what it must not show. */}}
+{{- define "penstock.withoutSecrets" -}}
+{{- $where := index . 0 -}}
+{{- $telling := "api_?key|auth|authorization|bearer|cookie|credentials?|headers?|jaas|key|pass(phrase|wd|word)?|pem|pwd|secret|sig|signature|token" -}}
+{{- range $name, $value := index . 1 -}}
+{{- if kindIs "map" $value -}}
+{{- include "penstock.withoutSecrets" (list (printf "%s.%s" $where $name) $value) -}}
+{{- else if regexMatch (printf "(?i)(^|[^a-z0-9])(%s)([^a-z0-9]|$)" $telling) $name -}}
+{{- fail (printf "%s: %q is a secret by its name: put it into a Secret, and name that in secretEnv or secretKeys" $where $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Of a list: the root, and the values of the container. */}}
 {{- define "penstock.environment" -}}
 envFrom:
