@@ -1,5 +1,6 @@
 """The Helm chart: what it renders of values, and which values it refuses."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -100,6 +101,26 @@ def test_programs_are_files_of_the_service_alone() -> None:
         "penstock": ["/tmp", "/app", "/etc/kafka/ca"],
         "penstock-gateway": ["/tmp", "/etc/kafka/ca"],
     }
+
+
+def test_secrets_are_mounted_whatever_they_are_called_and_wherever() -> None:
+    """A volume's name has 63 characters at most, and no dots."""
+    said = {"/etc/a": f"a.very{'-long' * 20}", "/etc/b": "x", "/etc/c": "x"}
+    deployed = objects(template(f"--set-json=secretFiles={json.dumps(said)}"))
+    assert wrong(deployed) == []
+    spec = pod(named(deployed, "Deployment"))
+    for one in deployed:
+        validate(one)
+    names = {v["name"]: v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v}
+    assert all(re.fullmatch(r"[-a-z0-9]{1,63}", name) for name in names)
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert {m["mountPath"]: names[m["name"]] for m in mounts if m["name"] in names} == said
+
+
+def test_an_image_may_be_named_by_its_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    for deployment in of_kind(objects(template(f"--set=image.tag={digest}")), "Deployment"):
+        assert pod(deployment)["containers"][0]["image"] == f"penstock@{digest}"
 
 
 def test_what_the_readme_says_installs(tmp_path: Path) -> None:

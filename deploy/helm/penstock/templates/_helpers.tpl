@@ -11,7 +11,8 @@ app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
 {{- end }}
 
 {{- define "penstock.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{ .Values.image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end }}
 
 {{/* The port of /metrics and of the service's probes. */}}
@@ -90,19 +91,20 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{/* Secrets as files: as directories and not file by file, so that a renewed certificate arrives. */}}
+{{/* Secrets as files: as directories and not file by file, so that a renewed certificate arrives.
+Numbered: a Secret's name may be longer than a volume's, and may stand at two places. */}}
 {{- define "penstock.fileMounts" -}}
-{{- range $path, $secret := .secretFiles }}
-- name: secret-{{ replace "." "-" $secret }}
+{{- range $number, $path := keys (.secretFiles | default dict) | sortAlpha }}
+- name: secret-{{ $number }}
   mountPath: {{ $path }}
   readOnly: true
 {{- end }}
 {{- end }}
 
 {{- define "penstock.fileVolumes" -}}
-{{- range $path, $secret := .secretFiles }}
-- name: secret-{{ replace "." "-" $secret }}
-  secret: {secretName: {{ $secret }}, defaultMode: 0440}
+{{- range $number, $path := keys (.secretFiles | default dict) | sortAlpha }}
+- name: secret-{{ $number }}
+  secret: {secretName: {{ get $.secretFiles $path }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 
