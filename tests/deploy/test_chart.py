@@ -177,6 +177,30 @@ def test_only_a_gateway_with_an_issuer_reaches_https() -> None:
     assert ports == {"defaults": [9092, 9093, 9094], "all": [9093, 443]}
 
 
+def test_what_the_settings_name_may_be_reached() -> None:
+    """Where not, nothing says so: connections time out."""
+    said = (
+        "settings.kafka.bootstrap_servers=a:9096\\,b",
+        "settings.model.api_base=http://vllm.models.svc:8000/v1",
+        "settings.models.large.name=openai/llama",
+        "settings.models.large.api_base=http://vllm.models.svc/v1",
+        "gateway.env.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+        "settings.gateway.jwt.jwks_url=https://id.example.com:8443/keys",
+        "settings.gateway.jwt.issuer=https://id.example.com",
+        "settings.gateway.jwt.audience=answers",
+        "networkPolicy.kafkaPorts=null",
+    )
+    deployed = objects(template(*(f"--set={one}" for one in said)))
+    ports = {
+        one["metadata"]["name"]: [port["port"] for port in one["spec"]["egress"][1]["ports"]]
+        for one in of_kind(deployed, "NetworkPolicy")
+    }
+    assert ports == {
+        "penstock": [443, 9096, 9092, 8000, 80],
+        "penstock-gateway": [9096, 9092, 8443, 4318],
+    }
+
+
 REFUSED = {
     "replicas=7": "replicas: 7, and the questions topic has 6 partitions",
     "replicas=0": "at '/replicas': minimum: got 0, want 1",
@@ -187,7 +211,7 @@ REFUSED = {
     "settings.kafka=null": "at '/settings': missing property 'kafka'",
     "settings.model.api_key=sk-12345678": "put it into a Secret",
     "settings.models.big.api_key=sk-12345678": "the api_key of settings.models.big",
-    "settings.model.options.aws_secret_access_key=sk-12345678": '"aws_secret_access_key" is a secret',
+    "settings.model.options.aws_secret_key=sk-12345678": '"aws_secret_key" is a secret',
     "settings.models.big.options.extra_headers.Authorization=sk-12345678": (
         'settings.models.big.options.extra_headers: "Authorization" is a secret'
     ),

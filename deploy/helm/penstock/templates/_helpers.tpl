@@ -152,8 +152,18 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* What may be reached: names, and these ports, anywhere. */}}
+{{/* What may be reached: names, and ports, anywhere. Of a list: the root, more ports, and what the
+addresses of may be reached, too. */}}
 {{- define "penstock.egress" -}}
+{{- $root := index . 0 -}}
+{{- $ports := concat ($root.Values.networkPolicy.kafkaPorts | default list) (index . 1 | default list) -}}
+{{- range splitList "," $root.Values.settings.kafka.bootstrap_servers -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default "9092") -}}
+{{- end -}}
+{{- range regexFindAll "https?://[^/?#\"\\s,]+" (index . 2 | toJson) -1 -}}
+{{- $usual := ternary "443" "80" (hasPrefix "https:" .) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $usual) -}}
+{{- end -}}
 - to:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
     # A cache of names on the node.
@@ -162,8 +172,8 @@ securityContext:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 - ports:
-    {{- range . }}
-    - {port: {{ . | int }}, protocol: TCP}
+    {{- range $ports | toStrings | uniq }}
+    - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- end }}
 
