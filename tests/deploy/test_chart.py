@@ -201,6 +201,13 @@ def test_what_the_settings_name_may_be_reached() -> None:
     }
 
 
+def test_a_release_is_called_as_its_service_may_be() -> None:
+    """Else Kubernetes refuses that one when half of the others are there."""
+    run = helm("template", "my.answers", str(CHART), "--kube-version", f"{NEWEST}.0")
+    assert run.returncode != 0
+    assert "release my.answers: a Service" in run.stderr
+
+
 REFUSED = {
     "replicas=7": "replicas: 7, and the questions topic has 6 partitions",
     "replicas=0": "at '/replicas': minimum: got 0, want 1",
@@ -218,6 +225,8 @@ REFUSED = {
     "settings.model.api_base=https://ana:12345678@proxy/v1": "an address with a password",
     "gateway.env.HTTPS_PROXY=http://ana:12345678@proxy": "gateway.env: there is an address",
     r"settings.kafka.client.sasl\.password=x12345678": '"sasl.password" is a secret',
+    "settings.kafka.group_instance_id=a": "all replicas would have the same one",
+    "settings.gate.action=exit": "Kubernetes starts again what exits",
     "env.OPENAI_API_KEY=sk-12345678": "env: OPENAI_API_KEY is a secret by its name",
     "env.PENSTOCK_LOG_LEVEL=debug": "env: PENSTOCK_LOG_LEVEL is a setting",
     "gateway.tokensSecret=": "the gateway lets nobody in",
