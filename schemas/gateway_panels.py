@@ -3,6 +3,8 @@
 from schemas.dashboards import Dashboard, Panel, Query, Row, quantiles
 
 _R = "[$__rate_interval]"
+_GATEWAYS = "and on (namespace, job, instance) penstock_gateway_streams"
+"""A PodMonitor gives the service's processes the same job."""
 _REQUESTS = "penstock_gateway_requests_total{@}"
 _OURS = 'penstock_gateway_requests_total{@, status=~"500|503"}'
 
@@ -159,13 +161,13 @@ PROCESS = Row(
             "CPU",
             "Cores that each gateway uses. It is one event loop: at one core more of them help.",
             "short",
-            (Query(f"rate(process_cpu_seconds_total{{@}}{_R})", "{{instance}}"),),
+            (Query(f"rate(process_cpu_seconds_total{{@}}{_R}) {_GATEWAYS}", "{{instance}}"),),
         ),
         Panel(
             "Memory",
             "Resident. Questions that are found by their ids take a kilobyte each.",
             "bytes",
-            (Query("process_resident_memory_bytes{@}", "{{instance}}"),),
+            (Query(f"process_resident_memory_bytes{{@}} {_GATEWAYS}", "{{instance}}"),),
         ),
         Panel(
             "Releases",
@@ -173,8 +175,7 @@ PROCESS = Row(
             "short",
             (
                 Query(
-                    "count by (version) (penstock_build_info{@} and on (job, instance) "
-                    "penstock_gateway_streams)",
+                    f"count by (version) (penstock_build_info{{@}} {_GATEWAYS})",
                     "{{version}}",
                 ),
             ),

@@ -6,6 +6,8 @@ _ENDED = f"penstock_questions_ended_total{{{PROGRAMS}}}"
 _BADLY = f'penstock_questions_ended_total{{{PROGRAMS}, status=~"failed|expired"}}'
 _OK_OR = ((0, "runs", "green"), (1, "stopped", "red"))
 _R = "[$__rate_interval]"
+_MEMBERS = "and on (namespace, job, instance) penstock_slots"
+"""A PodMonitor gives the gateway's processes the same job."""
 
 FINE = Row(
     "Is it fine?",
@@ -551,14 +553,14 @@ PROCESS = Row(
             "CPU",
             "Cores that each member uses. It is one event loop: at one core more members help.",
             "short",
-            (Query(f"rate(process_cpu_seconds_total{{@}}{_R})", "{{instance}}"),),
+            (Query(f"rate(process_cpu_seconds_total{{@}}{_R}) {_MEMBERS}", "{{instance}}"),),
             width=6,
         ),
         Panel(
             "Memory",
             "Resident.",
             "bytes",
-            (Query("process_resident_memory_bytes{@}", "{{instance}}"),),
+            (Query(f"process_resident_memory_bytes{{@}} {_MEMBERS}", "{{instance}}"),),
             width=6,
         ),
         Panel(
@@ -590,8 +592,7 @@ PROCESS = Row(
             "short",
             (
                 Query(
-                    "count by (version) (penstock_build_info{@} and on (job, instance) "
-                    "penstock_slots)",
+                    f"count by (version) (penstock_build_info{{@}} {_MEMBERS})",
                     "{{version}}",
                 ),
             ),
@@ -602,7 +603,7 @@ PROCESS = Row(
             "Connections to Kafka, models and clients among them, against what the process may "
             "have.",
             "percentunit",
-            (Query("process_open_fds{@} / process_max_fds{@}", "{{instance}}"),),
+            (Query(f"process_open_fds{{@}} / process_max_fds{{@}} {_MEMBERS}", "{{instance}}"),),
             width=12,
             steps=((0.8, "red"),),
             most=1,

@@ -84,7 +84,8 @@ def _without_checksum(text: str) -> str:
 
 
 def main() -> None:
-    build("helm")
+    if missing := build("helm"):
+        sys.exit(f"helm is not there: {missing['helm']}")
     # The chart renders its copy of the rules.
     RULES_OF_CHART.parent.mkdir(exist_ok=True)
     RULES_OF_CHART.write_text(RULES.read_text())

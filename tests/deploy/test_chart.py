@@ -1,5 +1,6 @@
 """The Helm chart: what it renders of values, and which values it refuses."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -102,6 +103,26 @@ def test_programs_are_files_of_the_service_alone() -> None:
     }
 
 
+def test_secrets_are_mounted_whatever_they_are_called_and_wherever() -> None:
+    """A volume's name has 63 characters at most, and no dots."""
+    said = {"/etc/a": f"a.very{'-long' * 20}", "/etc/b": "x", "/etc/c": "x"}
+    deployed = objects(template(f"--set-json=secretFiles={json.dumps(said)}"))
+    assert wrong(deployed) == []
+    spec = pod(named(deployed, "Deployment"))
+    for one in deployed:
+        validate(one)
+    names = {v["name"]: v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v}
+    assert all(re.fullmatch(r"[-a-z0-9]{1,63}", name) for name in names)
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert {m["mountPath"]: names[m["name"]] for m in mounts if m["name"] in names} == said
+
+
+def test_an_image_may_be_named_by_its_digest() -> None:
+    digest = f"sha256:{'0' * 64}"
+    for deployment in of_kind(objects(template(f"--set=image.tag={digest}")), "Deployment"):
+        assert pod(deployment)["containers"][0]["image"] == f"penstock@{digest}"
+
+
 def test_what_the_readme_says_installs(tmp_path: Path) -> None:
     (said,) = re.findall(r"^helm install (.*\\\n.*\\\n.*)$", README.read_text(), re.MULTILINE)
     arguments = shlex.split(said.replace("\\\n", " "))
@@ -156,6 +177,37 @@ def test_only_a_gateway_with_an_issuer_reaches_https() -> None:
     assert ports == {"defaults": [9092, 9093, 9094], "all": [9093, 443]}
 
 
+def test_what_the_settings_name_may_be_reached() -> None:
+    """Where not, nothing says so: connections time out."""
+    said = (
+        "settings.kafka.bootstrap_servers=a:9096\\,b",
+        "settings.model.api_base=http://vllm.models.svc:8000/v1",
+        "settings.models.large.name=openai/llama",
+        "settings.models.large.api_base=http://vllm.models.svc/v1",
+        "gateway.env.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+        "settings.gateway.jwt.jwks_url=https://id.example.com:8443/keys",
+        "settings.gateway.jwt.issuer=https://id.example.com",
+        "settings.gateway.jwt.audience=answers",
+        "networkPolicy.kafkaPorts=null",
+    )
+    deployed = objects(template(*(f"--set={one}" for one in said)))
+    ports = {
+        one["metadata"]["name"]: [port["port"] for port in one["spec"]["egress"][1]["ports"]]
+        for one in of_kind(deployed, "NetworkPolicy")
+    }
+    assert ports == {
+        "penstock": [443, 9096, 9092, 8000, 80],
+        "penstock-gateway": [9096, 9092, 8443, 4318],
+    }
+
+
+def test_a_release_is_called_as_its_service_may_be() -> None:
+    """Else Kubernetes refuses that one when half of the others are there."""
+    run = helm("template", "my.answers", str(CHART), "--kube-version", f"{NEWEST}.0")
+    assert run.returncode != 0
+    assert "release my.answers: a Service" in run.stderr
+
+
 REFUSED = {
     "replicas=7": "replicas: 7, and the questions topic has 6 partitions",
     "replicas=0": "at '/replicas': minimum: got 0, want 1",
@@ -165,7 +217,16 @@ REFUSED = {
     "settings.topics.partitions=null": "at '/settings/topics': missing property 'partitions'",
     "settings.kafka=null": "at '/settings': missing property 'kafka'",
     "settings.model.api_key=sk-12345678": "put it into a Secret",
+    "settings.models.big.api_key=sk-12345678": "the api_key of settings.models.big",
+    "settings.model.options.aws_secret_key=sk-12345678": '"aws_secret_key" is a secret',
+    "settings.models.big.options.extra_headers.Authorization=sk-12345678": (
+        'settings.models.big.options.extra_headers: "Authorization" is a secret'
+    ),
+    "settings.model.api_base=https://ana:12345678@proxy/v1": "an address with a password",
+    "gateway.env.HTTPS_PROXY=http://ana:12345678@proxy": "gateway.env: there is an address",
     r"settings.kafka.client.sasl\.password=x12345678": '"sasl.password" is a secret',
+    "settings.kafka.group_instance_id=a": "all replicas would have the same one",
+    "settings.gate.action=exit": "Kubernetes starts again what exits",
     "env.OPENAI_API_KEY=sk-12345678": "env: OPENAI_API_KEY is a secret by its name",
     "env.PENSTOCK_LOG_LEVEL=debug": "env: PENSTOCK_LOG_LEVEL is a setting",
     "gateway.tokensSecret=": "the gateway lets nobody in",

@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from penstock.kafka.describe import Cluster
+from penstock.kafka.preflight import Sight
+from penstock.kafka.rights import SERVICE
+from penstock.kafka.topic_plan import config, partitions
 from penstock.settings import Settings
 from tests.deploy.tools import tool
+from tests.deploy.topics import OF_KAFKA, WANTED
 from tests.support.processes import ROOT
 
 OURS = ROOT / "docker-compose.yml"
@@ -21,6 +26,8 @@ GRAFANA = ROOT / "deploy" / "grafana"
 ENV = ROOT / "deploy" / "ollama.env"
 ENDS = {"topics", "weights"}
 """Services that do one thing; who needs it waits until they have."""
+LAST_WORDS_MS = 15_000
+"""After the drain, as in Kubernetes."""
 
 each_file = pytest.mark.parametrize("file", FILES.values(), ids=FILES)
 
@@ -93,8 +100,23 @@ def test_ours_may_do_nothing_but_their_work(file: Path) -> None:
 def test_ours_may_drain_and_are_let_be_when_a_person_is_needed(file: Path) -> None:
     for one in of_penstock(file):
         seconds = int(one["stop_grace_period"].removesuffix("s"))
-        assert seconds * 1000 > Settings().drain_ms
+        assert seconds * 1000 >= Settings().drain_ms + LAST_WORDS_MS
         assert one["restart"].startswith("on-failure:")
+
+
+def test_its_topics_are_as_the_program_would_create_them() -> None:
+    [script] = services(OURS)["topics"]["command"]
+    created = {
+        topic: (int(partitions), dict(re.findall(r"--config (\S+)=(\S+)", rest)))
+        for topic, partitions, rest in re.findall(r"^create (\S+) (\d+)(.*)$", script, re.MULTILINE)
+    }
+    nothing = Sight(Cluster((0,), None, {}, {}), {}, None, None)
+    assert created.keys() == {WANTED.name(role) for role in SERVICE}
+    for role in SERVICE:
+        planned = config(role, 1, OF_KAFKA, WANTED.longest_ms)
+        count, said = created[WANTED.name(role)]
+        assert count == partitions(role, nothing, WANTED)
+        assert OF_KAFKA | said == OF_KAFKA | planned, role
 
 
 def test_what_is_mounted_is_there() -> None:

@@ -43,6 +43,19 @@ def test_every_query_asks_for_what_is_there() -> None:
     assert not wrong
 
 
+def test_processes_are_those_of_the_dashboard() -> None:
+    """In Kubernetes the service and its gateway are one job."""
+    of_both = ("process_", "penstock_build_info")
+    found_by = {
+        "penstock.json": "penstock_slots",
+        "penstock-gateway.json": "penstock_gateway_streams",
+    }
+    for where, expression, _ in queries():
+        board = where.partition(":")[0]
+        if any(name.startswith(of_both) for name in asked(expression).metrics):
+            assert f"and on (namespace, job, instance) {found_by[board]}" in expression, where
+
+
 def test_every_metric_serves_a_panel_or_an_alert() -> None:
     there = stored()
     asking = [expression for _, expression, _ in queries()] + [one.expr for one in ALERTS]

@@ -9,25 +9,16 @@ import pytest
 
 from penstock.finding import Level
 from penstock.kafka.describe import Cluster, Topic
-from penstock.kafka.preflight import Sight, judge, needs
+from penstock.kafka.preflight import Sight, judge
 from penstock.kafka.rights import GATEWAY, MEMBER, ONLOOKER, SERVICE, Operation, Role
 from penstock.kafka.topic_plan import config, partitions
 from penstock.kafka.topic_rules import CONFIGS
-from penstock.settings import Settings
 from tests.deploy.manifests import KUBERNETES
+from tests.deploy.topics import OF_KAFKA, WANTED
 from tests.deploy.validation import Object, objects
 
 STRIMZI = KUBERNETES / "components" / "strimzi"
 BROKERS = (0, 1, 2)
-OF_KAFKA = {
-    "cleanup.policy": "delete",
-    "max.message.bytes": "1048588",
-    "message.timestamp.type": "CreateTime",
-    "min.insync.replicas": "1",
-    "retention.ms": "604800000",
-    "segment.ms": "604800000",
-}
-"""What a topic has that nobody has set."""
 
 TOPICS = {
     one["metadata"]["name"]: one["spec"] for one in objects((STRIMZI / "topics.yaml").read_text())
@@ -36,7 +27,6 @@ USERS = {
     one["metadata"]["name"]: one["spec"]["authorization"]["acls"]
     for one in objects((STRIMZI / "users.yaml").read_text())
 }
-WANTED = needs(Settings(), {})
 
 Right = tuple[str, str, str, str]
 """Kind, name, pattern and operation."""

@@ -11,7 +11,8 @@ app.kubernetes.io/version: {{ (index . 0).Chart.AppVersion | quote }}
 {{- end }}
 
 {{- define "penstock.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{ .Values.image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end }}
 
 {{/* The port of /metrics and of the service's probes. */}}
@@ -43,6 +44,32 @@ PENSTOCK_{{ upper $table }}: {{ include "penstock.value" $said | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Of a list: where a model stands, and its settings. */}}
+{{- define "penstock.modelWithoutSecrets" -}}
+{{- $where := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if eq $name "options" -}}
+{{- include "penstock.withoutSecrets" (list (printf "%s.options" $where) $value) -}}
+{{- else if eq $name "api_key" -}}
+{{- fail (printf "the api_key of %s is a secret: put it into a Secret, and name that in secretEnv" $where) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* Of a list: where a table stands whose names are not ours, and the table. The words are those by
+which the program knows what it must not show. */}}
+{{- define "penstock.withoutSecrets" -}}
+{{- $where := index . 0 -}}
+{{- $telling := "api_?key|auth|authorization|bearer|cookie|credentials?|headers?|jaas|key|pass(phrase|wd|word)?|pem|pwd|secret|sig|signature|token" -}}
+{{- range $name, $value := index . 1 -}}
+{{- if kindIs "map" $value -}}
+{{- include "penstock.withoutSecrets" (list (printf "%s.%s" $where $name) $value) -}}
+{{- else if regexMatch (printf "(?i)(^|[^a-z0-9])(%s)([^a-z0-9]|$)" $telling) $name -}}
+{{- fail (printf "%s: %q is a secret by its name: put it into a Secret, and name that in secretEnv or secretKeys" $where $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Of a list: the root, and the values of the container. */}}
 {{- define "penstock.environment" -}}
 envFrom:
@@ -64,19 +91,20 @@ envFrom:
 {{- end }}
 {{- end }}
 
-{{/* Secrets as files: as directories and not file by file, so that a renewed certificate arrives. */}}
+{{/* Secrets as files: as directories and not file by file, so that a renewed certificate arrives.
+Numbered: a Secret's name may be longer than a volume's, and may stand at two places. */}}
 {{- define "penstock.fileMounts" -}}
-{{- range $path, $secret := .secretFiles }}
-- name: secret-{{ replace "." "-" $secret }}
+{{- range $number, $path := keys (.secretFiles | default dict) | sortAlpha }}
+- name: secret-{{ $number }}
   mountPath: {{ $path }}
   readOnly: true
 {{- end }}
 {{- end }}
 
 {{- define "penstock.fileVolumes" -}}
-{{- range $path, $secret := .secretFiles }}
-- name: secret-{{ replace "." "-" $secret }}
-  secret: {secretName: {{ $secret }}, defaultMode: 0440}
+{{- range $number, $path := keys (.secretFiles | default dict) | sortAlpha }}
+- name: secret-{{ $number }}
+  secret: {secretName: {{ get $.secretFiles $path }}, defaultMode: 0440}
 {{- end }}
 {{- end }}
 
@@ -124,8 +152,18 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* What may be reached: names, and these ports, anywhere. */}}
+{{/* What may be reached: names, and ports, anywhere. Of a list: the root, more ports, and what the
+addresses of may be reached, too. */}}
 {{- define "penstock.egress" -}}
+{{- $root := index . 0 -}}
+{{- $ports := concat ($root.Values.networkPolicy.kafkaPorts | default list) (index . 1 | default list) -}}
+{{- range splitList "," $root.Values.settings.kafka.bootstrap_servers -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default "9092") -}}
+{{- end -}}
+{{- range regexFindAll "https?://[^/?#\"\\s,]+" (index . 2 | toJson) -1 -}}
+{{- $usual := ternary "443" "80" (hasPrefix "https:" .) -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default $usual) -}}
+{{- end -}}
 - to:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
     # A cache of names on the node.
@@ -134,8 +172,8 @@ securityContext:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
 - ports:
-    {{- range . }}
-    - {port: {{ . | int }}, protocol: TCP}
+    {{- range $ports | toStrings | uniq }}
+    - {port: {{ . }}, protocol: TCP}
     {{- end }}
 {{- end }}
 
