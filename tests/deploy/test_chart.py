@@ -66,6 +66,17 @@ def test_settings_arrive_as_they_were_said() -> None:
     assert not settings.topics.create
 
 
+def test_alerts_link_to_where_the_runbook_is_kept() -> None:
+    [rule] = of_kind(rendered("all"), "PrometheusRule")
+    links = {
+        one["annotations"]["runbook_url"].partition("#")[0]
+        for group in rule["spec"]["groups"]
+        for one in group["rules"]
+        if "alert" in one
+    }
+    assert links == {"https://git.example.com/penstock/blob/main/docs/runbook.md"}
+
+
 def test_the_grace_follows_the_drain() -> None:
     deployed = rendered("all")
     grace = {
