@@ -80,9 +80,10 @@ async def test_a_gateway_ends_its_streams_when_it_is_asked_to_stop(
                     waiting = asyncio.create_task(client.post("/predict", json={"question": "?"}))
                     await models.called(2)
                     process.send_signal(signal.SIGTERM)
+                    assert "event: completion" not in [line async for line in lines]
+                    # The signal has been heard by now, and somebody still waits.
                     stopping = await client.get(f"{beside}/readyz")
                     assert (stopping.status_code, stopping.text) == (503, "stopping")
-                    assert "event: completion" not in [line async for line in lines]
                 # A second signal lets nobody wait any longer.
                 process.send_signal(signal.SIGTERM)
                 assert (await waiting).json()["code"] == "stopping"
