@@ -5,7 +5,7 @@ logs grow: their ends are asked for.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,12 +19,20 @@ EVERY = 5.0
 log = structlog.get_logger("penstock.kafka")
 
 
+class _Asked(NamedTuple):
+    """An end that was asked for, and the marks that fetches had told by then."""
+
+    end: int
+    highwater: int | None
+    lso: int | None
+
+
 class LogEnds:
-    """Of what the consumer has. Ends do not go back."""
+    """Of what the consumer has."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
-        self._asked: dict[TopicPartition, int] = {}
+        self._asked: dict[TopicPartition, _Asked] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -54,9 +62,12 @@ class LogEnds:
 
     def _known(self, tp: TopicPartition, mark: str) -> int | None:
         state = self._state(tp)
-        told = None if state is None else getattr(state, mark)
+        told: int | None = None if state is None else getattr(state, mark)
         asked = self._asked.get(tp)
-        return max((end for end in (told, asked) if end is not None), default=None)
+        if asked is None or told != getattr(asked, mark):
+            # A fetch knows better: the log may be shorter by now.
+            return told
+        return asked.end if told is None else max(told, asked.end)
 
     def _state(self, tp: TopicPartition) -> Any:
         if tp not in self._consumer.assignment():
@@ -67,13 +78,18 @@ class LogEnds:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            paused = list(self._consumer.paused())
-            try:
-                ends = await in_time(self._consumer.end_offsets(paused)) if paused else {}
-            except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
-                if cancelled():
-                    raise
-                # What was known before stands.
-                log.debug("where the logs end is not known", error=repr(error))
-            else:
-                self._asked.update(ends)
+            # Each for itself: one without a leader costs the others nothing.
+            await asyncio.gather(*map(self._ask, self._consumer.paused()))
+
+    async def _ask(self, tp: TopicPartition) -> None:
+        try:
+            ends = await in_time(self._consumer.end_offsets([tp]))
+        except (Exception, asyncio.CancelledError) as error:  # the client lets its own out
+            if cancelled():
+                raise
+            # What was known before stands.
+            log.debug("where a log ends is not known", place=tp, error=repr(error))
+            return
+        state = self._state(tp)
+        if state is not None:
+            self._asked[tp] = _Asked(ends[tp], state.highwater, state.lso)
