@@ -35,6 +35,9 @@ async def _kept(here: Stage, depth: int) -> Figures:
     here.say("they are asked")
     backlog = _Backlog(here, depth)
     await backlog.fill()
+    # What was answered in the meantime is none of those that are measured.
+    await here.completions.rest()
+    await backlog.fill()
     here.say(f"{load.questions} questions are measured")
     # Every slot is taken anew: what was asked at once has come to its pace.
     await here.members[0].meanwhile(backlog.answered(load.slots), here.patience)
