@@ -5,6 +5,7 @@ is asked: the backlog stays as deep.
 """
 
 import time
+from typing import NamedTuple
 
 from tests.bench.figures import Figures
 from tests.bench.load import Load
@@ -41,18 +42,37 @@ async def _kept(here: Stage, depth: int) -> Figures:
     here.say(f"{load.questions} questions are measured")
     # Every slot is taken anew: what was asked at once has come to its pace.
     await here.members[0].meanwhile(backlog.answered(load.slots), here.patience)
-    cpu, begun = here.cpu_seconds(), time.monotonic()
+    before = await _look(here)
     await here.members[0].meanwhile(backlog.answered(load.questions), here.patience)
-    cpu, seconds = here.cpu_seconds() - cpu, time.monotonic() - begun
-    rate = load.questions / seconds
+    after = await _look(here)
+    done = after.completions - before.completions
+    rate = done / (after.at - before.at)
+    cpu = after.cpu - before.cpu
     return {
         "questions_per_second": round(rate, 1),
         "ratio_to_limit": round(rate / load.limit, 3),
-        "cpu_ms_per_question": round(cpu * 1e3 / load.questions, 2),
-        "cpu_us_per_chunk": round(cpu * 1e6 / load.questions / load.chunks, 1),
+        "cpu_ms_per_question": round(cpu * 1e3 / done, 2),
+        "cpu_us_per_chunk": round(cpu * 1e6 / done / load.chunks, 1),
+        # Of the same answer more records cost more: depths compare where these are alike.
+        "token_records_per_question": round((after.tokens - before.tokens) / done, 1),
         "memory_mb": round(here.resident_mb(), 1),
         "peak_memory_mb": round(here.resident_mb(peak=True), 1),
     }
+
+
+class _Look(NamedTuple):
+    """What there is at a time: records, and seconds of a processor. Whoever asks and reads may lag
+    behind, and these do not."""
+
+    at: float
+    completions: int
+    tokens: int
+    cpu: float
+
+
+async def _look(here: Stage) -> _Look:
+    completions, tokens = await here.completions.written(), await here.tokens.written()
+    return _Look(time.monotonic(), completions, tokens, here.cpu_seconds())
 
 
 class _Backlog:

@@ -89,7 +89,7 @@ def _differing(old: Found, new: Found) -> str:
 def table(found: Iterator[Change]) -> Table:
     shown = Table()
     for name in ("scenario", "program", "figure"):
-        shown.add_column(name)
+        shown.add_column(name, no_wrap=name == "figure")
     for name in ("old", "new", "change"):
         shown.add_column(name, justify="right")
     shown.add_column()

@@ -127,13 +127,13 @@ async def saturated(here: Stage) -> Figures:
         "cpu_ms_per_question": round(cpu * 1e3 / load.questions, 2),
         "cpu_us_per_chunk": round(cpu * 1e6 / load.questions / load.chunks, 1),
         "token_records_per_question": round(records / load.questions, 1),
-        **middle_and_tail("first_token_added_ms", await _first_tokens_added(here, set(ids))),
+        **middle_and_tail("call_to_token_added_ms", await _added(here, set(ids))),
         "memory_mb": round(here.resident_mb(), 1),
         "peak_memory_mb": round(here.resident_mb(peak=True), 1),
     }
 
 
-async def _first_tokens_added(here: Stage, ids: set[str]) -> list[float]:
+async def _added(here: Stage, ids: set[str]) -> list[float]:
     """From when the model was called to the first record of the answer, in milliseconds, without
     the model's own time.
 
