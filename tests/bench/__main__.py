@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 import structlog
-from rich.console import Console
 
 from tests.bench.backlog_cost import backlog_cost
 from tests.bench.burst import burst
@@ -25,7 +24,7 @@ from tests.bench.scaling import scaling
 from tests.bench.scenario import Scenario, Wanted
 from tests.bench.skew import skew
 from tests.bench.slow_broker import late, slow_broker
-from tests.bench.table import table
+from tests.bench.table import show, table
 from tests.bench.unloaded import unloaded
 
 BOTH = (0, 20)
@@ -83,7 +82,7 @@ async def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
             found[name] = await scenario.run(kafka.bootstrap_servers, wanted(scenario, arguments))
         if not arguments.json:
             _keep(found)
-            Console().print(table(name, found[name]))
+            show(table(name, found[name]))
     if arguments.json:
         sys.stdout.write(_as_json(found).decode())
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from tests.bench.figures import MORE_IS_BETTER
 from tests.bench.machine import LOAD, MACHINE
+from tests.bench.table import show
 
 SAME_PERCENT = 3
 """What differs by no more may be chance."""
@@ -109,7 +109,7 @@ def main() -> None:
     old, new = (orjson.loads(path.read_bytes()) for path in (arguments.old, arguments.new))
     for warning in warnings(old, new):
         print(f"Warning: {warning}", file=sys.stderr)
-    Console().print(table(changes(old, new)))
+    show(table(changes(old, new)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,19 @@
-"""What was found, for a terminal."""
+"""What was found, for the eye."""
 
+from rich.console import Console
 from rich.table import Table
 
 from tests.bench.result import Result
+
+WIDTH = 120
+"""Where there is no terminal to ask for it."""
+
+
+def show(shown: Table) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(shown)
 
 
 def table(name: str, result: Result) -> Table:
