@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim chaos bench acceptance broker serve lock schemas manifests
+.PHONY: help demo test check sim chaos bench bench-compare acceptance broker serve lock schemas manifests
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 demo: $(READY)  ## Kafka, a small model and Penstock on this machine: watch questions being answered
 	@$(BIN)/penstock demo
@@ -29,8 +29,11 @@ sim: $(READY)  ## the guarantees in so many simulated worlds: make sim [SEEDS=30
 chaos: $(READY)  ## members, brokers and the network fail at random: make chaos [MINUTES=15]
 	PENSTOCK_CHAOS_MINUTES=$(or $(MINUTES),15) $(BIN)/python -m tests.acceptance chaos
 
-bench: $(READY)  ## questions/s and CPU per question, beside a floor in the same run
+bench: $(READY)  ## questions/s and CPU per question, beside others: make bench [ARGS="unloaded --quick"]
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-compare: $(READY)  ## what became better and worse: make bench-compare OLD=a.json [NEW=b.json]
+	$(BIN)/python -m tests.bench.compare $(OLD) $(or $(NEW),out/bench.json)
 
 # `make acceptance deploy` names a scenario, and not a second target.
 ifeq ($(firstword $(MAKECMDGOALS)),acceptance)

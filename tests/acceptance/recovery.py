@@ -14,7 +14,7 @@ from penstock.kafka.admin import admin
 from penstock.kafka.security import client_arguments
 from tests.acceptance.outcome import Outcome
 from tests.support.answered import answer
-from tests.support.processes import calls, models, resident_mb, service
+from tests.support.processes import calls, cpu_seconds, models, resident_mb, service
 from tests.support.traffic import Reader, World, asking, reading, world
 
 LOOK_SECONDS = 0.05
@@ -40,11 +40,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Seconds from the start of the process."""
+    """Seconds from the start of the process; `cpu`: of a processor, until it has caught up."""
 
     serving: float
     opened: float
     caught_up: float
+    cpu: float
     memory_mb: float
     memory_mb_peak: float
     calls: int
@@ -71,18 +72,10 @@ async def recovery(
         cases: of what the process before has left behind; the others are compared to the first.
     """
     outcome = Outcome()
-    each = completions // partitions
-    completions = each * partitions
-    known = {
-        NOTHING: Case(0),
-        "no_commit": Case(completions),
-        "bookmark_at_0": Case(completions, Head(0, "", Bookmark(0, partitions))),
-        # All are committed, and their ids are to be known for as long as the window is.
-        "only_ids": Case(completions, Head(each, "", Bookmark(each, partitions), clean=True)),
-    }
+    known = cases_of(completions, partitions)
     for name in cases:
         case = known[name]
-        measured = await _measured(servers, case, partitions)
+        measured = await recovered(servers, case, partitions)
         outcome.figures[name] = {
             "serving_seconds": round(measured.serving, 2),
             "open_seconds": round(measured.opened, 2),
@@ -111,7 +104,20 @@ async def recovery(
     return outcome
 
 
-async def _measured(servers: str, case: Case, partitions: int) -> Measured:
+def cases_of(completions: int, partitions: int) -> dict[str, Case]:
+    """By name; as many completions in every partition."""
+    each = completions // partitions
+    completions = each * partitions
+    return {
+        NOTHING: Case(0),
+        "no_commit": Case(completions),
+        "bookmark_at_0": Case(completions, Head(0, "", Bookmark(0, partitions))),
+        # All are committed, and their ids are to be known for as long as the window is.
+        "only_ids": Case(completions, Head(each, "", Bookmark(each, partitions), clean=True)),
+    }
+
+
+async def recovered(servers: str, case: Case, partitions: int) -> Measured:
     async with (
         world(servers, "recovery", partitions) as kafka,
         models() as provider,
@@ -130,12 +136,13 @@ async def _measured(servers: str, case: Case, partitions: int) -> Measured:
             at_open = resident_mb(running.pid)
             await running.meanwhile(_more_than(completions, case.answered), 120)
             caught_up = time.monotonic() - begun
-            peak = resident_mb(running.pid, peak=True)
+            cpu, peak = cpu_seconds(running.pid), resident_mb(running.pid, peak=True)
             assert await running.terminate() == 0
         return Measured(
             serving,
             opened,
             caught_up,
+            cpu,
             at_open,
             peak,
             (await calls(provider, last=0))["count"],

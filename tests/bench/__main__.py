@@ -2,76 +2,121 @@
 
 import argparse
 import asyncio
-import os
+import logging
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.console import Console
-from rich.table import Table
+import structlog
 
-from penstock.local.broker import broker
-from tests.bench.result import Result
-from tests.bench.saturation import saturation
+from tests.bench.backlog_cost import backlog_cost
+from tests.bench.burst import burst
+from tests.bench.long_answers import long_answers
+from tests.bench.machine import MACHINE, machine
+from tests.bench.many_keys import many_keys
+from tests.bench.many_partitions import many_partitions
+from tests.bench.recovery import recovery
+from tests.bench.result import say
+from tests.bench.saturation import saturation, saturation_256
+from tests.bench.scaling import scaling
+from tests.bench.scenario import Scenario, Wanted
+from tests.bench.skew import skew
+from tests.bench.slow_broker import late, slow_broker
+from tests.bench.table import show, table
+from tests.bench.unloaded import unloaded
 
-SCENARIOS: dict[str, Callable[[str, int], Awaitable[Result]]] = {
-    "saturation": saturation,
+BOTH = (0, 20)
+# Whole rounds of the slots where there are few of them: questions that start together end together.
+SCENARIOS = {
+    "saturation-64": Scenario(saturation, 1_536, few=320, intervals_ms=BOTH),
+    "saturation-256": Scenario(saturation_256, 3_072, few=1_280, intervals_ms=BOTH),
+    "unloaded": Scenario(unloaded, 60, few=20),
+    "skew": Scenario(skew, 3_000, few=1_500),
+    "burst": Scenario(burst, 20_000, few=2_000),
+    "long-answers": Scenario(long_answers, 256, few=192),
+    "many-partitions": Scenario(many_partitions, 1_536, few=320),
+    "many-keys": Scenario(many_keys, 1_536, few=320),
+    "slow-broker": Scenario(slow_broker, 1_536, few=320, kafka=late),
+    "scaling": Scenario(scaling, 1_536, few=320),
+    "recovery": Scenario(recovery, 100_000, few=3_000),
+    "backlog-cost": Scenario(backlog_cost, 2_000, few=320),
 }
 OUT = Path("out/bench.json")
 """Where the figures go, unless they go to stdout."""
 
 
-async def run(names: Iterable[str], questions: int) -> dict[str, Result]:
-    results = {}
+def chosen(names: Sequence[str]) -> list[str]:
+    """The scenarios of these names, or of their beginnings: `saturation` is both of them.
+
+    Raises:
+        ValueError: there is none.
+    """
     for name in names:
-        async with broker() as kafka:
-            results[name] = await SCENARIOS[name](kafka.bootstrap_servers, questions)
-    return results
+        if not any(_called(scenario, name) for scenario in SCENARIOS):
+            raise ValueError(f"no such scenario: {name}")
+    return [one for one in SCENARIOS if not names or any(_called(one, name) for name in names)]
 
 
-def as_json(results: dict[str, Result], load: float) -> bytes:
-    # Figures from different machines, or from a busy one, do not compare.
-    machine = {"cores": os.cpu_count(), "load_before": round(load, 2)}
-    found: dict[str, Any] = {"machine": machine} | results
+def _called(scenario: str, name: str) -> bool:
+    return f"{scenario}-".startswith(f"{name}-")
+
+
+def wanted(scenario: Scenario, arguments: argparse.Namespace) -> Wanted:
+    """What is told wins over what the scenario has by itself."""
+    questions = scenario.few if arguments.quick else scenario.questions
+    return Wanted(
+        arguments.questions or questions,
+        tuple(arguments.min_interval_ms or scenario.intervals_ms),
+    )
+
+
+async def run(names: Sequence[str], arguments: argparse.Namespace) -> None:
+    """What was found is told after every scenario: the next may fail, or take long."""
+    found: dict[str, Any] = {MACHINE: machine()}
+    for name in names:
+        say(f"--- {name}")
+        scenario = SCENARIOS[name]
+        async with scenario.kafka() as kafka:
+            found[name] = await scenario.run(kafka.bootstrap_servers, wanted(scenario, arguments))
+        if not arguments.json:
+            _keep(found)
+            show(table(name, found[name]))
+    if arguments.json:
+        sys.stdout.write(_as_json(found).decode())
+
+
+def _keep(found: dict[str, Any]) -> None:
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_bytes(_as_json(found))
+
+
+def _as_json(found: dict[str, Any]) -> bytes:
     return orjson.dumps(found, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-
-
-def table(name: str, result: Result) -> Table:
-    conditions = ", ".join(f"{what} {value}" for what, value in result.conditions.items())
-    shown = Table(title=name, caption=conditions)
-    shown.add_column()
-    for subject in result.subjects:
-        shown.add_column(subject, justify="right")
-    figures = dict.fromkeys(what for found in result.subjects.values() for what in found)
-    for what in figures:
-        values = (found.get(what) for found in result.subjects.values())
-        shown.add_row(
-            what.replace("_", " "), *("" if value is None else f"{value:,}" for value in values)
-        )
-    return shown
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     parser.add_argument("name", nargs="*", help=f"default: all ({', '.join(SCENARIOS)})")
-    parser.add_argument("--questions", type=int, default=1_500, help="per run (%(default)s)")
+    parser.add_argument("--questions", type=int, help="of each measurement")
+    parser.add_argument("--quick", action="store_true", help="few of them: does it work?")
+    parser.add_argument(
+        "--min-interval-ms",
+        type=int,
+        nargs="+",
+        metavar="MS",
+        help="TOKENS__MIN_INTERVAL_MS of the service, one after the other",
+    )
     parser.add_argument("--json", action="store_true", help=f"on stdout; else in {OUT}")
     arguments = parser.parse_args()
-    names = arguments.name or list(SCENARIOS)
-    if unknown := set(names) - SCENARIOS.keys():
-        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    load, _, _ = os.getloadavg()
-    results = asyncio.run(run(names, arguments.questions))
-    found = as_json(results, load)
-    if arguments.json:
-        sys.stdout.write(found.decode())
-        return
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_bytes(found)
-    for name, result in results.items():
-        Console().print(table(name, result))
+    try:
+        names = chosen(arguments.name)
+    except ValueError as wrong:
+        parser.error(str(wrong))
+    # What the service's own code says of topics, here, is neither a figure nor progress.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    asyncio.run(run(names, arguments))
 
 
 if __name__ == "__main__":

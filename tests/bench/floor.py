@@ -14,18 +14,20 @@ import orjson
 import uvloop
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from tests.bench import arguments
+
 PROMPT = "Given the fields `question`, produce the fields `answer`."
 
 
 class Floor:
     def __init__(
-        self, arguments: argparse.Namespace, producer: AIOKafkaProducer, web: aiohttp.ClientSession
+        self, told: argparse.Namespace, producer: AIOKafkaProducer, web: aiohttp.ClientSession
     ) -> None:
-        self.slots = asyncio.Semaphore(arguments.slots)
-        self._url = f"{arguments.api_base}/chat/completions"
-        self._model = arguments.model
-        self._tokens = arguments.tokens
-        self._completions = arguments.completions
+        self.slots = asyncio.Semaphore(told.slots)
+        self._url = f"{told.api_base}/chat/completions"
+        self._model = told.model
+        self._tokens = told.tokens
+        self._completions = told.completions
         self._producer = producer
         self._web = web
 
@@ -69,12 +71,12 @@ class Floor:
         }
 
 
-async def run(arguments: argparse.Namespace) -> None:
-    servers = arguments.servers
+async def run(told: argparse.Namespace) -> None:
+    servers = told.servers
     consumer = AIOKafkaConsumer(
-        arguments.questions,
+        told.questions,
         bootstrap_servers=servers,
-        group_id=arguments.group,
+        group_id=told.group,
         auto_offset_reset="earliest",
     )
     async with (
@@ -85,8 +87,8 @@ async def run(arguments: argparse.Namespace) -> None:
         ) as web,
         asyncio.TaskGroup() as running,
     ):
-        floor = Floor(arguments, producer, web)
-        print(f"group {arguments.group}", flush=True)
+        floor = Floor(told, producer, web)
+        print(f"group {told.group}", flush=True)
         async for record in consumer:
             await floor.slots.acquire()
             running.create_task(floor.answer(record.value))
@@ -97,8 +99,4 @@ def _dumps(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("servers", "group", "questions", "tokens", "completions", "api-base", "model"):
-        parser.add_argument(f"--{name}", required=True)
-    parser.add_argument("--slots", type=int, required=True)
-    uvloop.run(run(parser.parse_args()))
+    uvloop.run(run(arguments.read(__doc__)))

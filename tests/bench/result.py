@@ -1,16 +1,19 @@
 """What a benchmark found: figures of each subject, side by side."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from tests.bench.figures import Figures
 
 
 @dataclass(frozen=True)
 class Result:
     """`conditions` are what was given, `subjects` what was measured of each program."""
 
-    conditions: dict[str, Any]
-    subjects: dict[str, dict[str, float]]
+    conditions: Mapping[str, Any]
+    subjects: Mapping[str, Figures]
 
 
 def say(what: str) -> None:

@@ -4,7 +4,8 @@ Parameters, all optional: `first_ms` and `token_ms` pace the answer, `tokens` se
 its text in words, `text` says which words, `at` is the number of chunks before a fault,
 `retry_after` and `retry_after_ms` the headers, `status` that of a page which is no answer, `error`
 which refusal an `error-frame` carries. A refusal says `text`, in which `*headers*` stands for those
-of the request, the key among them. `held` says all but its last chunk,
+of the request, the key among them. `bench` takes `slower` times as long for a question in which
+there is the word `slowly`. `held` says all but its last chunk,
 which waits for `ModelServer.let_end`. `serves` is how many the model answers at once; the others
 wait in line.
 """
@@ -37,6 +38,7 @@ class Params:
     error: str = "500"
     status: int = 502
     serves: int | None = None
+    slower: float | None = None
 
     def read(self, query: str) -> "Params":
         """These, with what the query says in their place. Raises ValueError for what is none."""
@@ -45,7 +47,9 @@ class Params:
         if not known.issuperset(said):
             raise ValueError(f"a model has no parameter {sorted(said.keys() - known)}")
         numbers = ("tokens", "at", "status", "serves")
-        kinds = {"first_ms": float, "token_ms": float} | dict.fromkeys(numbers, int)
+        kinds = {"first_ms": float, "token_ms": float, "slower": float} | dict.fromkeys(
+            numbers, int
+        )
         for name, kind in kinds.items():
             if name in said:
                 said[name] = kind(said[name])
@@ -223,7 +227,10 @@ def _first_tool(request: ChatRequest) -> tuple[str, dict[str, Any]]:
 
 def _bench(request: ChatRequest, params: Params) -> Reply:
     tokens = BENCH_TOKENS if params.tokens is None else params.tokens
-    paces = params.first_ms / 1000, params.token_ms / 1000
+    times = 1.0
+    if params.slower is not None and "slowly" in request.last("user"):
+        times = params.slower
+    paces = params.first_ms * times / 1000, params.token_ms * times / 1000
     return _bench_reply(request.model, request.stream, request.include_usage, tokens, paces)
 
 

@@ -8,6 +8,7 @@ async with proxies([node.address for node in kafka.nodes]) as network:
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -22,6 +23,8 @@ class Network:
         """Connections that ended amid an answer."""
         self.holes = 0
         self.swallows = False
+        self.late = 0.0
+        """Seconds that every answer is under way for."""
         self.links: set[Link] = set()
 
     def cut(self) -> None:
@@ -53,7 +56,16 @@ class Link:
         self.broker = End(self)
         self._network = network
         self._held: list[tuple[End, bytes]] = []
+        self._under_way: deque[bytes] = deque()
         network.links.add(self)
+
+    def receive(self, source: "End", data: bytes) -> None:
+        late = self._network.late
+        if late and source is self.broker:
+            self._under_way.append(data)
+            asyncio.get_running_loop().call_later(late, self._arrive)
+        else:
+            self.carry(source, data)
 
     def carry(self, source: "End", data: bytes) -> None:
         target = self.broker if source is self.client else self.client
@@ -71,9 +83,15 @@ class Link:
             assert target.transport is not None
             target.transport.write(data)
 
+    def _arrive(self) -> None:
+        # The first of them, whichever timer it was; none, where the connection is lost.
+        if self._under_way:
+            self.carry(self.broker, self._under_way.popleft())
+
     def drop(self) -> None:
         self._network.links.discard(self)
         self._held.clear()
+        self._under_way.clear()
         for end in (self.client, self.broker):
             if end.transport:
                 end.transport.abort()
@@ -90,7 +108,7 @@ class End(asyncio.Protocol):
         self._link.deliver()
 
     def data_received(self, data: bytes) -> None:
-        self._link.carry(self, data)
+        self._link.receive(self, data)
 
     def connection_lost(self, _: Exception | None) -> None:
         self._link.drop()

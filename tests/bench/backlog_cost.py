@@ -1,0 +1,100 @@
+"""Does a question cost more when more of them wait? It must not.
+
+At each depth the same number of questions is measured, and for every one that is answered another
+is asked: the backlog stays as deep.
+"""
+
+import time
+from typing import NamedTuple
+
+from tests.bench.figures import Figures
+from tests.bench.load import Load
+from tests.bench.result import Result
+from tests.bench.scenario import Wanted
+from tests.bench.stage import Stage, stage
+from tests.bench.subjects import penstock
+
+DEPTHS = (100, 1_000, 10_000, 100_000)
+
+
+async def backlog_cost(servers: str, wanted: Wanted) -> Result:
+    load = Load(questions=wanted.questions)
+    found: dict[str, Figures] = {}
+    for depth in DEPTHS:
+        for interval_ms in wanted.intervals_ms:
+            subject = penstock(interval_ms, name=f"{depth:,} wait")
+            async with stage(servers, subject, load) as here:
+                found[subject.name] = await _kept(here, depth)
+    first = next(iter(found.values()))["cpu_ms_per_question"]
+    for figures in found.values():
+        figures["cpu_to_first"] = round(figures["cpu_ms_per_question"] / first, 3)
+    return Result(load.conditions(), found)
+
+
+async def _kept(here: Stage, depth: int) -> Figures:
+    load = here.load
+    here.say("they are asked")
+    backlog = _Backlog(here, depth)
+    await backlog.fill()
+    # What was answered in the meantime is none of those that are measured.
+    await here.completions.rest()
+    await backlog.fill()
+    here.say(f"{load.questions} questions are measured")
+    # Every slot is taken anew: what was asked at once has come to its pace.
+    await here.members[0].meanwhile(backlog.answered(load.slots), here.patience)
+    before = await _look(here)
+    await here.members[0].meanwhile(backlog.answered(load.questions), here.patience)
+    after = await _look(here)
+    done = after.completions - before.completions
+    rate = done / (after.at - before.at)
+    cpu = after.cpu - before.cpu
+    return {
+        "questions_per_second": round(rate, 1),
+        "ratio_to_limit": round(rate / load.limit, 3),
+        "cpu_ms_per_question": round(cpu * 1e3 / done, 2),
+        "cpu_us_per_chunk": round(cpu * 1e6 / done / load.chunks, 1),
+        # Of the same answer more records cost more: depths compare where these are alike.
+        "token_records_per_question": round((after.tokens - before.tokens) / done, 1),
+        "memory_mb": round(here.resident_mb(), 1),
+        "peak_memory_mb": round(here.resident_mb(peak=True), 1),
+    }
+
+
+class _Look(NamedTuple):
+    """What there is at a time: records, and seconds of a processor. Whoever asks and reads may lag
+    behind, and these do not."""
+
+    at: float
+    completions: int
+    tokens: int
+    cpu: float
+
+
+async def _look(here: Stage) -> _Look:
+    completions, tokens = await here.completions.written(), await here.tokens.written()
+    return _Look(time.monotonic(), completions, tokens, here.cpu_seconds())
+
+
+class _Backlog:
+    """Questions that are asked and not answered: as many as the depth."""
+
+    def __init__(self, here: Stage, depth: int) -> None:
+        self._asker = here.asker
+        self._completions = here.completions
+        # The difference that answers make; those to the questions of the warm-up are read.
+        self._wanted = depth - len(here.completions.seen)
+        self._asked = 0
+
+    async def fill(self) -> None:
+        """However many were answered in the meantime."""
+        while self._asked < self._wanted + len(self._completions.seen):
+            await self._asker.ask(f"q{self._asked}")
+            self._asked += 1
+
+    async def answered(self, questions: int) -> None:
+        """So many more, each of which another one takes the place of."""
+        seen = self._completions.seen
+        until = len(seen) + questions
+        while len(seen) < until:
+            await self._completions.until(len(seen) + 1)
+            await self.fill()

@@ -1,0 +1,36 @@
+"""What a scenario is, and what it is told."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from penstock.local.broker import Kafka, broker
+from tests.bench.result import Result
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Args:
+    questions: that are measured, of each program.
+    intervals_ms: `TOKENS__MIN_INTERVAL_MS` of the service, once for each.
+    """
+
+    questions: int
+    intervals_ms: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Args:
+    run: it, given the bootstrap servers.
+    questions: enough for figures that hold.
+    few: enough to see that it works, in a minute or so.
+    intervals_ms: see `Wanted`.
+    kafka: of its own.
+    """
+
+    run: Callable[[str, Wanted], Awaitable[Result]]
+    questions: int
+    few: int
+    intervals_ms: tuple[int, ...] = (0,)
+    kafka: Callable[[], AbstractAsyncContextManager[Kafka]] = broker

@@ -1,0 +1,49 @@
+"""Which scenarios are meant, what they are told, and how their figures are shown."""
+
+from argparse import Namespace
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from tests.bench.__main__ import SCENARIOS, chosen, wanted
+from tests.bench.result import Result
+from tests.bench.scenario import Wanted
+from tests.bench.table import table
+
+NOTHING = {"questions": None, "quick": False, "min_interval_ms": None}
+
+
+def test_a_beginning_names_all_that_begin_so() -> None:
+    assert chosen(["saturation"]) == ["saturation-64", "saturation-256"]
+    assert chosen(["skew", "saturation-64"]) == ["saturation-64", "skew"]
+    assert chosen([]) == list(SCENARIOS)
+
+
+@pytest.mark.parametrize("name", ["satur", "", "saturation-65"])
+def test_what_is_none_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no such scenario"):
+        chosen([name])
+
+
+def test_what_is_told_wins() -> None:
+    scenario = SCENARIOS["saturation-64"]
+    told = Namespace(**NOTHING)
+    assert wanted(scenario, told) == Wanted(1_536, (0, 20))
+    told = Namespace(**NOTHING | {"quick": True})
+    assert wanted(scenario, told) == Wanted(320, (0, 20))
+    told = Namespace(quick=True, questions=200, min_interval_ms=[5])
+    assert wanted(scenario, told) == Wanted(200, (5,))
+
+
+def test_a_figure_that_one_program_lacks_is_left_out() -> None:
+    found = {"penstock": {"memory_mb": 1_234.5, "records": 3.0}, "floor": {"memory_mb": 60.0}}
+    out = StringIO()
+    console = Console(file=out, width=80)
+    console.print(table("burst", Result({"questions": 20_000, "token_ms": 5}, found)))
+    lines = [line.split("│")[1:-1] for line in out.getvalue().splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in line] for line in lines] == [
+        ["memory mb", "1,234.5", "60.0"],
+        ["records", "3.0", ""],
+    ]
+    assert "questions 20000, token ms 5" in out.getvalue()
