@@ -22,6 +22,7 @@ from penstock.testing.log import SimulatedLog
 from penstock.testing.sink import SimulatedSink
 from tests.support.decoding import codec
 from tests.support.kafka import Topics
+from tests.support.traceparent import TRACEPARENT
 
 PATIENCE_S = 20.0
 LIMIT = 4_096
@@ -148,7 +149,6 @@ def completion(delivery: Delivery, answer: str = "an answer") -> Completion:
     )
 
 
-PARENT = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 OURS = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 FAILURE = Failure(Kind.RECORD, "not_json", "the value is not JSON: ä", "decode")
@@ -263,7 +263,7 @@ async def test_a_second_failure_replaces_the_first(worlds: Worlds) -> None:
 
 
 async def test_all_that_is_said_of_a_question_is_of_its_trace(worlds: Worlds) -> None:
-    trace = (("traceparent", PARENT), ("tracestate", b"vendor=1"))
+    trace = (("traceparent", TRACEPARENT), ("tracestate", b"vendor=1"))
     of_ours = replace(question(headers=(*trace, ("a", b"1"))), trace=(("traceparent", OURS),))
     as_it_came = question(headers=(("traceparent", b"nonsense"), *trace, ("a", b"1")))
     async with worlds() as world:
@@ -284,7 +284,7 @@ async def test_all_that_is_said_of_a_question_is_of_its_trace(worlds: Worlds) ->
         assert letters[1].headers[:2] == (("a", b"1"), *of_ours.trace)
         assert _trace(letters[1]) == of_ours.trace
         told = [dict(letter.headers)["penstock-error-trace"] for letter in letters]
-        assert told == [PARENT[3:35], OURS[3:35]]
+        assert told == [TRACEPARENT[3:35], OURS[3:35]]
 
 
 def _trace(record: Raw) -> tuple[tuple[str, bytes], ...]:

@@ -17,9 +17,7 @@ from penstock.events.trace_context import (
     trace_id,
     written,
 )
-
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PARENT = f"00-{TRACE}-{SPAN}-01".encode()
+from tests.support.traceparent import SPAN, TRACE, TRACEPARENT
 
 _hex = st.sampled_from("0123456789abcdef")
 
@@ -34,7 +32,7 @@ contexts = st.builds(TraceContext, _digits(32), _digits(16), st.integers(0, 255)
 _headers = st.lists(
     st.tuples(
         st.sampled_from(["traceparent", "tracestate", "a"]),
-        st.none() | st.binary() | st.just(PARENT) | st.just(b"vendor=1"),
+        st.none() | st.binary() | st.just(TRACEPARENT) | st.just(b"vendor=1"),
     )
 ).map(tuple)
 
@@ -78,18 +76,18 @@ def test_another_context_takes_the_place_of_all_there_are(
     [
         b"",
         b"nonsense",
-        PARENT[:-1],
-        PARENT + b"0",
-        PARENT.upper(),
-        PARENT.replace(b"-01", b"-0g"),
-        b"ff" + PARENT[2:],
-        PARENT + b"-more",
-        b" " + PARENT,
-        PARENT + b"\n",
+        TRACEPARENT[:-1],
+        TRACEPARENT + b"0",
+        TRACEPARENT.upper(),
+        TRACEPARENT.replace(b"-01", b"-0g"),
+        b"ff" + TRACEPARENT[2:],
+        TRACEPARENT + b"-more",
+        b" " + TRACEPARENT,
+        TRACEPARENT + b"\n",
         f"00-{'0' * 32}-{SPAN}-01".encode(),
         f"00-{TRACE}-{'0' * 16}-01".encode(),
         b"\xff" * 55,
-        (b"01" + PARENT[2:] + b"-").ljust(PARENT_BYTES + 1, b"x"),
+        (b"01" + TRACEPARENT[2:] + b"-").ljust(PARENT_BYTES + 1, b"x"),
     ],
 )
 def test_what_is_none_is_as_if_it_were_not_there(value: bytes) -> None:
@@ -100,16 +98,16 @@ def test_what_is_none_is_as_if_it_were_not_there(value: bytes) -> None:
 
 
 def test_a_later_version_may_have_more_behind_it() -> None:
-    longest = (b"01" + PARENT[2:] + b"-").ljust(PARENT_BYTES, b"x")
-    for value in (b"01" + PARENT[2:], b"cc" + PARENT[2:] + b"-what-will-be", longest):
+    longest = (b"01" + TRACEPARENT[2:] + b"-").ljust(PARENT_BYTES, b"x")
+    for value in (b"01" + TRACEPARENT[2:], b"cc" + TRACEPARENT[2:] + b"-what-will-be", longest):
         assert carried(parent(value)) == parent(value)
         assert read(parent(value)) == TraceContext(TRACE, SPAN, 1)
 
 
 def test_the_last_of_several_counts_and_their_states_are_one() -> None:
-    other = PARENT.replace(b"-01", b"-00")
+    other = TRACEPARENT.replace(b"-01", b"-00")
     headers = (
-        *parent(PARENT),
+        *parent(TRACEPARENT),
         ("tracestate", b"a=1"),
         *parent(other),
         ("tracestate", b"b=2"),
@@ -120,11 +118,13 @@ def test_the_last_of_several_counts_and_their_states_are_one() -> None:
     assert found is not None
     assert not found.sampled
     # Not that before it: whoever wrote the last one began anew.
-    assert carried((*parent(PARENT), *parent(b"nonsense"))) == ()
+    assert carried((*parent(TRACEPARENT), *parent(b"nonsense"))) == ()
 
 
 def test_a_state_too_long_to_repeat_is_left_out() -> None:
     longest = b"a" * STATE_BYTES
 
-    assert carried((*parent(PARENT), ("tracestate", longest)))[1:] == (("tracestate", longest),)
-    assert carried((*parent(PARENT), ("tracestate", longest + b"a"))) == parent(PARENT)
+    assert carried((*parent(TRACEPARENT), ("tracestate", longest)))[1:] == (
+        ("tracestate", longest),
+    )
+    assert carried((*parent(TRACEPARENT), ("tracestate", longest + b"a"))) == parent(TRACEPARENT)

@@ -123,6 +123,7 @@ async def test_all_members_stand_still_and_so_does_one_that_starts_later(
 
 
 async def backlog_becomes(wanted: int, *services: app.Service) -> None:
+    """Polled, as where the log of a paused partition ends is asked for now and then."""
     async with asyncio.timeout(10):
         while sum([await backlog(one) for one in services]) != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.02)

@@ -14,6 +14,7 @@ from tests.support.gateway import running_gateway
 from tests.support.hearing import hear
 from tests.support.kafka import Topics
 from tests.support.stage import Stage, stage
+from tests.support.traceparent import SPAN, TRACE, TRACEPARENT
 from tests.support.tracing import (
     Spans,
     attributes,
@@ -31,8 +32,7 @@ from tests.support.tracing import (
 
 __all__ = ["spans"]
 
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-PARENT = ("traceparent", f"00-{TRACE}-{SPAN}-01".encode())
+PARENT = ("traceparent", TRACEPARENT)
 STATE = ("tracestate", b"vendor=1")
 AT_ONCE = {"base_ms": 1}
 

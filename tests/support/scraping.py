@@ -1,7 +1,7 @@
 """What does a scrape say?
 
-samples = parsed(text)
-samples['penstock_model_shut{cause="failing",model="default"}']
+served = Scrape(text)
+served['penstock_model_shut{cause="failing",model="default"}']
 """
 
 from collections.abc import Mapping

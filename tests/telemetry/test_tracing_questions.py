@@ -16,6 +16,7 @@ from penstock.kafka.codec import Delivery, Raw
 from penstock.telemetry.tracing.exporting import Exporting
 from penstock.telemetry.tracing.questions import Traces
 from tests.support.decoding import codec
+from tests.support.traceparent import SPAN, TRACE
 from tests.support.tracing import (
     Spans,
     attributes,
@@ -29,7 +30,6 @@ from tests.support.tracing import (
 
 __all__ = ["spans"]
 
-TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 RECORD = facts.RecordId(3, 1, 7)
 EXPIRED = Failure(Kind.UPSTREAM, "deadline_exceeded", "of all that it says: secret")
 
