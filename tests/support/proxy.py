@@ -52,6 +52,7 @@ class Link:
 
     def __init__(self, network: Network) -> None:
         self.cut = False
+        self.dropped = False
         self.client = End(self)
         self.broker = End(self)
         self._network = network
@@ -89,6 +90,7 @@ class Link:
             self.carry(self.broker, self._under_way.popleft())
 
     def drop(self) -> None:
+        self.dropped = True
         self._network.links.discard(self)
         self._held.clear()
         self._under_way.clear()
@@ -105,6 +107,9 @@ class End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        if self._link.dropped:
+            # The other end went while this one was being connected.
+            transport.abort()
         self._link.deliver()
 
     def data_received(self, data: bytes) -> None:
@@ -147,7 +152,8 @@ async def proxies(addresses: Iterable[str]) -> AsyncIterator[Network]:
     finally:
         for server in servers:
             server.close()
-        await asyncio.gather(*connecting)
+        while connecting:
+            await asyncio.gather(*connecting)
         for link in list(network.links):
             link.drop()
         await asyncio.gather(*(server.wait_closed() for server in servers))

@@ -1,6 +1,7 @@
-"""A proxy whose answers are late: what the slow broker is made of."""
+"""A proxy: its answers can be late (what the slow broker is), and it leaves nothing open."""
 
 import asyncio
+import socket
 from contextlib import suppress
 
 from tests.support.proxy import proxies
@@ -52,3 +53,21 @@ async def test_what_is_under_way_is_lost_with_its_connection() -> None:
         await asyncio.sleep(2 * LATE)
         writer.close()
     assert not troubles
+
+
+async def test_who_goes_at_once_leaves_no_connection_to_the_broker() -> None:
+    gone = asyncio.Semaphore(0)
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        gone.release()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, proxies([f"127.0.0.1:{port}"]) as network:
+        socket.create_connection(("127.0.0.1", network.detours[port])).close()
+        async with asyncio.timeout(5):
+            await gone.acquire()
+        assert not network.links
