@@ -3,8 +3,9 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from math import inf
 from typing import Any
 
 import dspy
@@ -373,8 +374,11 @@ async def test_a_refusal_as_long_as_is_read_of_one_is_not_waited_for() -> None:
 class Ear:
     """A listener that hears words at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, due: float = 0.0) -> None:
         self.heard: list[str] = []
+        self.times: list[int] = []
+        """How many words, each time."""
+        self._due = due
         self.first = asyncio.Event()
         self.ended = 0
         self.broken: Exception | None = None
@@ -382,10 +386,14 @@ class Ear:
     def speech(self) -> "Ear":
         return self
 
-    async def say(self, text: str) -> None:
+    def due(self) -> float:
+        return self._due
+
+    async def say(self, words: Sequence[str]) -> None:
         if self.broken is not None:
             raise self.broken
-        self.heard.append(text)
+        self.heard += words
+        self.times.append(len(words))
         self.first.set()
 
     async def end(self) -> None:
@@ -414,15 +422,36 @@ async def test_words_are_heard_at_once_and_dspy_builds_the_same_response(model: 
         assert [type(text) for text in texts[1:]] == [Heard]
 
 
-async def test_words_are_heard_when_they_come() -> None:
+@pytest.mark.parametrize("due", [0.0, inf], ids=["at once", "before anything leaves again"])
+async def test_words_are_heard_when_they_come(due: float) -> None:
     async with model_server() as server, engine(server, "held") as asked:
-        ear = Ear()
+        ear = Ear(due)
         with dspy.context(send_stream=ear):
             asking = asyncio.create_task(told(asked))
         await ear.first.wait()
         assert server.calls.in_flight == 1
         server.let_end()
         await asking
+
+
+async def test_words_are_gathered_until_something_leaves_again_or_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reading, "_GATHERED", 3600.0)
+    async with model_server() as server, engine(server, "ok?token_ms=1&tokens=50") as asked:
+        ear = Ear(due=inf)
+        with dspy.context(send_stream=ear):
+            await told(asked)
+    [words] = ear.times
+    assert words >= 50
+
+
+async def test_what_is_gathered_when_a_connection_breaks_is_heard() -> None:
+    async with model_server() as server, engine(server, "cut") as asked:
+        ear = Ear(due=inf)
+        with dspy.context(send_stream=ear), pytest.raises(LM15Error):
+            await told(asked)
+    assert ear.heard
 
 
 async def test_what_a_listener_raises_is_its_own() -> None:

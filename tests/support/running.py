@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -73,6 +73,8 @@ class Running:
     models: ModelServer
     program: Program
     runner: Runner
+    speaks: asyncio.Event = field(default_factory=asyncio.Event)
+    """A token event was sent."""
 
     async def __call__(
         self, *, stream: bool = True, deaf: bool = False, calls: Calls | None = None, **inputs: Any
@@ -84,6 +86,7 @@ class Running:
             if deaf:
                 raise PublishError("not authorised")
             events.append(json.loads(value))
+            self.speaks.set()
             acknowledged = asyncio.get_running_loop().create_future()
             acknowledged.set_result(None)
             return acknowledged

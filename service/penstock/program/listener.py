@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
 
 import dspy
@@ -31,10 +33,14 @@ class _Call:
         self._reader: _Reader | None = None
         self._said: dict[str, list[str]] = {}
 
-    async def say(self, text: str) -> None:
+    async def say(self, words: Sequence[str]) -> None:
         if self._reader is None:
             self._reader, self.parts = self._listener.begin(self)
-        await self._pass_on(self._reader.feed(text))
+        feed = self._reader.feed
+        await self._pass_on([piece for word in words for piece in feed(word)])
+
+    def due(self) -> float:
+        return self._listener.due()
 
     async def end(self) -> None:
         if self._reader is not None:
@@ -43,12 +49,13 @@ class _Call:
     def said(self, field: str) -> str:
         return "".join(self._said.get(field, ()))
 
-    async def _pass_on(self, pieces: list[tuple[str, str]]) -> None:
-        for field, text in pieces:
-            part = self.parts[field]
+    async def _pass_on(self, pieces: Sequence[tuple[str, str]]) -> None:
+        """Those of one field that follow each other are said at once."""
+        for field, group in groupby(pieces, itemgetter(0)):
+            part, texts = self.parts[field], [text for _, text in group]
             if part.output:
-                self._said.setdefault(field, []).append(text)
-            await self._listener.say(part, text)
+                self._said.setdefault(field, []).extend(texts)
+            await self._listener.say(part, "".join(texts), len(texts))
 
 
 class Listener:
@@ -92,7 +99,7 @@ class Listener:
             call = self._calls.get(key)
             if call is None:
                 call = self._calls[key] = _Call(self)
-            await call.say(text)
+            await call.say((text,))
         if choice.finish_reason is not None and key in self._calls:
             await self._calls.pop(key).end()
 
@@ -136,11 +143,14 @@ class Listener:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.error = error
 
-    async def say(self, part: Part, text: str) -> None:
+    def due(self) -> float:
+        return self._stream.due
+
+    async def say(self, part: Part, text: str, tokens: int) -> None:
         """What a call says."""
         self._threads.check()
         try:
-            await self._stream.say(part, text)
+            await self._stream.say(part, text, tokens)
         except Exception as error:
             self.error = error
             raise

@@ -7,7 +7,7 @@ paid for.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Protocol
 
@@ -49,8 +49,12 @@ _BYTES_A_TOKEN = 4
 class Speech(Protocol):
     """Where the words of one answer go."""
 
-    async def say(self, text: str) -> None: ...
+    async def say(self, words: Sequence[str]) -> None: ...
     async def end(self) -> None: ...
+
+    def due(self) -> float:
+        """When something of it will leave again, in the loop's seconds."""
+        ...
 
 
 class Heard(str):
@@ -108,12 +112,9 @@ class OpenAIEngine:
             speech = getattr(dspy.settings.send_stream, "speech", None)
             tracker, ended = dspy.settings.usage_tracker, False
             try:
-                async with (
-                    aclosing(_said(answer, reading)) as said,
-                    aclosing(
-                        _told(answer, said) if speech is None else _heard(answer, said, speech())
-                    ) as events,
-                ):
+                async with aclosing(
+                    _told(answer, reading) if speech is None else _heard(answer, reading, speech())
+                ) as events:
                     async for event in events:
                         if ended := event.type == "end":
                             if told is not None:
@@ -170,13 +171,15 @@ async def _refusal(reading: Reading) -> bytes:
         return b""
 
 
-async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], None]:
-    """What the model says, all of one read at a time."""
+async def _said(
+    answer: Answer, reading: Reading, due: Callable[[], float] = lambda: 0.0
+) -> AsyncGenerator[list[Any], None]:
+    """What the model says, all of one read at a time; `due`: see `Reading.next`."""
     frames = Frames()
     received = b"-"
     while received and not answer.done:
         try:
-            received = await reading.next()
+            received = await reading.next(due())
         except LM15Error:
             received = reading.left()
             if not received:
@@ -203,17 +206,16 @@ async def _said(answer: Answer, reading: Reading) -> AsyncGenerator[list[Any], N
     await reading.rest()
 
 
-async def _told(answer: Answer, said: AsyncIterator[list[Any]]) -> AsyncGenerator[Any, None]:
+async def _told(answer: Answer, reading: Reading) -> AsyncGenerator[Any, None]:
     """An event for every word."""
-    async for deltas in said:
-        for delta in deltas:
-            yield StreamDeltaEvent(TextDelta(text=delta) if isinstance(delta, str) else delta)
+    async with aclosing(_said(answer, reading)) as said:
+        async for deltas in said:
+            for delta in deltas:
+                yield StreamDeltaEvent(TextDelta(text=delta) if isinstance(delta, str) else delta)
     yield answer.end()
 
 
-async def _heard(
-    answer: Answer, said: AsyncIterator[list[Any]], speech: Speech
-) -> AsyncGenerator[Any, None]:
+async def _heard(answer: Answer, reading: Reading, speech: Speech) -> AsyncGenerator[Any, None]:
     """Every word at once to our own listener, and to DSPy in one piece at the end.
 
     DSPy's way from an event to its listener costs more than all else that is done for a word. It
@@ -221,17 +223,18 @@ async def _heard(
     """
     words: list[str] = []
     thoughts: list[str] = []
-    async for deltas in said:
-        for delta in deltas:
-            if isinstance(delta, str):
+    async with aclosing(_said(answer, reading, speech.due)) as said:
+        async for deltas in said:
+            if new := [delta for delta in deltas if isinstance(delta, str)]:
                 if not words:
                     yield StreamDeltaEvent(TextDelta(text=""))
-                words.append(delta)
-                await speech.say(delta)
-            elif isinstance(delta, ThinkingDelta):
-                thoughts.append(delta.text)
-            else:
-                yield StreamDeltaEvent(delta)
+                words += new
+                await speech.say(new)
+            for delta in deltas:
+                if isinstance(delta, ThinkingDelta):
+                    thoughts.append(delta.text)
+                elif not isinstance(delta, str):
+                    yield StreamDeltaEvent(delta)
     end = answer.end()
     await speech.end()
     if thoughts:

@@ -14,6 +14,12 @@ _AFTERWARDS = 2.0
 """Seconds for what may follow the last word: the usage, and the end of the body, without which
 the connection cannot be kept."""
 
+_WORTH_GATHERING = 0.005
+"""Seconds. In less than that, hardly a second word comes."""
+
+_GATHERED = 0.05
+"""Seconds at most: a question that is cut off keeps what was read."""
+
 _STANDSTILL = 1.0
 """Seconds by which a timer is late when the process, or its machine, was frozen."""
 
@@ -51,14 +57,23 @@ class Reading:
         self._idle = timeouts.idle
         self._begun = False
         self._waiting_since: float | None = None
+        self._gathering: asyncio.Future[None] | None = None
+        response.content.on_eof(self._gathered)
         # One timer for the whole answer: a timeout around every read costs as much as the read.
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         if first_by is not None:
             self._look_at(first_by)
 
-    async def next(self) -> bytes:
-        """What has come; empty at the end. Raises LM15Error."""
+    async def next(self, due: float = 0.0) -> bytes:
+        """What has come; empty at the end. Raises LM15Error.
+
+        Before it is `due`, in the loop's seconds, nobody needs it: so much of it is taken at once,
+        for to be woken for every word costs more than the word. The end comes at once.
+        """
+        now = self._loop.time()
+        if due - now > _WORTH_GATHERING and not self.response.content.is_eof():
+            await self._gather(now + min(due - now, _GATHERED))
         self._waiting_since = self._loop.time()
         try:
             return await self.response.content.readany()
@@ -68,6 +83,18 @@ class Reading:
             raise connection_error(error) from error
         finally:
             self._waiting_since = None
+
+    async def _gather(self, until: float) -> None:
+        self._gathering = self._loop.create_future()
+        timer = self._loop.call_at(until, self._gathered)
+        try:
+            await self._gathering
+        finally:
+            timer.cancel()
+
+    def _gathered(self) -> None:
+        if self._gathering is not None and not self._gathering.done():
+            self._gathering.set_result(None)
 
     def left(self) -> bytes:
         """After an error: what came before it and was not read yet."""

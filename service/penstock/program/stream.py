@@ -51,7 +51,7 @@ class TokenStream:
         self.question_id = question_id
         self.attempt = 0
         self.tokens = 0
-        self.merged = 0
+        self._pieces = 0
         self.waited = 0.0
         """Seconds that speakers have waited for room."""
         self.last_sequence: int | None = None
@@ -63,6 +63,8 @@ class TokenStream:
         self._pending_size = 0
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
+        self.due = 0.0
+        """Loop time before which nothing that is said leaves."""
         self._flushing: asyncio.Task[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._handing_over = asyncio.Lock()
@@ -72,21 +74,26 @@ class TokenStream:
         """That a reader takes for the answer: since the last `restart`."""
         self._closed = False
 
-    async def say(self, part: Part, text: str) -> None:
-        """Raises what went wrong with an earlier record."""
+    async def say(self, part: Part, text: str, tokens: int = 1) -> None:
+        """The text is of so many tokens. Raises what went wrong with an earlier record."""
         if not text or self._closed:
             return
-        self.tokens += 1
+        self.tokens += tokens
         self.said_something = True
         for start in range(0, len(text), PIECE):
             await self._say(part, text[start : start + PIECE])
 
+    @property
+    def merged(self) -> int:
+        """Tokens that had no piece of their own."""
+        return max(0, self.tokens - self._pieces)
+
     async def _say(self, part: Part, text: str) -> None:
         if self._pending and self._pending[-1][0] == part:
             self._pending[-1][1].append(text)
-            self.merged += 1
         else:
             self._pending.append((part, [text]))
+            self._pieces += 1
         self._pending_size += len(text)
         if not self._in_flight and self._timer is None:
             await self._put_pending()
@@ -178,7 +185,8 @@ class TokenStream:
             raise
         if self._timer is None and (interval := self._interval()):
             loop = acknowledgement.get_loop()
-            self._timer = loop.call_later(interval, self._interval_over)
+            self.due = loop.time() + interval
+            self._timer = loop.call_at(self.due, self._interval_over)
         acknowledgement.add_done_callback(self._acknowledged)
         return acknowledgement
 
