@@ -20,6 +20,7 @@ from penstock.kafka.preflight import Needs, Sight, judge, look, rights, unseen
 from penstock.kafka.rights import SERVICE, Operation, Role, lacking
 from penstock.kafka.security import FORBIDDEN
 from penstock.kafka.sink import Target
+from penstock.kafka.stopping import started
 from penstock.kafka.topic_plan import plan
 from penstock.kafka.topic_rules import UNSEEN_LIMIT, number
 
@@ -54,7 +55,7 @@ async def admin(client: Mapping[str, Any]) -> AsyncIterator[AIOKafkaAdminClient]
         async with asyncio.timeout(_CONNECT_TIMEOUT):
             connection = AIOKafkaAdminClient(**there, client_id="penstock")
             try:
-                await connection.start()
+                await started(connection.start())
             except BaseException:
                 await connection.close()
                 raise

@@ -17,7 +17,7 @@ from penstock.kafka.admin import admin, require
 from penstock.kafka.pauses import Pauses
 from penstock.kafka.rights import Operation, unreadable
 from penstock.kafka.security import FORBIDDEN
-from penstock.kafka.stopping import cancelled, stopped
+from penstock.kafka.stopping import cancelled, started, stopped
 from penstock.kafka.stretch import in_time
 
 AGAIN_SECONDS = 1.0
@@ -161,7 +161,7 @@ class Control:
             fetch_max_wait_ms=POLL_MS,
         )
         try:
-            await in_time(consumer.start())
+            await in_time(started(consumer.start()))
             consumer.assign([self._place])
             if self._next is not None:
                 consumer.seek(self._place, self._next)

@@ -1,4 +1,4 @@
-"""How is a client stopped? In a while, whatever happens in it."""
+"""How does a client begin, and how is it stopped? In a while, whatever happens in it."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -9,6 +9,20 @@ import structlog
 STOP_SECONDS = 5.0
 
 log = structlog.get_logger("penstock.kafka")
+
+
+async def started(starting: Coroutine[Any, Any, None], seconds: float = STOP_SECONDS) -> None:
+    """Returns when it has, and not before where it is cut off: between its first two requests the
+    client has a connection that nobody would close.
+    """
+    task = asyncio.ensure_future(starting)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.cancel() and not task.cancelled():
+            task.exception()  # looked at: nobody waits for it any more
+        raise
 
 
 async def stopped(stopping: Coroutine[Any, Any, None], seconds: float = STOP_SECONDS) -> None:

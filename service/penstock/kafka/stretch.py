@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError, KafkaError
 from penstock.kafka import tolerant
-from penstock.kafka.stopping import cancelled, stopped
+from penstock.kafka.stopping import cancelled, started, stopped
 
 T = TypeVar("T")
 
@@ -191,7 +191,7 @@ async def reader(
         fetch_max_wait_ms=wait_ms,
     )
     try:
-        await in_time(consumer.start())
+        await in_time(started(consumer.start()))
         yield Reader(consumer, clock)
     except asyncio.CancelledError as error:
         if cancelled():
