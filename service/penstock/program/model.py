@@ -17,6 +17,7 @@ from dspy.lm15 import (
 )
 
 from penstock.errors import ConfigurationError
+from penstock.program.chat import ChatAdapter
 from penstock.program.connection import Connector
 from penstock.program.native_engine import NativeEngine
 from penstock.program.openai_engine import OpenAIEngine
@@ -181,5 +182,4 @@ def _adapter(name: AdapterName) -> dspy.Adapter:
         return dspy.JSONAdapter()
     if name == "plain":
         return PlainAdapter()
-    # Its fallback would ask again, and be paid for again, without anybody being told.
-    return dspy.ChatAdapter(use_json_adapter_fallback=False)
+    return ChatAdapter()
