@@ -126,6 +126,11 @@ class Listener:
             self.error = error
             raise
 
+    def end(self) -> None:
+        """Nobody asks for what was said any more."""
+        self._calls.clear()
+        self._latest.clear()
+
     def note(self, text: str) -> None:
         """A status event, from code that cannot wait, in whatever thread it runs."""
         if self._threads.on_the_loop():
