@@ -46,7 +46,9 @@ class Standing(BaseModel):
 
     version: str
     group: str
-    member_id: str = Field(description="As Kafka's group knows it; empty before it has joined.")
+    member_id: str = Field(
+        description="As Kafka's group knows it; empty before it has joined, and of several workers."
+    )
     started_at: str = Field(description="RFC 3339.")
     uptime_seconds: float
     partitions: list[int] = Field(description="Assigned to it, of the questions.")
@@ -59,6 +61,19 @@ class Standing(BaseModel):
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")
     questions: Sums = Field(description="Since its start.")
+    workers: list["Worker"] = Field(
+        default_factory=list,
+        description="What each of WORKERS says, of which the rest is made. Empty: it is one alone.",
+    )
+
+
+class Worker(BaseModel):
+    """One of the processes of `penstock serve --workers`."""
+
+    worker: int = Field(description="Its number, from 0 on.")
+    pid: int | None = Field(description="Null: it waits to be started again.")
+    restarts: int = Field(description="How often it was started again.")
+    standing: Standing | None = Field(description="Null: it has not begun, or does not answer.")
 
 
 def added(sums: Iterable[Sums]) -> Sums | None:
