@@ -73,6 +73,9 @@ class Worker(BaseModel):
     worker: int = Field(description="Its number, from 0 on.")
     pid: int | None = Field(description="Null: it waits to be started again.")
     restarts: int = Field(description="How often it was started again.")
+    telemetry: str | None = Field(
+        description="Where it has `/metrics` and the probes of its own, for this machine alone."
+    )
     standing: Standing | None = Field(description="Null: it has not begun, or does not answer.")
 
 

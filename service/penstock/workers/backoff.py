@@ -14,10 +14,13 @@ class BackoffPolicy:
     well: float = 60.0
 
 
+POLICY = BackoffPolicy()
+
+
 class Backoff:
     """Of one worker."""
 
-    def __init__(self, policy: BackoffPolicy = BackoffPolicy()) -> None:
+    def __init__(self, policy: BackoffPolicy = POLICY) -> None:
         self._policy = policy
         self._next = policy.first
 

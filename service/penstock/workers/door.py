@@ -78,7 +78,7 @@ class Door:
                 one.says(now[process]) if (process := of[number]) in now else one.says_nothing()
                 for number, one in self._workers.measured.items()
             ]
-        return probes.measured(request, _Said(merged([*measured, self._own.collect()])))
+        return probes.measured(request, Said(merged([*measured, self._own.collect()])))
 
     async def _statusz(self, _: web.Request) -> web.Response:
         said = {
@@ -135,15 +135,18 @@ class Door:
 
     async def _says(self, process: Process, path: str) -> _Answer | None:
         """None: it does not answer."""
-        url = f"http://127.0.0.1:{process.port}{path}"
         try:
-            async with self._http.get(url, headers={"Accept": ACCEPT}) as response:
+            async with self._http.get(
+                process.address + path, headers={"Accept": ACCEPT}
+            ) as response:
                 return _Answer(response.status, await response.text())
         except (aiohttp.ClientError, TimeoutError):
             return None
 
 
-class _Said(Collector):
+class Said(Collector):
+    """What there is, to be written as a registry is."""
+
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
 

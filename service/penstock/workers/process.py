@@ -17,19 +17,19 @@ LOG_SECONDS = 2.0
 
 
 class Process:
-    """From its start on. `port`: on which it answers, on this machine alone, once it serves."""
+    """From its start on. `address`: where it answers, on this machine alone, once it serves."""
 
     def __init__(
         self,
         number: int,
         process: asyncio.subprocess.Process,
-        port: int,
+        address: str,
         words: asyncio.StreamReader,
         line: asyncio.StreamWriter,
         log: threading.Thread,
     ) -> None:
         self.number = number
-        self.port = port
+        self.address = address
         self.serving_since: float | None = None
         self._process = process
         self._words = words
@@ -82,12 +82,12 @@ class Process:
             self._line.write(word)
 
 
-async def begun(number: int, arguments: Sequence[str], stderr: int, *, terminal: bool) -> Process:
+async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: bool) -> Process:
     """A new process, in which Python begins anew: nothing of this one is copied.
 
     Args:
         number: of the worker.
-        arguments: those of this process, as the user gave them.
+        command: what Python is told to run.
         stderr: this process' own.
         terminal: whether that is one.
 
@@ -103,11 +103,11 @@ async def begun(number: int, arguments: Sequence[str], stderr: int, *, terminal:
         given.callback(os.close, log)
         # Of this machine alone, and in no folder that may be full, or may not be written.
         listener = given.enter_context(socket.create_server(("127.0.0.1", 0)))
-        port = listener.getsockname()[1]
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         there = Place(number, far_end.fileno(), listener.fileno(), stderr, terminal)
         process = await asyncio.create_subprocess_exec(
             # As the command `penstock` does, and unlike `-m`, it imports nothing from this folder.
-            *(sys.executable, "-P", "-m", "penstock", *arguments, OPTION, there.told()),
+            *(sys.executable, "-P", *command, OPTION, there.told()),
             stdin=asyncio.subprocess.DEVNULL,
             stderr=log,
             pass_fds=(there.line, there.listener, there.stderr),
@@ -120,7 +120,7 @@ async def begun(number: int, arguments: Sequence[str], stderr: int, *, terminal:
         target=_pass_on, args=(lines,), name=f"log of worker {number}", daemon=True
     )
     passing.start()
-    return Process(number, process, port, words, writer, passing)
+    return Process(number, process, address, words, writer, passing)
 
 
 def _pass_on(lines: BinaryIO) -> None:

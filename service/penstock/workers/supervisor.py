@@ -20,7 +20,7 @@ from penstock.events.sums import Standing, Worker
 from penstock.settings import Settings
 from penstock.telemetry import probes
 from penstock.workers import standing
-from penstock.workers.backoff import Backoff
+from penstock.workers.backoff import POLICY, Backoff, BackoffPolicy
 from penstock.workers.door import Door, client
 from penstock.workers.ending import Next, follows, told
 from penstock.workers.merging import Measured
@@ -29,12 +29,29 @@ from penstock.workers.process import Process, begun
 log = structlog.get_logger("penstock")
 
 
-class Supervisor:
-    """Of so many workers, with the arguments that the user has given."""
+PENSTOCK = ("-m", "penstock")
 
-    def __init__(self, settings: Settings, arguments: Sequence[str], clock: Clock) -> None:
+
+class Supervisor:
+    """Of as many workers as the settings say.
+
+    Args:
+        settings: of all.
+        command: what Python is told to run in each.
+        clock: of this process.
+        backoff: when one that has died is started again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        command: Sequence[str],
+        clock: Clock,
+        backoff: BackoffPolicy = POLICY,
+    ) -> None:
         self._settings = settings
-        self._arguments = arguments
+        self._command = command
+        self._backoff = backoff
         self._clock = clock
         self._began = clock.monotonic()
         self._started_at = rfc3339(clock.wall())
@@ -42,7 +59,8 @@ class Supervisor:
         self.processes: dict[int, Process | None] = dict.fromkeys(range(settings.workers))
         self.measured = {number: Measured() for number in self.processes}
         self._restarts = dict.fromkeys(self.processes, 0)
-        self._port = 0
+        self.port = 0
+        """Of the probes of all, once it listens."""
         self._passed = False
         """One of them has served: what is refused at the start was not."""
         self._all_served = False
@@ -66,7 +84,7 @@ class Supervisor:
         port = self._settings.telemetry.port
         async with (
             client() as http,
-            probes.listening(Door(self, http).app(), port, "TELEMETRY__PORT") as self._port,
+            probes.listening(Door(self, http).app(), port, "TELEMETRY__PORT") as self.port,
             asyncio.TaskGroup() as keeping,
         ):
             for number in self.processes:
@@ -79,6 +97,7 @@ class Supervisor:
                 worker=number,
                 pid=None if process is None else process.pid,
                 restarts=self._restarts[number],
+                telemetry=None if process is None else process.address,
                 standing=None if process is None else said.get(process),
             )
             for number, process in self.processes.items()
@@ -93,7 +112,7 @@ class Supervisor:
 
     async def _keep(self, number: int) -> None:
         """One worker after the other in this place."""
-        backoff, before = Backoff(), False
+        backoff, before = Backoff(self._backoff), False
         while not self.draining:
             one = await self._one(number)
             began = one.since is not None
@@ -118,7 +137,7 @@ class Supervisor:
         """From its start to its end."""
         on_terminal = sys.stderr.isatty()
         try:
-            process = await begun(number, self._arguments, self._stderr, terminal=on_terminal)
+            process = await begun(number, self._command, self._stderr, terminal=on_terminal)
         except OSError as error:
             return _Ended(None, 0, f"it cannot be started: {error}")
         self.processes[number] = process
@@ -141,7 +160,7 @@ class Supervisor:
         if not self._passed:
             self._passed = True
             for process in self.processes.values():
-                if process is not None:
+                if process is not None and not process.serves:
                     process.go()
         there = [process for process in self.processes.values() if process and process.serves]
         if not self._all_served and len(there) == len(self.processes):
@@ -152,7 +171,7 @@ class Supervisor:
                 workers=len(there),
                 slots=len(there) * slots,
                 slots_each=slots,
-                telemetry=f"http://localhost:{self._port}/metrics",
+                telemetry=f"http://localhost:{self.port}/metrics",
             )
 
     def _stop(self) -> None:
@@ -193,5 +212,8 @@ class _Ended(NamedTuple):
 
 
 def supervise(settings: Settings, arguments: Sequence[str]) -> int:
-    """Until all workers have ended; gives the exit code. Raises as `Supervisor.run`."""
-    return asyncio.run(Supervisor(settings, arguments, Clock()).run())
+    """Until all workers have ended; gives the exit code. Raises as `Supervisor.run`.
+
+    `arguments`: those of this process, as the user gave them.
+    """
+    return asyncio.run(Supervisor(settings, [*PENSTOCK, *arguments], Clock()).run())
