@@ -24,6 +24,7 @@ SPEAKS = "held?token_ms=20&tokens=2000"
 """All the time, until it is let end."""
 
 PARTITIONS = 4
+HALVES = [2, 2]
 ONCE = {
     "penstock_questions_received_total",
     'penstock_questions_ended_total{program="qa",status="completed"}',
@@ -66,12 +67,12 @@ async def _workers(running: Running) -> list[Worker]:
     return Standing.model_validate_json(told).workers
 
 
-async def _settled(running: Running) -> list[Worker]:
-    """Until they share the partitions."""
-    while True:  # the group is there to be asked
+async def _settled(running: Running, wanted: list[int]) -> list[Worker]:
+    """Until they share so many partitions, each number as often."""
+    while True:  # the group decides when
         workers = await _workers(running)
         shares = [len(one.standing.partitions) for one in workers if one.standing is not None]
-        if shares == [PARTITIONS // 2] * 2:
+        if sorted(shares) == wanted:
             return workers
         await asyncio.sleep(0.05)
 
@@ -89,7 +90,7 @@ async def test_two_workers_are_one_service(bootstrap_servers: str, topics: Topic
         async with on.talking() as talk:
             on.models.script["moody"] = lambda *_: "ok"
             quick = [f"q{number}" for number in range(60)]
-            workers = await _settled(running)
+            workers = await _settled(running, HALVES)
             for partition in range(PARTITIONS):
                 await talk.ask_all(quick[partition::PARTITIONS], partition=partition)
             await talk.completions(60)
@@ -110,7 +111,7 @@ async def test_two_workers_are_one_service(bootstrap_servers: str, topics: Topic
             on.models.script["moody"] = lambda *_: "ok"
             on.models.let_end()
             await talk.completions(68)
-            after = await _settled(running)
+            after = await _settled(running, HALVES)
             assert [one.restarts for one in after] == [0, 1]
             assert after[1].pid != pid
             assert len(on.models.calls) == 72
@@ -159,26 +160,27 @@ async def test_they_drain_when_their_supervisor_is_killed(
     bootstrap_servers: str, topics: Topics
 ) -> None:
     for topic in ("tokens", "completions", "dead-letters"):
-        topics.create(topic, PARTITIONS)
+        topics.create(topic)
     lines = Lines()
-    async with stage(bootstrap_servers, topics, PARTITIONS) as on, on.talking() as talk:
+    ids = ["one", "two"]
+    async with stage(bootstrap_servers, topics) as on, on.talking() as talk:
         on.models.script["moody"] = lambda *_: SPEAKS
         # It ends when the last of them does, for all have its log.
         async with on.process(MODEL, WORKERS="2") as running:
-            await _settled(running)
-            for partition in range(PARTITIONS):
-                await talk.ask_all([f"q{partition}"], partition=partition)
-            await on.models.called(PARTITIONS)
             running.hear(lines.hear)
+            await _settled(running, [0, 1])
+            await talk.ask_all(ids)
+            await on.models.called(2)
             running.kill()
             await lines.says("the supervisor has died", 2)
             on.models.let_end()
-        await talk.completions(PARTITIONS)
+        await talk.completions(2)
         await talk.to_the_end()
-    asked = Counter(record.body["question_id"] for record in talk.completed)
-    assert asked == Counter(f"q{partition}" for partition in range(PARTITIONS))
+    assert Counter(record.body["question_id"] for record in talk.completed) == Counter(ids)
     assert sum('"event": "stopped"' in line for line in lines) == 2
     assert on.models.calls.disconnects == 0
+    [idle] = [line for line in lines if "more workers than partitions" in line]
+    assert (json.loads(idle)["workers"], json.loads(idle)["partitions"]) == (2, 1)
 
 
 async def test_what_cannot_be_is_said_once(

@@ -9,6 +9,7 @@ serve    says that it serves, and answers what it is asked over HTTP
 dumb     says so, and answers nothing
 end=4    ends with this code
 killed   is killed
+mutter   logs a line that has no end
 wait     waits for a signal that kills it
 drain    waits until it is asked to, and ends
 deaf     waits until it is asked to, says "deaf", and does not end
@@ -67,6 +68,8 @@ def act(what: str, line: socket.socket, heard: BinaryIO, listener: int) -> None:
             os._exit(int(code))
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "mutter":
+            print("and then", end="", file=sys.stderr, flush=True)
         case "wait":
             signal.pause()
         case "drain":

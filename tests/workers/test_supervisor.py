@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import logging
 import os
 import signal
@@ -157,6 +158,16 @@ async def test_one_that_is_killed_begins_anew_and_what_it_has_counted_stays() ->
         assert at_work.pid(1) != before
         # Seven of each that is there, and of the one before.
         assert "penstock_attempts_total 21.0\n" in (await at_work.asked("/metrics"))[1]
+        at_work.signal()
+        assert await at_work.ended == 0
+
+
+async def test_lines_are_whole_and_the_last_of_one_that_dies_come_first() -> None:
+    async with crew(*FIRST, *does(1, "go", "serve", "mutter", "killed"), backoff=LATE) as at_work:
+        await at_work.log.says("SIGKILL")
+        lines = at_work.log.lines
+        assert json.loads(lines[-1])["worker"] == 1
+        assert "and then" in lines
         at_work.signal()
         assert await at_work.ended == 0
 

@@ -38,11 +38,8 @@ class Sums(BaseModel):
         return _average(self.spoke_ms, self.spoke)
 
 
-class Standing(BaseModel):
-    """How one process of the service stands: `GET /statusz` on TELEMETRY__PORT.
-
-    Fields may be added; those that are there keep their names and meaning.
-    """
+class ProcessStanding(BaseModel):
+    """How one process of the service stands."""
 
     version: str
     group: str
@@ -61,10 +58,6 @@ class Standing(BaseModel):
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")
     questions: Sums = Field(description="Since its start.")
-    workers: list["Worker"] = Field(
-        default_factory=list,
-        description="What each of WORKERS says, of which the rest is made. Empty: it is one alone.",
-    )
 
 
 class Worker(BaseModel):
@@ -76,7 +69,21 @@ class Worker(BaseModel):
     telemetry: str | None = Field(
         description="Where it has `/metrics` and the probes of its own, for this machine alone."
     )
-    standing: Standing | None = Field(description="Null: it has not begun, or does not answer.")
+    standing: ProcessStanding | None = Field(
+        description="Null: it has not begun, or does not answer."
+    )
+
+
+class Standing(ProcessStanding):
+    """How a service stands that was started once: `GET /statusz` on TELEMETRY__PORT.
+
+    Fields may be added; those that are there keep their names and meaning.
+    """
+
+    workers: list[Worker] = Field(
+        default_factory=list,
+        description="What each of WORKERS says, of which the rest is made. Empty: it is one alone.",
+    )
 
 
 def added(sums: Iterable[Sums]) -> Sums | None:

@@ -9,7 +9,7 @@ from aiohttp import web
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from penstock.events.sums import Standing
+from penstock.events.sums import ProcessStanding, Standing
 from penstock.telemetry import probes
 from penstock.telemetry.series import of_this_process
 from penstock.workers.merging import ACCEPT, Measured, merged, read
@@ -36,7 +36,7 @@ class Workers(Protocol):
     def draining(self) -> bool:
         """Whether all were asked to end."""
 
-    def standing(self, said: Mapping[Process, Standing]) -> Standing:
+    def standing(self, said: Mapping[Process, ProcessStanding]) -> Standing:
         """Of all, by what these have said."""
 
 
@@ -82,7 +82,7 @@ class Door:
 
     async def _statusz(self, _: web.Request) -> web.Response:
         said = {
-            process: Standing.model_validate_json(one.text)
+            process: ProcessStanding.model_validate_json(one.text)
             for process, one in (await self._all_say("/statusz")).items()
         }
         told = self._workers.standing(said).model_dump_json()

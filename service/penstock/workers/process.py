@@ -72,9 +72,11 @@ class Process:
 
     async def ended(self) -> int:
         """Its exit code, or below 0 the number of a signal; all that it has logged is written."""
-        code = await self._process.wait()
-        await asyncio.to_thread(self._log.join, LOG_SECONDS)
-        self._line.close()
+        try:
+            code = await self._process.wait()
+            await asyncio.to_thread(self._log.join, LOG_SECONDS)
+        finally:
+            self._line.close()
         return code
 
     def _say(self, word: bytes) -> None:

@@ -16,7 +16,7 @@ import structlog
 
 from penstock.clock import Clock
 from penstock.events.envelope import rfc3339
-from penstock.events.sums import Standing, Worker
+from penstock.events.sums import ProcessStanding, Standing, Worker
 from penstock.settings import Settings
 from penstock.telemetry import probes
 from penstock.workers import standing
@@ -91,7 +91,7 @@ class Supervisor:
                 keeping.create_task(self._keep(number))
         return self._code
 
-    def standing(self, said: Mapping[Process, Standing]) -> Standing:
+    def standing(self, said: Mapping[Process, ProcessStanding]) -> Standing:
         workers = [
             Worker(
                 worker=number,

@@ -39,8 +39,8 @@ class Worker:
         self.terminal = place.terminal
         self.listener = socket.socket(fileno=place.listener)
         self._stderr = place.stderr
-        self._line = socket.socket(fileno=place.line)
-        self._words = self._line.makefile("rb")
+        self.line = os.fdopen(place.line, "r+b", buffering=0)
+        """To the supervisor, a word a line."""
 
     def settings(self, loaded: Settings) -> Settings:
         """Its own. As in Kafka Streams, a static member's name gets the number of each."""
@@ -52,7 +52,7 @@ class Worker:
 
     def wait_for_go(self) -> None:
         """Raises SystemExit: there is no supervisor any more, and nothing has begun."""
-        if self._words.readline() != GO:
+        if self.line.readline() != GO:
             raise SystemExit(1)
 
     def beside(self, drain: float) -> Callable[[Draining], AbstractAsyncContextManager[None]]:
@@ -75,13 +75,13 @@ class Worker:
             ).start()
             # If it is away, the thread has seen that.
             with suppress(OSError):
-                self._line.sendall(SERVING)
+                self.line.write(SERVING)
             yield
 
         return listening
 
     def _listen(self, drain: Callable[[], object], at_most: float) -> None:
-        for word in self._words:
+        for word in self.line:
             if word == DRAIN:
                 drain()
         os.dup2(self._stderr, 2)
