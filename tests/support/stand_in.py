@@ -4,6 +4,7 @@
 worker of that number, or `<number>.<n>:<what>` for the n-th process in its place, from 0 on. It
 does one after the other:
 
+slow     takes a while, as an import does
 go       waits until it may begin
 serve    says that it serves, and answers what it is asked over HTTP
 dumb     says so, and answers nothing
@@ -21,10 +22,10 @@ import signal
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import BinaryIO
 
-from penstock.workers.place import DRAIN, GO, OPTION, SERVING, place
+from penstock.workers.place import DRAIN, GO, OPTION, SERVING, Place, place
 
 
 class _Probes(http.server.BaseHTTPRequestHandler):
@@ -39,51 +40,64 @@ class _Probes(http.server.BaseHTTPRequestHandler):
         """It logs nothing."""
 
 
-def main(words: list[str], said: str) -> None:
-    there = place(said)
-    line = socket.socket(fileno=there.line)
-    heard = line.makefile("rb")
+class StandIn:
+    """At this place. What it can do is named as in its arguments."""
+
+    def __init__(self, there: Place) -> None:
+        self._line = socket.socket(fileno=there.line)
+        self._heard = self._line.makefile("rb")
+        self._listener = there.listener
+
+    def slow(self) -> None:
+        time.sleep(0.3)
+
+    def go(self) -> None:
+        assert self._heard.readline() == GO
+
+    def serve(self) -> None:
+        server = http.server.HTTPServer(("", 0), _Probes, bind_and_activate=False)
+        server.socket = socket.socket(fileno=self._listener)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.dumb()
+
+    def dumb(self) -> None:
+        self._line.sendall(SERVING)
+
+    def mutter(self) -> None:
+        print("and then", end="", file=sys.stderr, flush=True)
+
+    def end(self, code: str = "0") -> None:
+        os._exit(int(code))
+
+    def killed(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def wait(self) -> None:
+        signal.pause()
+
+    def drain(self) -> None:
+        assert self._heard.readline() == DRAIN
+        self.end()
+
+    def deaf(self) -> None:
+        assert self._heard.readline() == DRAIN
+        print("deaf", file=sys.stderr, flush=True)
+        self.wait()
+
+
+def main(words: list[str], there: Place) -> None:
     starts = Path(f"starts-{there.number}")
     before = starts.stat().st_size if starts.exists() else 0
     starts.write_bytes(b"." * (before + 1))
+    stand_in = StandIn(there)
     for word in words:
         whose, _, what = word.partition(":")
         if whose in {f"{there.number}", f"{there.number}.{before}"}:
-            act(what, line, heard, there.listener)
-
-
-def act(what: str, line: socket.socket, heard: BinaryIO, listener: int) -> None:
-    what, _, code = what.partition("=")
-    match what:
-        case "go":
-            assert heard.readline() == GO
-        case "serve":
-            server = http.server.HTTPServer(("", 0), _Probes, bind_and_activate=False)
-            server.socket = socket.socket(fileno=listener)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            line.sendall(SERVING)
-        case "dumb":
-            line.sendall(SERVING)
-        case "end":
-            os._exit(int(code))
-        case "killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        case "mutter":
-            print("and then", end="", file=sys.stderr, flush=True)
-        case "wait":
-            signal.pause()
-        case "drain":
-            assert heard.readline() == DRAIN
-            os._exit(0)
-        case "deaf":
-            assert heard.readline() == DRAIN
-            print("deaf", file=sys.stderr, flush=True)
-            signal.pause()
-        case _:
-            raise ValueError(what)
+            name, *value = what.split("=")
+            getattr(stand_in, name)(*value)
 
 
 if __name__ == "__main__":
     *words, option, said = sys.argv[1:]
     assert option == OPTION
-    main(words, said)
+    main(words, place(said))

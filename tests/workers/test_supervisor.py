@@ -135,7 +135,7 @@ async def test_all_drain_at_a_signal() -> None:
 
 
 async def test_what_the_first_refuses_is_said_by_it_alone() -> None:
-    async with crew(*does(0, "go", "end=2"), *does(1, "go")) as at_work:
+    async with crew(*does(0, "slow", "go", "end=2"), *does(1, "go", "mutter")) as at_work:
         assert await at_work.ended == 2
         assert at_work.log.lines == []
 
