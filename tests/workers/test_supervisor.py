@@ -7,6 +7,8 @@ import logging
 import os
 import signal
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -265,3 +267,12 @@ async def test_where_no_process_can_be_had_it_is_tried_again(
         await at_work.log.says(ALL_SERVE)
         at_work.signal()
         assert await at_work.ended == 0
+
+
+def test_a_supervisor_loads_nothing_of_the_service() -> None:
+    look = (
+        "import penstock.cli, penstock.workers.supervisor, sys; "
+        "print({'dspy', 'aiokafka', 'litellm', 'fastapi'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"

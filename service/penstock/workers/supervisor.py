@@ -28,7 +28,6 @@ from penstock.workers.process import Process, begun
 
 log = structlog.get_logger("penstock")
 
-
 PENSTOCK = ("-m", "penstock")
 
 
@@ -125,10 +124,10 @@ class Supervisor:
                         await asyncio.wait_for(self._ending.wait(), seconds)
                     self._restarts[number] += not self.draining
                 case Next.ALL_END:
-                    if self._passed:
-                        log.error("a worker has ended; all do", worker=number, reason=one.why)
                     self._code = one.code
                     self._drain()
+                    if self._passed:
+                        log.error("a worker has ended; all do", worker=number, reason=one.why)
                 case Next.DONE:
                     self._note(number, one)
             before = before or began
@@ -180,11 +179,11 @@ class Supervisor:
         if self._signals == 1:
             self._drain()
             return
-        log.warning("stopped at once; what is unfinished will run again")
         self._code = self._code or 1
         for process in self.processes.values():
             if process is not None:
                 process.kill()
+        log.warning("stopped at once; what is unfinished will run again")
 
     def _drain(self) -> None:
         if self.draining:
