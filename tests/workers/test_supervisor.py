@@ -20,11 +20,12 @@ import pytest
 from penstock import settings
 from penstock.clock import Clock
 from penstock.errors import ConfigurationError
+from penstock.kafka.source import SESSION_TIMEOUT_MS
 from penstock.telemetry import logs
 from penstock.workers import door, supervisor
 from penstock.workers.backoff import BackoffPolicy
 from penstock.workers.process import Process, begun
-from penstock.workers.supervisor import Supervisor
+from penstock.workers.supervisor import SESSION, Supervisor
 from tests.support.processes import ROOT
 
 LATE = BackoffPolicy(first=3600)
@@ -87,6 +88,7 @@ class Crew:
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(supervisor, "SESSION", 0.05)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     yield
@@ -170,6 +172,23 @@ async def test_lines_are_whole_and_the_last_of_one_that_dies_come_first() -> Non
         lines = at_work.log.lines
         assert json.loads(lines[-1])["worker"] == 1
         assert "and then" in lines
+        at_work.signal()
+        assert await at_work.ended == 0
+
+
+async def test_nobody_joins_while_the_group_waits_for_one_that_was_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert SESSION == SESSION_TIMEOUT_MS / 1000
+    monkeypatch.setattr(supervisor, "SESSION", 0.7)
+    async with crew(*BOTH) as at_work:
+        await at_work.log.says(ALL_SERVE)
+        loop = asyncio.get_running_loop()
+        killed_at = loop.time()
+        os.kill(at_work.pid(1), signal.SIGKILL)
+        await at_work.until("/readyz", 503)
+        await at_work.until("/readyz", 200)
+        assert loop.time() - killed_at >= 0.7
         at_work.signal()
         assert await at_work.ended == 0
 

@@ -30,6 +30,11 @@ log = structlog.get_logger("penstock")
 
 PENSTOCK = ("-m", "penstock")
 
+SESSION = 10.0
+"""Seconds until the group has missed one that was killed. Would another join before, all would have
+to wait for the dead one: the rebalance is not over until every member of the group has joined it.
+"""
+
 
 class Supervisor:
     """Of as many workers as the settings say.
@@ -111,10 +116,12 @@ class Supervisor:
 
     async def _keep(self, number: int) -> None:
         """One worker after the other in this place."""
-        backoff, before = Backoff(self._backoff), False
+        backoff, before, not_before = Backoff(self._backoff), False, 0.0
         while not self.draining:
-            one = await self._one(number)
+            one = await self._one(number, not_before)
             began = one.since is not None
+            if began and one.code < 0 and self._settings.kafka.group_instance_id is None:
+                not_before = self._clock.monotonic() + SESSION
             match follows(one.code, asked=self.draining, began=began, before=before):
                 case Next.AGAIN:
                     seconds = backoff.died(one.since, self._clock.monotonic())
@@ -132,8 +139,8 @@ class Supervisor:
                     self._note(number, one)
             before = before or began
 
-    async def _one(self, number: int) -> "_Ended":
-        """From its start to its end."""
+    async def _one(self, number: int, not_before: float) -> "_Ended":
+        """From its start to its end. `not_before`: when it may join the group."""
         on_terminal = sys.stderr.isatty()
         try:
             process = await begun(number, self._command, self._stderr, terminal=on_terminal)
@@ -143,7 +150,8 @@ class Supervisor:
         if self.draining:
             process.drain()
         elif number == 0 or self._passed:
-            process.go()
+            wait = max(0.0, not_before - self._clock.monotonic())
+            asyncio.get_running_loop().call_later(wait, process.go)
         if await process.serving():
             process.serving_since = self._clock.monotonic()
             self._serves()
