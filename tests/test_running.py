@@ -26,6 +26,7 @@ class Member:
             drain_seconds=25.0,
             vitals=nothing,
             registry=nothing,
+            partitions=1,
         )
 
     def looks(self, at: float) -> None:

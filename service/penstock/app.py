@@ -5,6 +5,7 @@ import gc
 import os
 import random
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import (
@@ -60,7 +61,10 @@ log = structlog.get_logger("penstock")
 
 @asynccontextmanager
 async def service(
-    settings: Settings, plan: Plan | None = None, watch: Observer[Job] | None = None
+    settings: Settings,
+    plan: Plan | None = None,
+    watch: Observer[Job] | None = None,
+    listener: socket.socket | None = None,
 ) -> AsyncIterator[Service]:
     """Builds and connects everything; a member of the group until the context ends.
 
@@ -68,14 +72,15 @@ async def service(
         settings: of a replay, those by `penstock.replay.settings`.
         plan: of a replay, whose questions it answers again, and no others.
         watch: is told of all that happens, too.
+        listener: serves the probes instead of the port of the settings.
 
     Raises:
         ConfigurationError: a setting, topic, program or model is wrong.
     """
     probed = Probed()
-    port = settings.telemetry.port
+    where = settings.telemetry.port if listener is None else listener
     async with (
-        probes.serve(port, probed.registry, probed.checks, probed.standing) as found,
+        probes.serve(where, probed.registry, probed.checks, probed.standing) as found,
         _built(settings, plan, watch, probed) as running,
     ):
         running.port = found
@@ -166,6 +171,7 @@ async def _built(
         settings.drain_ms / 1000,
         vitals,
         probed.registry,
+        topics.partitions,
     )
     counts.registry.register(
         Gauges(
@@ -205,12 +211,14 @@ async def serve(
     plan: Plan | None = None,
     watch: Observer[Job] | None = None,
     beside: Callable[[Service], AbstractAsyncContextManager[None]] | None = None,
+    listener: socket.socket | None = None,
 ) -> Failure | None:
     """Runs until SIGTERM or SIGINT has drained it; a second signal ends it at once.
 
     `beside`: what goes on in this process from when the service is built until it has drained.
+    `listener`: as of `service`.
     """
-    async with service(settings, plan, watch) as running:
+    async with service(settings, plan, watch, listener) as running:
         loop = asyncio.get_running_loop()
 
         asked = False

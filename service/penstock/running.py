@@ -45,6 +45,8 @@ class Service:
     drain_seconds: float
     vitals: Vitals
     registry: CollectorRegistry
+    partitions: int
+    """Of the questions, when it was built."""
     port: int = 0
     draining: bool = field(default=False)
     _drain: asyncio.Future[None] | None = field(default=None)

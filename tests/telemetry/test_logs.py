@@ -52,3 +52,20 @@ def test_a_line_is_for_machines_or_for_people(
         assert not line.startswith("{")
         # Colours are for eyes.
         assert ("\x1b[" in line) == stream.isatty()
+
+
+@pytest.mark.parametrize(("form", "said"), [("json", '"worker": 0'), ("console", "worker=0")])
+def test_what_stands_in_each_line_stands_in_those_of_libraries(form: Form, said: str) -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream, form=form, worker=0)
+    structlog.stdlib.get_logger("penstock.test").info("ours")
+    logging.getLogger("a.library").warning("its own")
+    lines = stream.getvalue().splitlines()
+    assert [said in line for line in lines] == [True, True]
+
+
+def test_a_line_of_another_process_is_passed_on_as_it_is() -> None:
+    stream = io.StringIO()
+    logs.configure("info", stream)
+    logs.pass_on("formatted there\n")
+    assert stream.getvalue() == "formatted there\n"

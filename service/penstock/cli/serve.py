@@ -1,22 +1,13 @@
 """`penstock serve`: the service."""
 
-import logging
-import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from io import TextIOWrapper
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from penstock.cli.connecting import BootstrapServer, ClientOptions, CommandConfig, Way
 from penstock.cli.log_format import LogFormat
-from penstock.errors import ConfigurationError, FencedError, KafkaError
-
-if TYPE_CHECKING:
-    from penstock.app import Service
-    from penstock.settings import Settings
+from penstock.errors import ConfigurationError
 
 EXAMPLES = """Examples:
 
@@ -26,14 +17,10 @@ EXAMPLES = """Examples:
 
     penstock serve --command-config client.properties
 
+    penstock serve --workers 8
+
     penstock serve --gateway
 """
-
-GRACE = 5
-"""Seconds for what is still waited for over HTTP when the service has drained."""
-
-WRONG_SETTINGS = 2
-NEEDS_OPERATOR = 4
 
 
 def serve(
@@ -41,12 +28,22 @@ def serve(
     command_config: CommandConfig = None,
     options: ClientOptions = None,
     group: Annotated[str | None, typer.Option(help="Consumer group of all replicas.")] = None,
-    slots: Annotated[int | None, typer.Option(help="Questions that run at once.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(help="Questions that run at once, in each worker.")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes, for a machine with many cores: each a member of the group, with "
+            "slots of its own. Metrics and probes are those of all, on one port."
+        ),
+    ] = None,
     gateway: Annotated[
         bool,
         typer.Option("--gateway", help="Serve HTTP as well, as `penstock gateway` does."),
     ] = False,
     log_format: LogFormat = None,
+    worker: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Answer the questions topic until SIGTERM.
 
@@ -55,11 +52,7 @@ def serve(
     once. Exit code: 0 stopped by a signal, 1 failed, 2 usage or configuration, 4 an operator is
     needed.
     """
-    # DSPy takes two seconds to import, and the help needs none of it.
-    import uvloop
-
-    from penstock import app, settings
-    from penstock.cli import raised
+    from penstock import settings
     from penstock.settings.secrets import hiding
     from penstock.telemetry import logs
 
@@ -69,68 +62,31 @@ def serve(
     flags: dict[str, Any] = {"kafka": kafka}
     if slots is not None:
         flags["pool"] = {"slots": slots}
+    if workers is not None:
+        flags["workers"] = workers
     if log_format is not None:
         flags["log_format"] = log_format
     loaded = settings.load(**flags)
-    logs.configure(loaded.log_level, hide=hiding(loaded), form=loaded.log_format)
-    logs.tell_what_nobody_catches()
-
-    def started(running: "Service") -> None:
-        app.log.info(
-            "serving",
-            kafka=loaded.kafka.bootstrap_servers,
-            group=loaded.kafka.group_id,
-            questions=loaded.topics.questions,
-            programs={name: program.entry for name, program in loaded.programs.items()},
-            models={name: model.name for name, model in loaded.all_models.items()},
-            telemetry=f"http://localhost:{running.port}/metrics",
+    if loaded.workers > 1 and gateway:
+        raise ConfigurationError(
+            "setting WORKERS: --gateway serves HTTP in the one process of a service; with several, "
+            "leave it out and start `penstock gateway` beside them"
         )
+    level, form, hide = loaded.log_level, loaded.log_format, hiding(loaded)
+    logs.tell_what_nobody_catches()
+    if loaded.workers > 1 and worker is None:
+        from penstock.workers.supervisor import supervise
 
-    async def until_drained() -> None:
-        try:
-            failure = await app.serve(loaded, started, beside=_gateway(loaded) if gateway else None)
-        except ConfigurationError as error:
-            # As everywhere, but at once: a TLS connection may take its time to close.
-            print(f"penstock: {raised.told(error)}", file=sys.stderr)
-            code = WRONG_SETTINGS
-        except KafkaError as error:
-            app.log.error("stopped", reason=str(error))
-            code = NEEDS_OPERATOR if isinstance(error, FencedError) else 1
-        except BaseException:  # noqa: BLE001 - it is logged whole, and nothing comes after it
-            app.log.exception("stopped by what nobody foresaw")
-            code = 1
-        else:
-            code = 0 if failure is None else NEEDS_OPERATOR
-        logging.shutdown()
-        sys.stderr.flush()
-        # All that matters is done. A thread or a task of a program may go on for minutes, and
-        # Python would wait for it.
-        os._exit(code)
+        logs.configure(level, hide=hide, form=form)
+        raise typer.Exit(supervise(loaded, sys.argv[1:]))
+    # DSPy takes two seconds to import, and neither the help nor a supervisor needs it.
+    from penstock.cli import serve_run
+    from penstock.workers.place import place
+    from penstock.workers.worker import Worker
 
-    _leave_stdout_to_programs()
-    uvloop.run(until_drained())
-
-
-def _gateway(
-    loaded: "Settings",
-) -> Callable[["Service"], AbstractAsyncContextManager[None]]:
-    """In this process. The service drains when it fails, for what runs is paid for."""
-    from penstock import app
-    from penstock.gateway.server import serving
-
-    @asynccontextmanager
-    async def beside(running: "Service") -> AsyncIterator[None]:
-        async with serving(loaded, GRACE, running.registry) as gateway:
-            app.log.info("gateway serving", address=gateway.address)
-            gateway.failed.add_done_callback(lambda _: running.drain())
-            yield
-            if gateway.failed.done():
-                gateway.failed.result()
-
-    return beside
-
-
-def _leave_stdout_to_programs() -> None:
-    """What they print may be anything, and has to be out when we end at once."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    if worker is None:
+        logs.configure(level, hide=hide, form=form)
+        serve_run.run(loaded, None, gateway=gateway)
+    one = Worker(place(worker))
+    logs.configure(level, hide=hide, form=form, terminal=one.terminal, worker=one.number)
+    serve_run.run(loaded, one, gateway=False)

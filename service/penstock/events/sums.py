@@ -38,15 +38,14 @@ class Sums(BaseModel):
         return _average(self.spoke_ms, self.spoke)
 
 
-class Standing(BaseModel):
-    """How one process of the service stands: `GET /statusz` on TELEMETRY__PORT.
-
-    Fields may be added; those that are there keep their names and meaning.
-    """
+class ProcessStanding(BaseModel):
+    """How one process of the service stands."""
 
     version: str
     group: str
-    member_id: str = Field(description="As Kafka's group knows it; empty before it has joined.")
+    member_id: str = Field(
+        description="As Kafka's group knows it; empty before it has joined, and of several workers."
+    )
     started_at: str = Field(description="RFC 3339.")
     uptime_seconds: float
     partitions: list[int] = Field(description="Assigned to it, of the questions.")
@@ -59,6 +58,32 @@ class Standing(BaseModel):
     gate_shut: bool = Field(description="Too many failed for good: it waits for an operator.")
     draining: bool = Field(description="It was asked to stop, and finishes what it runs.")
     questions: Sums = Field(description="Since its start.")
+
+
+class Worker(BaseModel):
+    """One of the processes of `penstock serve --workers`."""
+
+    worker: int = Field(description="Its number, from 0 on.")
+    pid: int | None = Field(description="Null: it waits to be started again.")
+    restarts: int = Field(description="How often it was started again.")
+    telemetry: str | None = Field(
+        description="Where it has `/metrics` and the probes of its own, for this machine alone."
+    )
+    standing: ProcessStanding | None = Field(
+        description="Null: it has not begun, or does not answer."
+    )
+
+
+class Standing(ProcessStanding):
+    """How a service stands that was started once: `GET /statusz` on TELEMETRY__PORT.
+
+    Fields may be added; those that are there keep their names and meaning.
+    """
+
+    workers: list[Worker] = Field(
+        default_factory=list,
+        description="What each of WORKERS says, of which the rest is made. Empty: it is one alone.",
+    )
 
 
 def added(sums: Iterable[Sums]) -> Sums | None:

@@ -33,9 +33,10 @@ _ALREADY_EXISTS = 36
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Where the service reads and writes."""
+    """Where the service reads and writes. `partitions`: of the questions."""
 
     questions: str
+    partitions: int
     tokens: Target
     completions: Target
     dead_letters: Target
@@ -95,6 +96,7 @@ async def prepare(client: Mapping[str, Any], needs: Needs) -> Topics:
     topics = sight.topics
     return Topics(
         questions=needs.topics.questions,
+        partitions=topics["questions"].partitions,
         tokens=_target(topics["tokens"]),
         completions=_target(topics["completions"]),
         dead_letters=_target(topics["dead_letters"]),

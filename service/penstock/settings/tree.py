@@ -39,7 +39,7 @@ class KafkaSettings(_Part):
         None,
         description="Static membership (KIP-345): a name of its own for every replica, such as "
         "that of its pod in a StatefulSet. A restart within the session timeout of 10 s then "
-        "keeps its partitions.",
+        "keeps its partitions. Each of WORKERS adds its number: `answers-0-1`.",
     )
     client: dict[str, str] = Field(
         default_factory=dict,
@@ -70,7 +70,7 @@ class TopicSettings(_Part):
 
 
 class PoolSettings(_Part):
-    slots: Positive = Field(64, description="Questions that run at once.")
+    slots: Positive = Field(64, description="Questions that run at once, in each of WORKERS.")
     ordering: Literal["key", "partition", "none"] = Field(
         "key",
         description="What runs one at a time, in order: questions of one key, of one partition, "
@@ -392,6 +392,11 @@ class Settings(_Part):
     )
     telemetry: TelemetrySettings = TelemetrySettings()
     gateway: GatewaySettings = GatewaySettings()
+    workers: Positive = Field(
+        1,
+        description="Processes of one `penstock serve`, for a machine with many cores: each is a "
+        "member of the group of its own, with its own POOL__SLOTS.",
+    )
     drain_ms: Milliseconds = Field(
         25_000, description="Running questions may finish within this time at SIGTERM."
     )

@@ -1,9 +1,10 @@
 """Logs on stderr: JSON for machines, lines for people. Never the text of a question."""
 
+import contextlib
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -29,6 +30,9 @@ def configure(
     stream: TextIO | None = None,
     hide: Callable[[str], str] = str,
     form: Form = "auto",
+    *,
+    terminal: bool | None = None,
+    **everywhere: Any,
 ) -> None:
     """Ours and every library's records through one formatter.
 
@@ -37,15 +41,24 @@ def configure(
         stream: where to. Default: stderr.
         hide: takes secrets out of each line: a traceback, or a library at `debug`, may quote any.
         form: of a line: `json`, or `console` for people; `auto`: for people on a terminal.
+        terminal: whether lines end on one. Default: as the stream says.
+        everywhere: what stands in each line.
     """
     stream = stream or sys.stderr
+
+    def also(_: Any, __: str, said: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        said.update(everywhere)
+        return said
+
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        also,
     ]
-    terminal = stream.isatty()
+    if terminal is None:
+        terminal = stream.isatty()
     last: list[Any] = (
         [
             structlog.dev.ConsoleRenderer(
@@ -80,6 +93,16 @@ def configure(
         library.handlers.clear()
         library.propagate = True
         library.setLevel(logging.DEBUG if level == "debug" else least)
+
+
+def pass_on(line: str) -> None:
+    """Writes what another process has formatted, between our own lines. From any thread."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.lock is not None:
+            with handler.lock, contextlib.suppress(OSError):
+                # As ours are lost, and no more, where nobody reads them any longer.
+                handler.stream.write(line)
+                handler.flush()
 
 
 def tell_what_nobody_catches() -> None:

@@ -6,9 +6,13 @@ a counter is served with `_total`. Every label is bounded: programs and models b
 partitions by the assignment, kinds and codes by `penstock.core.failure`, whatever a program raises.
 """
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram"]
+
+Together = Literal["sum", "max", "min"]
+"""What several workers say of one series is served as this: see `penstock.workers.merging`."""
 
 _FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 30, 60)
 _DURATION = (0.1, 0.25, 0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300, 600)
@@ -28,6 +32,8 @@ class Family(NamedTuple):
         means: what it counts; a unit stands in the name.
         labels: by which its series differ.
         buckets: upper bounds of a histogram's, in the metric's unit.
+        together: what several workers say, as one. By partition it is the worst that one of them
+            says: while a partition moves, two may speak of it.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Family(NamedTuple):
     means: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
+    together: Together = "sum"
 
     @property
     def served_as(self) -> str:
@@ -179,17 +186,20 @@ PAUSED = Family(
     "gauge",
     "1: an operator wants nothing of this scope to start; see `penstock resume`.",
     ("scope",),
+    together="max",
 )
 GATE_SHUT = Family(
     "penstock_gate_shut",
     "gauge",
     "1: too many questions failed for good, and an operator has to see to it.",
+    together="max",
 )
 LAG = Family(
     "penstock_commit_lag",
     "gauge",
     "Records between the last commit and the end of the log, as Kafka's own tools count them.",
     ("partition",),
+    together="max",
 )
 BACKLOG = Family(
     "penstock_backlog",
@@ -197,12 +207,14 @@ BACKLOG = Family(
     "Questions not done: the lag without those done beyond the commit and without the markers of "
     "transactions that were read past.",
     ("partition",),
+    together="max",
 )
 OLDEST = Family(
     "penstock_oldest_unresolved_seconds",
     "gauge",
     "Since the record was fetched that holds back the commits; 0: none does.",
     ("partition",),
+    together="max",
 )
 COMMIT_AGE = Family(
     "penstock_commit_age_seconds",
@@ -210,24 +222,29 @@ COMMIT_AGE = Family(
     "Since the last commit was acknowledged, before the first of ours since the partition came; it "
     "is repeated every 3 s.",
     ("partition",),
+    together="max",
 )
 OFFSET_MAP = Family(
     "penstock_offset_map_bytes",
     "gauge",
     "Of what the last commit says of offsets done beyond it, and of running questions.",
     ("partition",),
+    together="max",
 )
 OFFSET_MAP_LIMIT = Family(
     "penstock_offset_map_limit_bytes",
     "gauge",
     "Of the same at most: from 75 % on nothing starts that would make it grow.",
+    together="min",
 )
+# All members of a group see the same ones.
 REBALANCE = Family(
     "penstock_rebalance_duration_seconds",
     "histogram",
     "From when the group took partitions from us until it gave us some.",
     (),
     _REBALANCE,
+    together="max",
 )
 LOG_RESETS = Family(
     "penstock_log_resets",
@@ -243,6 +260,7 @@ MODEL_SHUT = Family(
     "gauge",
     "1: the model is not called, for this cause.",
     ("model", "cause"),
+    together="max",
 )
 MODEL_LIMIT = Family(
     "penstock_model_limit",
@@ -251,9 +269,18 @@ MODEL_LIMIT = Family(
     ("model",),
 )
 KAFKA_REACHABLE = Family(
-    "penstock_kafka_reachable", "gauge", "0: no broker answers; it is tried every 2 s."
+    "penstock_kafka_reachable",
+    "gauge",
+    "0: no broker answers; it is tried every 2 s.",
+    together="min",
 )
-BUILD = Family("penstock_build_info", "gauge", "1; its release stands in the label.", ("version",))
+BUILD = Family(
+    "penstock_build_info",
+    "gauge",
+    "1; its release stands in the label.",
+    ("version",),
+    together="max",
+)
 
 # --- the gateway ----------------------------------------------------------------------------------
 
@@ -283,6 +310,7 @@ GATEWAY_INDEX = Family(
     "gauge",
     "Questions that are found by their id; `state` open or ended.",
     ("state",),
+    together="max",
 )
 GATEWAY_DELAY = Family(
     "penstock_gateway_event_delay_seconds",
@@ -348,3 +376,23 @@ GATEWAY = (
     BUILD,
 )
 """Served by `penstock gateway`, and beside those above by `penstock serve --gateway`."""
+
+_OF_THE_PROCESS: Mapping[str, Together] = {
+    # When one of them was started again, it changes.
+    "process_start_time_seconds": "max",
+    # Each has a limit of its own: the one that is nearest to it.
+    "process_open_fds": "max",
+    "process_max_fds": "min",
+}
+"""Those that do not add up, as time and memory do."""
+
+
+def together(name: str) -> Together:
+    """By the name of a family, without the `_total` of a counter."""
+    return _TOGETHER.get(name, "sum")
+
+
+_TOGETHER = {
+    **{family.name: family.together for family in (*SERVICE, *GATEWAY)},
+    **_OF_THE_PROCESS,
+}

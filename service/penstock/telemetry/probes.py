@@ -1,5 +1,6 @@
 """/metrics, /statusz, /livez, /readyz and /startupz."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -32,16 +33,16 @@ class Checks(NamedTuple):
 
 @asynccontextmanager
 async def serve(
-    port: int,
+    where: int | socket.socket,
     registry: CollectorRegistry,
     checks: Checks,
     status: Callable[[], str | None] | None = None,
     setting: str = "TELEMETRY__PORT",
 ) -> AsyncIterator[int]:
-    """Serves until the context ends; gives the port, which was free if `port` was 0.
+    """Serves until the context ends; gives the port, which was free if `where` was 0.
 
     Args:
-        port: where to listen.
+        where: the port to listen on, or what listens already.
         registry: of what is measured.
         checks: what the probes are told.
         status: the JSON of `/statusz`, if there is such a thing; it gives None as long as there is
@@ -53,8 +54,7 @@ async def serve(
     """
 
     async def metrics(request: web.Request) -> web.Response:
-        body, content_type = text(registry, request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return measured(request, registry)
 
     app = web.Application()
     app.router.add_get("/metrics", metrics)
@@ -63,20 +63,46 @@ async def serve(
     app.router.add_get("/startupz", _probe(checks.started))
     if status is not None:
         app.router.add_get("/statusz", _json(status))
+    async with listening(app, where, setting) as port:
+        yield port
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, where: int | socket.socket, setting: str
+) -> AsyncIterator[int]:
+    """As `serve`, whatever it serves."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        try:
-            # A free port is another one in each address family, and only one can be told.
-            site = web.TCPSite(runner, host=None if port else "0.0.0.0", port=port)
-            await site.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"port {port} is taken; set PENSTOCK_{setting} to another, or to 0 for a free one"
-            ) from error
+        if isinstance(where, socket.socket):
+            await web.SockSite(runner, where).start()
+        else:
+            await _bound(runner, where, setting)
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+async def _bound(runner: web.AppRunner, port: int, setting: str) -> None:
+    try:
+        # A free port is another one in each address family, and only one can be told.
+        await web.TCPSite(runner, host=None if port else "0.0.0.0", port=port).start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"port {port} is taken; set PENSTOCK_{setting} to another, or to 0 for a free one"
+        ) from error
+
+
+def measured(request: web.Request, what: Collector) -> web.Response:
+    """In the format that the request accepts."""
+    body, content_type = text(what, request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def verdict(wrong: str | None) -> web.Response:
+    """What a probe is answered; `wrong`: what is, None: nothing."""
+    return web.Response(text=wrong or "ok", status=503 if wrong else 200)
 
 
 class _Within(Collector):
@@ -104,7 +130,6 @@ def _json(status: Callable[[], str | None]) -> Callable[[web.Request], Awaitable
 
 def _probe(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(_: web.Request) -> web.Response:
-        wrong = check()
-        return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+        return verdict(check())
 
     return answer

@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
 
 from penstock.telemetry.metrics import Family
 
@@ -53,7 +54,7 @@ def read(family: Family, samples: Iterable[Sample]) -> Metric:
     return served
 
 
-def text(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+def text(what: Collector, accept: str) -> tuple[bytes, str]:
     """All of it, and its content type. `accept`: the request's header, empty if it has none."""
     encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
+    return encode(what), content_type

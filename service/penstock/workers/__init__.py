@@ -1,0 +1,1 @@
+"""Several processes of the service under one small supervisor: `penstock serve --workers`."""
