@@ -1,6 +1,8 @@
 """What a question says is the same whoever asks the model, and said once."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,25 @@ async def test_words_are_said_once_through_either_client(
         native, other = await said(NATIVE, model, entry)
         assert ours == native
         assert report.usage == other.usage
+
+
+async def test_a_question_leaves_nothing_to_the_garbage_collector() -> None:
+    async def take(_: bytes, __: int) -> "asyncio.Future[Any]":
+        acknowledged = asyncio.get_running_loop().create_future()
+        acknowledged.set_result(None)
+        return acknowledged
+
+    async def answered(runner: Runner) -> weakref.ref[TokenStream]:
+        report, stream = Report(), TokenStream("q", take)
+        report.answering = stream.drop  # held by it, as it is by the job of both
+        assert await runner.run("p", {"question": "Why?"}, report, stream) is None
+        return weakref.ref(stream)
+
+    async with model_server() as server, OURS.built(server, "ok") as built:
+        runner = Runner({"p": catalog.load("p", "question -> answer", built)}, Clock())
+        await answered(runner)
+        gc.disable()
+        try:
+            assert (await answered(runner))() is None
+        finally:
+            gc.enable()
