@@ -211,6 +211,9 @@ class TokenStream:
         except Exception as error:  # noqa: BLE001 - raised to the speaker at its next word
             self._error = error
             self._made_room(0)
+        finally:
+            # Its context knows the listener, which knows us.
+            self._flushing = None
 
     def _made_room(self, size: int) -> None:
         self._pending_size -= size
