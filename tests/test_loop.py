@@ -99,7 +99,7 @@ class Work:
         dead_letter: bool = False,
         first: duplicates.Asked | None = None,
     ) -> int | None:
-        assert failure is None
+        assert (failure is None) == (status == "completed")
         assert not dead_letter
         assert first is None
         if self.troubles:
@@ -113,12 +113,21 @@ class Work:
 
 
 class World:
-    def __init__(self, *, republish: float = 1.0) -> None:
+    """`watch` is told of every event and command, before it is carried out."""
+
+    def __init__(
+        self,
+        *,
+        republish: float = 1.0,
+        watch: Callable[[facts.Event | facts.Command], None] = lambda _: None,
+    ) -> None:
         self.source = Questions()
         self.begun: list[Work] = []
         self.begin_called = asyncio.Event()
         policy = Policy(republish=republish)
-        self.loop = Loop(Engine(policy), self.source, self._begin, Clock(), lambda *_: None)
+        self.loop = Loop(
+            Engine(policy), self.source, self._begin, Clock(), lambda fact, _: watch(fact)
+        )
         begin = Bookmark(0, 1)
         nothing = Recovered(DoneBeyond(), Claims(), begin, begin)
         self.loop.tell(facts.Heard(Clock().monotonic()))
@@ -201,6 +210,23 @@ async def test_the_group_may_ask_for_partitions_while_it_is_being_left(turns: in
     async with asyncio.timeout(5):
         await world.running
     assert work.concluded == ["completed"]
+
+
+async def test_one_that_is_cancelled_before_its_run_begins_has_ended_all_the_same() -> None:
+    seen: list[facts.Event | facts.Command] = []
+
+    def cancel(fact: facts.Event | facts.Command) -> None:
+        seen.append(fact)
+        if isinstance(fact, facts.Start):
+            world.loop.tell(facts.CancelRequested("", at=0, until=Clock().monotonic() + 10))
+
+    world = World(watch=cancel)
+    work = await world.ask(5)
+    await work.done.wait()
+    assert not work.started.is_set()
+    assert facts.Cancelled(work.asked.record) in seen, "it was given up as if it went on"
+    assert work.concluded == ["cancelled"]
+    await world.stop()
 
 
 async def test_a_completion_that_cannot_be_published_is_tried_again_whatever_it_raises() -> None:

@@ -239,7 +239,8 @@ async def serve(
         # stop every token stream at once.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(2_000, 10, 5)
+        # A fetch brings more objects than the first threshold usually is, and they live on.
+        gc.set_threshold(10_000, 5, 2)
         async with nullcontext() if beside is None else beside(running):
             started(running)
             return await running.run()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -122,7 +123,7 @@ class Loop(Generic[D, J]):
         self._clock = clock
         self._observe = observe
         self._inbox = Inbox()
-        self._runs: dict[RecordId, asyncio.Task[Failure | None]] = {}
+        self._runs: dict[RecordId, asyncio.Task[None]] = {}
         self._conclusions: dict[RecordId, asyncio.Task[int | None]] = {}
         self._commits: set[asyncio.Task[None]] = set()
         self._awaiting_release: list[asyncio.Future[None]] = []
@@ -257,18 +258,34 @@ class Loop(Generic[D, J]):
 
     def _start(self, command: facts.Start) -> None:
         record, job = command.record, self.jobs[command.record]
-        run = asyncio.get_running_loop().create_task(_run(job, command.attempt))
+        run = asyncio.get_running_loop().create_task(self._run(record, job, command.attempt))
         self._runs[record] = run
-        run.add_done_callback(lambda run: self._ran(record, job, run))
+        run.add_done_callback(partial(self._ran, record))
 
-    def _ran(self, record: RecordId, job: J, run: "asyncio.Task[Failure | None]") -> None:
-        del self._runs[record]
-        if run.cancelled():
-            self.tell(facts.Cancelled(record))
-        elif (failure := run.result()) is not None:
-            self.tell(facts.Failed(record, failure, job.used))
+    async def _run(self, record: RecordId, job: J, attempt: int) -> None:
+        """Tells by itself how it ended: a callback would be called a round of the event loop later,
+        and its slot stand empty for as long.
+        """
+        ended: facts.Finished | facts.Failed | facts.Cancelled
+        try:
+            failure = await _failure_of(job, attempt)
+        except asyncio.CancelledError:
+            ended = facts.Cancelled(record)
         else:
-            self.tell(facts.Finished(record, job.used))
+            used = job.used
+            ended = (
+                facts.Finished(record, used)
+                if failure is None
+                else facts.Failed(record, failure, used)
+            )
+        del self._runs[record]
+        self.tell(ended)
+
+    def _ran(self, record: RecordId, run: "asyncio.Task[None]") -> None:
+        """One that was cancelled before it began has told nothing."""
+        if self._runs.get(record) is run:
+            del self._runs[record]
+            self.tell(facts.Cancelled(record))
 
     def _cancel(self, command: facts.Cancel) -> None:
         if (run := self._runs.get(command.record)) is not None:
@@ -381,7 +398,7 @@ class Loop(Generic[D, J]):
         self._stop = command
 
 
-async def _run(job: Job, attempt: int) -> Failure | None:
+async def _failure_of(job: Job, attempt: int) -> Failure | None:
     try:
         return await job.run(attempt)
     except asyncio.CancelledError:

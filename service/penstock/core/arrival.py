@@ -27,6 +27,7 @@ class Arrival:
             known = self._release.known.pop(number, None)
             partition = Partition(epoch, recovered, board.policy.limits, board.writer, known)
             board.partitions[number] = partition
+            board.holding.add(number)
             self._keep(number, partition, recovered, now)
         if self._release.stopping:
             self._release.at_once(frozenset(event.epochs), now)

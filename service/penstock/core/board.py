@@ -26,6 +26,8 @@ class Board:
         self.writer = writer
         self.questions: dict[RecordId, Question] = {}
         self.partitions: dict[int, Partition] = {}
+        self.holding: set[int] = set()
+        """All that hold what others still run; some may do so no more."""
         self.departures = Departures(policy)
         self.admission = Admission(policy.slots)
         self.intake = Intake(policy.high, policy.low)

@@ -18,12 +18,13 @@ class Following:
 
     def follow(self) -> None:
         """Asks for it where that has changed."""
-        partitions, departures = self._board.partitions, self._board.departures
-        epochs = {
-            number: partition.epoch
-            for number, partition in partitions.items()
-            if partition.held and number not in departures
-        }
+        holding, partitions = self._board.holding, self._board.partitions
+        if not holding and not self._followed:
+            # As nearly always, and it is asked every turn: partitions may be many.
+            return
+        holding -= {n for n in holding if n not in partitions or not partitions[n].held}
+        departures = self._board.departures
+        epochs = {n: partitions[n].epoch for n in holding if n not in departures}
         if epochs != self._followed:
             self._followed = epochs
             positions = {n: (epoch, partitions[n].held.position) for n, epoch in epochs.items()}

@@ -64,5 +64,6 @@ class Intake:
         pause = frozenset(p for p in touched - paused if p in useless or held[p] >= self.high)
         resume = frozenset(p for p in (touched & paused) - useless if held[p] <= self.low)
         self._touched.clear()
-        self.paused = (paused | pause) - resume
+        paused |= pause
+        paused -= resume
         return pause, resume

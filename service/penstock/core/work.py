@@ -274,6 +274,7 @@ class Work:
             # Where its partition has come back, what we have said of it is looked up then.
             if (partition := self._board.partition_of(record)) is not None:
                 partition.hold(Run(record.offset, self._board.writer, now))
+                self._board.holding.add(record.partition)
             self.lose(record, self._questions[record], now)
 
     def _out_of_time(self, record: RecordId, question: Question, now: float) -> None:

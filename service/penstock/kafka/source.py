@@ -48,6 +48,11 @@ from penstock.kafka.token_tail import Said, TokenTail
 MAX_BATCH = 100
 """Records decoded in one go: decoding more would hold up the token streams of others."""
 
+PARTITION_BYTES = 256 * 1024
+"""Of one partition in one fetch. What a pause throws away was fetched, and is fetched again: of a
+deep backlog most of the client's 1 MiB. A batch that is larger comes all the same, one at a time.
+"""
+
 RETRY_SECONDS = 1.0
 """Between two tries to fetch."""
 
@@ -179,6 +184,7 @@ class KafkaSource(ConsumerRebalanceListener):  # type: ignore[misc] # untyped ba
             max_poll_interval_ms=MAX_POLL_MS,
             metadata_max_age_ms=METADATA_MS,
             fetch_max_wait_ms=250,
+            max_partition_fetch_bytes=PARTITION_BYTES,
         )
         self._log_ends = LogEnds(self._consumer)
 
