@@ -12,4 +12,4 @@ async def skew(servers: str, wanted: Wanted) -> Result:
     the slots is as large as it will be."""
     load = Load(questions=wanted.questions, slow=5, slower=20)
     subjects = [*penstocks(wanted.intervals_ms), REFERENCE, FLOOR]
-    return await side_by_side(servers, load, subjects)
+    return await side_by_side(servers, load, wanted, subjects)

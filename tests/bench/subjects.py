@@ -15,12 +15,12 @@ from tests.support.traffic import World
 
 @dataclass(frozen=True)
 class Subject:
-    """`held`: how many of the model's chunks are no part of the answer it streams, and come before
-    it. `start` begins one process."""
+    """`start` begins one process. `first_word`: the `sequence` of its first record at the earliest
+    that has a word of the answer in it."""
 
     name: str
     start: Callable[[World, Provider, Load], AbstractAsyncContextManager[Running]]
-    held: int = MARKERS_BEFORE
+    first_word: int = 0
 
 
 def penstock(interval_ms: int = 0, engine: str = "auto", name: str = "penstock") -> Subject:
@@ -62,4 +62,9 @@ def _words(kafka: World, provider: Provider, load: Load) -> Iterator[str]:
 
 WITH_DSPYS_CLIENT = penstock(engine="native", name="with DSPy's client")
 REFERENCE = Subject("reference", partial(_beside, "reference"))
-FLOOR = Subject(FLOOR_NAME, partial(_beside, "floor"), held=0)
+# It knows no markers: these are words to it as others are.
+FLOOR = Subject(FLOOR_NAME, partial(_beside, "floor"), first_word=MARKERS_BEFORE)
+
+
+def everyone(intervals_ms: Sequence[int]) -> list[Subject]:
+    return [*penstocks(intervals_ms), WITH_DSPYS_CLIENT, REFERENCE, FLOOR]

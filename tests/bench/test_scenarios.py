@@ -11,7 +11,7 @@ from tests.bench.result import Result
 from tests.bench.scenario import Wanted
 from tests.bench.table import table
 
-NOTHING = {"questions": None, "quick": False, "min_interval_ms": None}
+NOTHING = {"questions": None, "quick": False, "min_interval_ms": None, "rounds": None}
 
 
 def test_a_beginning_names_all_that_begin_so() -> None:
@@ -29,11 +29,11 @@ def test_what_is_none_is_refused(name: str) -> None:
 def test_what_is_told_wins() -> None:
     scenario = SCENARIOS["saturation-64"]
     told = Namespace(**NOTHING)
-    assert wanted(scenario, told) == Wanted(1_536, (0, 20))
+    assert wanted(scenario, told) == Wanted(768, (0, 20), 3)
     told = Namespace(**NOTHING | {"quick": True})
-    assert wanted(scenario, told) == Wanted(320, (0, 20))
-    told = Namespace(quick=True, questions=200, min_interval_ms=[5])
-    assert wanted(scenario, told) == Wanted(200, (5,))
+    assert wanted(scenario, told) == Wanted(320, (0, 20), 1)
+    told = Namespace(quick=True, questions=200, min_interval_ms=[5], rounds=2)
+    assert wanted(scenario, told) == Wanted(200, (5,), 2)
 
 
 def test_a_figure_that_one_program_lacks_is_left_out() -> None:

@@ -146,12 +146,14 @@ class Reader:
         while not self.seen.issuperset(question_ids):
             await self._next()
 
-    async def about(self, *question_ids: str) -> list[Event]:
-        """The next record about each of these questions."""
+    async def about(
+        self, *question_ids: str, such: Callable[[Event], bool] = lambda _: True
+    ) -> list[Event]:
+        """The next such record about each of these questions."""
         wanted, found = set(question_ids), dict[str, Event]()
         while len(found) < len(wanted):
             event = await self._next()
-            if event.question_id in wanted:
+            if event.question_id in wanted and such(event):
                 found.setdefault(event.question_id, event)
         return [found[question_id] for question_id in question_ids]
 
