@@ -197,7 +197,7 @@ def _backlog_cost(run: Run) -> str:
 
 
 ALONE: dict[str, tuple[str, Callable[[Run], str]]] = {
-    "memory": ("{questions:,} questions at once", _memory),
+    "memory": ("{questions:,} questions, while {waiting:,} wait", _memory),
     "scaling": ("processes in a group, on the same cores", _scaling),
     "recovery": ("a start with {completions:,} completions to read", _recovery),
     "backlog-cost": (

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
+from tests.bench.backlog import Backlog
 from tests.bench.figures import Figures
 from tests.bench.load import Load
 from tests.bench.result import Result
@@ -44,7 +45,7 @@ def _beside_first(subjects: Mapping[str, Figures]) -> dict[str, Figures]:
 async def _kept(here: Stage, depth: int) -> Figures:
     load = here.load
     here.say("they are asked")
-    backlog = _Backlog(here, depth)
+    backlog = Backlog(here, depth)
     await backlog.fill()
     # What was answered in the meantime is none of those that are measured.
     await here.completions.rest()
@@ -82,28 +83,3 @@ class _Look(NamedTuple):
 async def _look(here: Stage) -> _Look:
     completions, tokens = await here.completions.written(), await here.tokens.written()
     return _Look(time.monotonic(), completions, tokens, here.cpu_seconds())
-
-
-class _Backlog:
-    """Questions that are asked and not answered: as many as the depth."""
-
-    def __init__(self, here: Stage, depth: int) -> None:
-        self._asker = here.asker
-        self._completions = here.completions
-        # The difference that answers make; those to the questions of the warm-up are read.
-        self._wanted = depth - len(here.completions.seen)
-        self._asked = 0
-
-    async def fill(self) -> None:
-        """However many were answered in the meantime."""
-        while self._asked < self._wanted + len(self._completions.seen):
-            await self._asker.ask(f"q{self._asked}")
-            self._asked += 1
-
-    async def answered(self, questions: int) -> None:
-        """So many more, each of which another one takes the place of."""
-        seen = self._completions.seen
-        until = len(seen) + questions
-        while len(seen) < until:
-            await self._completions.until(len(seen) + 1)
-            await self.fill()

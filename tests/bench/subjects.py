@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tests.bench import arguments
 from tests.bench.figures import FLOOR as FLOOR_NAME
@@ -23,15 +24,16 @@ class Subject:
     first_word: int = 0
 
 
-def penstock(interval_ms: int = 0, engine: str = "auto", name: str = "penstock") -> Subject:
-    """`interval_ms`: within which what a question says is merged into one record."""
+def penstock(interval_ms: int = 0, name: str = "penstock", **more: Any) -> Subject:
+    """`interval_ms`: within which what a question says is merged into one record. `more`: settings,
+    by their environment names without the prefix."""
 
     def start(kafka: World, provider: Provider, load: Load) -> AbstractAsyncContextManager[Running]:
         settings = {
             "MODEL__NAME": f"openai/{load.model}",
-            "MODEL__ENGINE": engine,
             "POOL__SLOTS": load.slots,
             "TOKENS__MIN_INTERVAL_MS": interval_ms,
+            **more,
         }
         return service(kafka, provider, settings)
 
@@ -60,7 +62,7 @@ def _words(kafka: World, provider: Provider, load: Load) -> Iterator[str]:
     yield f"--slots={load.slots}"
 
 
-WITH_DSPYS_CLIENT = penstock(engine="native", name="with DSPy's client")
+WITH_DSPYS_CLIENT = penstock(name="with DSPy's client", MODEL__ENGINE="native")
 REFERENCE = Subject("reference", partial(_beside, "reference"))
 # It knows no markers: these are words to it as others are.
 FLOOR = Subject(FLOOR_NAME, partial(_beside, "floor"), first_word=MARKERS_BEFORE)

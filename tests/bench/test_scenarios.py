@@ -29,7 +29,7 @@ def test_what_is_none_is_refused(name: str) -> None:
 def test_what_is_told_wins() -> None:
     scenario = SCENARIOS["saturation-64"]
     told = Namespace(**NOTHING)
-    assert wanted(scenario, told) == Wanted(768, (0, 20), 3)
+    assert wanted(scenario, told) == Wanted(640, (0, 20), 3)
     told = Namespace(**NOTHING | {"quick": True})
     assert wanted(scenario, told) == Wanted(320, (0, 20), 1)
     told = Namespace(quick=True, questions=200, min_interval_ms=[5], rounds=2)
