@@ -34,7 +34,7 @@ BOTH = (0, 20)
 SCENARIOS = {
     "saturation-64": Scenario(saturation, 640, few=320, intervals_ms=BOTH),
     "saturation-256": Scenario(saturation_256, 1_536, few=1_280, intervals_ms=BOTH),
-    "unloaded": Scenario(unloaded, 80, few=20, intervals_ms=BOTH),
+    "unloaded": Scenario(unloaded, 120, few=20, intervals_ms=BOTH),
     "skew": Scenario(skew, 2_400, few=1_500, intervals_ms=BOTH, rounds=1),
     "burst": Scenario(burst, 20_000, few=2_000, rounds=1),
     "memory": Scenario(memory, 100_000, few=5_000, rounds=1),

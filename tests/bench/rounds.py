@@ -29,9 +29,15 @@ async def in_rounds(
         forth = [*measurements]
         figures = {name: await measurements[name]() for name in forth[:: (-1) ** number]}
         found.append(beside({name: figures[name] for name in forth}))
-    subjects = {name: _medians([one[name] for one in found]) for name in measurements}
-    spread = {name: _spread([one[name] for one in found]) for name in measurements}
-    return Result({**conditions, "rounds": rounds}, subjects, spread if rounds > 1 else {})
+    return medians(found, conditions)
+
+
+def medians(found: Sequence[Mapping[str, Figures]], conditions: Mapping[str, Any]) -> Result:
+    """`found`: what each round gave of each subject."""
+    subjects = {name: _medians([one[name] for one in found]) for name in found[0]}
+    spread = {name: _spread([one[name] for one in found]) for name in found[0]}
+    told = {**conditions, "rounds": len(found)}
+    return Result(told, subjects, spread if len(found) > 1 else {})
 
 
 def _medians(found: Sequence[Figures]) -> Figures:

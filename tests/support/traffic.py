@@ -165,6 +165,11 @@ class Reader:
                 await self._fetch()
         return [await self._next() for _ in range(len(self._fetched))]
 
+    async def skip(self) -> None:
+        """Whatever has come by now is not read. Kafka is not asked: it may take its time."""
+        self._fetched.clear()
+        await self._consumer.getmany(timeout_ms=0)
+
     async def written(self) -> int:
         """The number of records in the topic."""
         ends = await self._consumer.end_offsets(self._consumer.assignment())
