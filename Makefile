@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim chaos bench bench-compare acceptance broker serve lock schemas manifests
+.PHONY: help demo test check sim chaos bench bench-compare bench-report acceptance broker serve lock schemas manifests
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -34,6 +34,9 @@ bench: $(READY)  ## questions/s and CPU per question, beside others: make bench 
 
 bench-compare: $(READY)  ## what became better and worse: make bench-compare OLD=a.json [NEW=b.json]
 	$(BIN)/python -m tests.bench.compare $(OLD) $(or $(NEW),out/bench.json)
+
+bench-report: $(READY)  ## a whole run becomes what the README and its chart tell: make bench-report [FROM=a.json]
+	$(BIN)/python -m tests.bench.report $(or $(FROM),out/bench.json)
 
 # `make acceptance deploy` names a scenario, and not a second target.
 ifeq ($(firstword $(MAKECMDGOALS)),acceptance)

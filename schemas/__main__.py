@@ -1,4 +1,4 @@
-"""Writes the published contract, the dashboards, and what of the README is generated."""
+"""Writes the published contract, the dashboards, charts, and what of the README is generated."""
 
 import json
 import sys
@@ -21,6 +21,8 @@ from penstock.settings.schema import schema as settings_schema
 from schemas.chart import VALUES, values
 from schemas.dashboards import rendered
 from schemas.gateway_panels import GATEWAY
+from schemas.performance import measured
+from schemas.performance_chart import DOCS, charts
 from schemas.reference import README, readme
 from schemas.service_panels import SERVICE
 
@@ -184,6 +186,7 @@ def _described(headers: dict[str, str]) -> dict[str, Any]:
 def main() -> None:
     written = {HERE / name: content for name, content in files().items()}
     written |= {GRAFANA / name: content for name, content in dashboards().items()}
+    written |= {DOCS / name: content for name, content in charts(measured()).items()}
     for path, content in written.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)

@@ -1,5 +1,5 @@
-"""What of the README is written from the program: its tables of settings and of metrics, and its
-pages of commands.
+"""What of the README is written from the program: its tables of settings and of metrics, its pages
+of commands; and from what was measured of it the tables of its speed.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from penstock.settings.names import names, spelt
 from penstock.telemetry import metrics
-from schemas import commands
+from schemas import commands, performance
 
 README = Path("README.md")
 
@@ -38,7 +38,12 @@ def families() -> str:
 def readme() -> str:
     """The README with all as they should be."""
     text = README.read_text()
-    written = {"settings": table(), "metrics": families(), "commands": commands.reference()}
+    written = {
+        "settings": table(),
+        "metrics": families(),
+        "performance": performance.tables(performance.measured()),
+        "commands": commands.reference(),
+    }
     for name, content in written.items():
         begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
         before, _, rest = text.partition(begin)

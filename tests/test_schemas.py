@@ -23,6 +23,8 @@ from penstock.gateway.frames import ClientFrame, ServerFrame
 from penstock.replay.plan import Plan
 from schemas.__main__ import files
 from schemas.chart import VALUES, values
+from schemas.performance import measured
+from schemas.performance_chart import DOCS, charts
 from schemas.reference import README, readme
 
 SCHEMAS = Path("schemas")
@@ -47,8 +49,13 @@ def test_the_committed_file_is_what_the_models_generate(name: str, content: str)
     assert (SCHEMAS / name).read_text() == content, "run `make schemas`"
 
 
-def test_the_readme_lists_settings_metrics_and_commands_as_they_are() -> None:
+def test_the_readme_lists_settings_metrics_commands_and_speed_as_they_are() -> None:
     assert README.read_text() == readme(), "run `make schemas`"
+
+
+@pytest.mark.parametrize(("name", "content"), charts(measured()).items(), ids=charts(measured()))
+def test_the_chart_shows_what_was_measured(name: str, content: str) -> None:
+    assert (DOCS / name).read_text() == content, "run `make schemas`"
 
 
 def test_the_helm_chart_takes_the_settings_as_they_are() -> None:

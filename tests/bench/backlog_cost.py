@@ -1,40 +1,51 @@
 """Does a question cost more when more of them wait? It must not.
 
 At each depth the same number of questions is measured, and for every one that is answered another
-is asked: the backlog stays as deep.
+is asked: the backlog stays as deep. Answers are short, and slots so few that a core has time left:
+what a token costs, and what it costs to be late, is measured elsewhere and would hide a growth.
 """
 
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
+from tests.bench.backlog import Backlog
 from tests.bench.figures import Figures
 from tests.bench.load import Load
 from tests.bench.result import Result
+from tests.bench.rounds import in_rounds
 from tests.bench.scenario import Wanted
-from tests.bench.stage import Stage, stage
+from tests.bench.side_by_side import on_stage
+from tests.bench.stage import Stage
 from tests.bench.subjects import penstock
 
 DEPTHS = (100, 1_000, 10_000, 100_000)
 
 
 async def backlog_cost(servers: str, wanted: Wanted) -> Result:
-    load = Load(questions=wanted.questions)
-    found: dict[str, Figures] = {}
+    load = Load(questions=wanted.questions, slots=16, first_token_ms=50, token_ms=0, chunks=12)
+    measurements = {}
     for depth in DEPTHS:
         for interval_ms in wanted.intervals_ms:
             subject = penstock(interval_ms, name=f"{depth:,} wait")
-            async with stage(servers, subject, load) as here:
-                found[subject.name] = await _kept(here, depth)
-    first = next(iter(found.values()))["cpu_ms_per_question"]
-    for figures in found.values():
-        figures["cpu_to_first"] = round(figures["cpu_ms_per_question"] / first, 3)
-    return Result(load.conditions(), found)
+            measure = partial(_kept, depth=depth)
+            measurements[subject.name] = partial(on_stage, servers, subject, load, measure)
+    return await in_rounds(measurements, wanted.rounds, load.conditions(), _beside_first)
+
+
+def _beside_first(subjects: Mapping[str, Figures]) -> dict[str, Figures]:
+    first = next(iter(subjects.values()))["cpu_ms_per_question"]
+    return {
+        name: figures | {"cpu_to_first": round(figures["cpu_ms_per_question"] / first, 3)}
+        for name, figures in subjects.items()
+    }
 
 
 async def _kept(here: Stage, depth: int) -> Figures:
     load = here.load
     here.say("they are asked")
-    backlog = _Backlog(here, depth)
+    backlog = Backlog(here, depth)
     await backlog.fill()
     # What was answered in the meantime is none of those that are measured.
     await here.completions.rest()
@@ -51,8 +62,7 @@ async def _kept(here: Stage, depth: int) -> Figures:
     return {
         "questions_per_second": round(rate, 1),
         "ratio_to_limit": round(rate / load.limit, 3),
-        "cpu_ms_per_question": round(cpu * 1e3 / done, 2),
-        "cpu_us_per_chunk": round(cpu * 1e6 / done / load.chunks, 1),
+        "cpu_ms_per_question": round(cpu * 1e3 / done, 3),
         # Of the same answer more records cost more: depths compare where these are alike.
         "token_records_per_question": round((after.tokens - before.tokens) / done, 1),
         "memory_mb": round(here.resident_mb(), 1),
@@ -73,28 +83,3 @@ class _Look(NamedTuple):
 async def _look(here: Stage) -> _Look:
     completions, tokens = await here.completions.written(), await here.tokens.written()
     return _Look(time.monotonic(), completions, tokens, here.cpu_seconds())
-
-
-class _Backlog:
-    """Questions that are asked and not answered: as many as the depth."""
-
-    def __init__(self, here: Stage, depth: int) -> None:
-        self._asker = here.asker
-        self._completions = here.completions
-        # The difference that answers make; those to the questions of the warm-up are read.
-        self._wanted = depth - len(here.completions.seen)
-        self._asked = 0
-
-    async def fill(self) -> None:
-        """However many were answered in the meantime."""
-        while self._asked < self._wanted + len(self._completions.seen):
-            await self._asker.ask(f"q{self._asked}")
-            self._asked += 1
-
-    async def answered(self, questions: int) -> None:
-        """So many more, each of which another one takes the place of."""
-        seen = self._completions.seen
-        until = len(seen) + questions
-        while len(seen) < until:
-            await self._completions.until(len(seen) + 1)
-            await self.fill()

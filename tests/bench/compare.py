@@ -3,7 +3,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class Change:
     figure: str
     old: float
     new: float
+    noise: bool = False
+    """Rounds of both gave the same."""
 
     @property
     def percent(self) -> float | None:
@@ -40,7 +42,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
-        if self.new == self.old or abs(self.percent or 100) <= SAME_PERCENT:
+        if self.noise or self.new == self.old or abs(self.percent or 100) <= SAME_PERCENT:
             return ""
         return "better" if (self.new > self.old) == (self.figure in MORE_IS_BETTER) else "worse"
 
@@ -51,7 +53,19 @@ def changes(old: Found, new: Found) -> Iterator[Change]:
         after = new.get(scenario, {}).get("subjects", {}).get(subject, {})
         if figure in after:
             before = old[scenario]["subjects"][subject][figure]
-            yield Change(scenario, subject, figure, before, after[figure])
+            ranges = [_range(found, scenario, subject, figure) for found in (old, new)]
+            noise = _overlap(*ranges)
+            yield Change(scenario, subject, figure, before, after[figure], noise)
+
+
+def _range(found: Found, scenario: str, subject: str, figure: str) -> Sequence[float] | None:
+    """The lowest and the highest of several rounds."""
+    spread: Mapping[str, Any] = found[scenario].get("spread", {}).get(subject, {})
+    return spread.get(figure)
+
+
+def _overlap(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:
+    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]
 
 
 def warnings(old: Found, new: Found) -> Iterator[str]:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import quantiles
 
 Figures = dict[str, float]
+Spread = dict[str, tuple[float, float]]
+"""Of each figure the lowest and the highest."""
 
 MORE_IS_BETTER = frozenset({"questions_per_second", "ratio_to_limit", "rate_to_floor"})
 """All others are what something costs."""
@@ -45,7 +47,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
 
 
 def middle_and_tail(name: str, values: Sequence[float]) -> Figures:
-    return {f"{name}_p{percent}": round(percentile(values, percent), 1) for percent in (50, 95)}
+    return {f"{name}_p{p}": round(percentile(values, p), 2) for p in (50, 95, 99)}
 
 
 def beside_floor(subjects: Mapping[str, Figures]) -> dict[str, Figures]:
@@ -62,7 +64,7 @@ def _beside(figures: Figures, floor: Figures) -> Figures:
         if name in figures and floor.get(name)
     }
     differences = {
-        told: round(figures[name] - floor[name], 1)
+        told: round(figures[name] - floor[name], 2)
         for name, told in DIFFERENCES.items()
         if name in figures and name in floor
     }

@@ -90,6 +90,11 @@ class Load:
         """As long as for others does the model take for this question."""
         return self.slower if question_id.startswith(SLOWLY) else 1
 
+    def first_word_ms(self, question_id: str) -> float:
+        """That the model takes to the first word of the answer, markers being before it."""
+        own_ms = self.first_token_ms + MARKERS_BEFORE * self.token_ms
+        return own_ms * self.times(question_id)
+
     def key(self, number: int) -> str | None:
         return None if self.keys is None else f"k{number % self.keys}"
 

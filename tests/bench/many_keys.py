@@ -15,4 +15,4 @@ KEYS = 500
 async def many_keys(servers: str, wanted: Wanted) -> Result:
     load = Load(questions=wanted.questions, keys=KEYS)
     subjects = [*penstocks(wanted.intervals_ms), REFERENCE, FLOOR]
-    return await side_by_side(servers, load, subjects)
+    return await side_by_side(servers, load, wanted, subjects)

@@ -10,4 +10,4 @@ from tests.bench.subjects import FLOOR, REFERENCE, penstocks
 async def many_partitions(servers: str, wanted: Wanted) -> Result:
     load = Load(questions=wanted.questions, partitions=64)
     subjects = [*penstocks(wanted.intervals_ms), REFERENCE, FLOOR]
-    return await side_by_side(servers, load, subjects)
+    return await side_by_side(servers, load, wanted, subjects)

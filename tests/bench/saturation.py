@@ -4,16 +4,16 @@ from tests.bench.load import Load
 from tests.bench.result import Result
 from tests.bench.scenario import Wanted
 from tests.bench.side_by_side import side_by_side
-from tests.bench.subjects import FLOOR, REFERENCE, WITH_DSPYS_CLIENT, penstocks
+from tests.bench.subjects import everyone
 
 
 async def saturation(servers: str, wanted: Wanted) -> Result:
     """64 slots; 200 ms to the model's first token, 64 tokens, 5 ms from one to the next."""
-    subjects = [*penstocks(wanted.intervals_ms), WITH_DSPYS_CLIENT, REFERENCE, FLOOR]
-    return await side_by_side(servers, Load(questions=wanted.questions), subjects)
+    load = Load(questions=wanted.questions)
+    return await side_by_side(servers, load, wanted, everyone(wanted.intervals_ms))
 
 
 async def saturation_256(servers: str, wanted: Wanted) -> Result:
     """In 256 slots what is short on two cores is the cores."""
-    subjects = [*penstocks(wanted.intervals_ms), REFERENCE, FLOOR]
-    return await side_by_side(servers, Load(questions=wanted.questions, slots=256), subjects)
+    load = Load(questions=wanted.questions, slots=256)
+    return await side_by_side(servers, load, wanted, everyone(wanted.intervals_ms))

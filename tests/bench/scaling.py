@@ -3,10 +3,14 @@
 Each has 64 slots, and all share the machine's cores with the broker, the model and the bench.
 """
 
+from functools import partial
+
 from tests.bench.load import Load
 from tests.bench.result import Result
+from tests.bench.rounds import in_rounds
 from tests.bench.scenario import Wanted
-from tests.bench.stage import saturated, stage
+from tests.bench.side_by_side import on_stage
+from tests.bench.stage import saturated
 from tests.bench.subjects import penstock
 
 SIZES = (1, 2, 4)
@@ -15,12 +19,11 @@ PARTITIONS = 12
 
 async def scaling(servers: str, wanted: Wanted) -> Result:
     """So many questions, and such a limit, for each process; memory is that of all of them."""
-    found = {}
+    measurements = {}
     for size in SIZES:
+        load = Load(questions=wanted.questions * size, processes=size, partitions=PARTITIONS)
         for interval_ms in wanted.intervals_ms:
             subject = penstock(interval_ms, name=f"{size} at work")
-            load = Load(questions=wanted.questions * size, processes=size, partitions=PARTITIONS)
-            async with stage(servers, subject, load) as here:
-                found[subject.name] = await saturated(here)
+            measurements[subject.name] = partial(on_stage, servers, subject, load, saturated)
     each = Load(questions=wanted.questions, partitions=PARTITIONS)
-    return Result(each.conditions(), found)
+    return await in_rounds(measurements, wanted.rounds, each.conditions())

@@ -30,7 +30,7 @@ async def late() -> AsyncIterator[Kafka]:
 async def slow_broker(servers: str, wanted: Wanted) -> Result:
     subjects = [*penstocks(wanted.intervals_ms), REFERENCE, FLOOR]
     load = Load(questions=wanted.questions)
-    return await side_by_side(servers, load, subjects, answers_late_ms=LATE_MS)
+    return await side_by_side(servers, load, wanted, subjects, answers_late_ms=LATE_MS)
 
 
 def _free_port() -> int:

@@ -59,10 +59,10 @@ class Stage:
         """Of all processes."""
         return sum(resident_mb(member.pid, peak=peak) for member in self.members)
 
-    def own_ms(self, question_id: str) -> float:
-        """That the model takes until it says the first of what the program streams."""
-        own_ms = self.load.first_token_ms + self.subject.held * self.load.token_ms
-        return own_ms * self.load.times(question_id)
+    async def first_words(self, *ids: str) -> list[Event]:
+        """Of the answer to each of these questions the record with its first word."""
+        first = self.subject.first_word
+        return await self.tokens.about(*ids, such=lambda event: event.body["sequence"] >= first)
 
     async def answered(self, ids: Iterable[str]) -> list[Event]:
         """The completions of these questions."""
@@ -134,8 +134,8 @@ async def saturated(here: Stage) -> Figures:
 
 
 async def _added(here: Stage, ids: set[str]) -> list[float]:
-    """From when the model was called to the first record of the answer, in milliseconds, without
-    the model's own time.
+    """From when the model was called to the record with the first word of the answer, in
+    milliseconds, without the model's own time.
 
     So it is asked of every program alike, and however long a question waited for a slot.
     """
@@ -146,10 +146,9 @@ async def _added(here: Stage, ids: set[str]) -> list[float]:
         for call in (await calls(here.provider, last=FIRST_TOKENS))["calls"]
         if (name := _question_id(call)) in ids
     }
-    first = await here.tokens.about(*called)
     return [
-        event.timestamp - called[event.question_id] - here.own_ms(event.question_id)
-        for event in first
+        event.timestamp - called[event.question_id] - here.load.first_word_ms(event.question_id)
+        for event in await here.first_words(*called)
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from tests.bench import arguments
 from tests.bench.figures import FLOOR as FLOOR_NAME
@@ -15,23 +16,24 @@ from tests.support.traffic import World
 
 @dataclass(frozen=True)
 class Subject:
-    """`held`: how many of the model's chunks are no part of the answer it streams, and come before
-    it. `start` begins one process."""
+    """`start` begins one process. `first_word`: the `sequence` of its first record at the earliest
+    that has a word of the answer in it."""
 
     name: str
     start: Callable[[World, Provider, Load], AbstractAsyncContextManager[Running]]
-    held: int = MARKERS_BEFORE
+    first_word: int = 0
 
 
-def penstock(interval_ms: int = 0, engine: str = "auto", name: str = "penstock") -> Subject:
-    """`interval_ms`: within which what a question says is merged into one record."""
+def penstock(interval_ms: int = 0, name: str = "penstock", **more: Any) -> Subject:
+    """`interval_ms`: within which what a question says is merged into one record. `more`: settings,
+    by their environment names without the prefix."""
 
     def start(kafka: World, provider: Provider, load: Load) -> AbstractAsyncContextManager[Running]:
         settings = {
             "MODEL__NAME": f"openai/{load.model}",
-            "MODEL__ENGINE": engine,
             "POOL__SLOTS": load.slots,
             "TOKENS__MIN_INTERVAL_MS": interval_ms,
+            **more,
         }
         return service(kafka, provider, settings)
 
@@ -60,6 +62,11 @@ def _words(kafka: World, provider: Provider, load: Load) -> Iterator[str]:
     yield f"--slots={load.slots}"
 
 
-WITH_DSPYS_CLIENT = penstock(engine="native", name="with DSPy's client")
+WITH_DSPYS_CLIENT = penstock(name="with DSPy's client", MODEL__ENGINE="native")
 REFERENCE = Subject("reference", partial(_beside, "reference"))
-FLOOR = Subject(FLOOR_NAME, partial(_beside, "floor"), held=0)
+# It knows no markers: these are words to it as others are.
+FLOOR = Subject(FLOOR_NAME, partial(_beside, "floor"), first_word=MARKERS_BEFORE)
+
+
+def everyone(intervals_ms: Sequence[int]) -> list[Subject]:
+    return [*penstocks(intervals_ms), WITH_DSPYS_CLIENT, REFERENCE, FLOOR]

@@ -45,6 +45,16 @@ def test_of_nothing_there_is_no_percentage(old: float, new: float, verdict: str)
     assert change.verdict == verdict
 
 
+def test_what_both_gave_in_some_round_is_noise() -> None:
+    old, new = copy.deepcopy(OLD), _new(questions_per_second=66.0, cpu_ms_per_question=6.0)
+    ranges = ((57.0, 64.0), (4.9, 5.1)), ((63.0, 69.0), (5.8, 6.1))
+    for found, of in zip((old, new), ranges, strict=True):
+        spread = dict(zip(("questions_per_second", "cpu_ms_per_question"), of, strict=True))
+        found["skew"]["spread"] = {"penstock": spread}
+    rate, cost = changes(old, new)
+    assert (rate.verdict, cost.verdict) == ("", "worse")
+
+
 def test_what_is_in_one_file_only_is_not_compared() -> None:
     new = _new(memory_mb=100.0)
     new["burst"] = new.pop("skew")

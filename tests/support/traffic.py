@@ -146,12 +146,14 @@ class Reader:
         while not self.seen.issuperset(question_ids):
             await self._next()
 
-    async def about(self, *question_ids: str) -> list[Event]:
-        """The next record about each of these questions."""
+    async def about(
+        self, *question_ids: str, such: Callable[[Event], bool] = lambda _: True
+    ) -> list[Event]:
+        """The next such record about each of these questions."""
         wanted, found = set(question_ids), dict[str, Event]()
         while len(found) < len(wanted):
             event = await self._next()
-            if event.question_id in wanted:
+            if event.question_id in wanted and such(event):
                 found.setdefault(event.question_id, event)
         return [found[question_id] for question_id in question_ids]
 
@@ -162,6 +164,11 @@ class Reader:
             while await self._consumer.position(partition) < end:
                 await self._fetch()
         return [await self._next() for _ in range(len(self._fetched))]
+
+    async def skip(self) -> None:
+        """Whatever has come by now is not read. Kafka is not asked: it may take its time."""
+        self._fetched.clear()
+        await self._consumer.getmany(timeout_ms=0)
 
     async def written(self) -> int:
         """The number of records in the topic."""
