@@ -9,11 +9,12 @@ MEASURED = Path("docs/performance.json")
 """As `python -m tests.bench` wrote it."""
 
 PENSTOCK, FLOOR, REFERENCE = "penstock", "floor", "reference"
+MERGING = "penstock, merging 20 ms"
 PROGRAMS = {
     FLOOR: "floor: aiokafka and aiohttp; no DSPy, no guarantee",
     REFERENCE: "reference: aiokafka and `dspy.streamify`",
     PENSTOCK: "**Penstock**",
-    "penstock, merging 20 ms": "**Penstock**, `TOKENS__MIN_INTERVAL_MS=20`",
+    MERGING: "**Penstock**, `TOKENS__MIN_INTERVAL_MS=20`",
     "with DSPy's client": "**Penstock**, DSPy's own client",
 }
 NOT_MEASURED = "-"
@@ -116,7 +117,7 @@ def _speed(run: Run) -> Iterator[Row]:
 
 
 def _rest(run: Run) -> Iterator[Row]:
-    yield ("Penstock / floor / reference", *(head for head, _, _ in COLUMNS))
+    yield ("Penstock / merging 20 ms / floor / reference", *(head for head, _, _ in COLUMNS))
     for scenario, what in BESIDE_FLOOR.items():
         cells = (_beside(run, scenario, figure, digits) for _, figure, digits in COLUMNS)
         yield (what.format_map(run.conditions(scenario)), *cells)
@@ -127,7 +128,7 @@ def _beside(run: Run, scenario: str, figure: str, digits: int) -> str:
     return " / ".join(beside)
 
 
-BESIDE = (PENSTOCK, FLOOR, REFERENCE)
+BESIDE = (PENSTOCK, MERGING, FLOOR, REFERENCE)
 COLUMNS = (
     ("Questions/s", "questions_per_second", 0),
     ("To the limit", "ratio_to_limit", 2),

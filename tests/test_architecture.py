@@ -86,6 +86,7 @@ LAW: dict[str, set[str]] = {
         "pydantic",
         "structlog",
     },
+    "penstock.program.hops": {"dspy", "uvloop"},
     "penstock.program": {
         "penstock.program",
         "penstock.importing",

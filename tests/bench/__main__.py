@@ -30,21 +30,22 @@ from tests.bench.unloaded import unloaded
 
 BOTH = (0, 20)
 # All slots so many times over, where that is few: questions that start together end together.
-# In all it takes half an hour on two cores. What takes long by itself, and holds, has one round.
+# In all it takes three quarters of an hour on two cores. What takes long by itself, and holds, has
+# one round.
 SCENARIOS = {
     "saturation-64": Scenario(saturation, 640, few=320, intervals_ms=BOTH),
     "saturation-256": Scenario(saturation_256, 1_536, few=1_280, intervals_ms=BOTH),
     "unloaded": Scenario(unloaded, 120, few=20, intervals_ms=BOTH),
     "skew": Scenario(skew, 2_400, few=1_500, intervals_ms=BOTH, rounds=1),
-    "burst": Scenario(burst, 20_000, few=2_000, rounds=1),
+    "burst": Scenario(burst, 20_000, few=2_000, intervals_ms=BOTH, rounds=1),
     "memory": Scenario(memory, 100_000, few=5_000, rounds=1),
-    "long-answers": Scenario(long_answers, 192, few=192, rounds=1),
-    "many-partitions": Scenario(many_partitions, 640, few=320, rounds=2),
-    "many-keys": Scenario(many_keys, 640, few=320, rounds=2),
-    "slow-broker": Scenario(slow_broker, 640, few=320, rounds=2, kafka=late),
+    "long-answers": Scenario(long_answers, 192, few=192, intervals_ms=BOTH, rounds=1),
+    "many-partitions": Scenario(many_partitions, 640, few=320, intervals_ms=BOTH, rounds=2),
+    "many-keys": Scenario(many_keys, 640, few=320, intervals_ms=BOTH, rounds=2),
+    "slow-broker": Scenario(slow_broker, 640, few=320, intervals_ms=BOTH, rounds=2, kafka=late),
     "scaling": Scenario(scaling, 640, few=320, rounds=2),
     "recovery": Scenario(recovery, 100_000, few=3_000, rounds=1),
-    "backlog-cost": Scenario(backlog_cost, 2_000, few=640, rounds=5),
+    "backlog-cost": Scenario(backlog_cost, 2_000, few=640, rounds=3),
 }
 OUT = Path("out/bench.json")
 """Where the figures go, unless they go to stdout."""

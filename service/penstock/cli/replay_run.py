@@ -25,6 +25,7 @@ from penstock.errors import ConfigurationError, KafkaError, PenstockError
 from penstock.kafka.admin import admin
 from penstock.kafka.security import client_arguments
 from penstock.kafka.stretch import reader
+from penstock.program.hops import Loop
 from penstock.replay import store
 from penstock.replay.plan import Plan
 from penstock.replay.progress import Progress, Speed, pace
@@ -181,7 +182,7 @@ def _work(own: Settings, client: dict[str, Any], plan: Plan, *, as_json: bool) -
         # As `penstock serve`: a thread of a program may go on for minutes.
         os._exit(code)
 
-    uvloop.run(work())
+    uvloop.run(work(), loop_factory=Loop)
     raise AssertionError("it has exited")
 
 

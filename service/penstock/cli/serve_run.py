@@ -14,6 +14,7 @@ from penstock import app
 from penstock.app import Service
 from penstock.cli import raised
 from penstock.errors import ConfigurationError, FencedError, KafkaError
+from penstock.program.hops import Loop
 from penstock.settings import Settings
 from penstock.workers.worker import Worker
 
@@ -84,7 +85,7 @@ def run(loaded: Settings, worker: Worker | None, *, gateway: bool) -> NoReturn:
     _leave_stdout_to_programs()
     if worker is not None:
         worker.wait_for_go()
-    uvloop.run(until_drained())
+    uvloop.run(until_drained(), loop_factory=Loop)
     raise AssertionError("it has ended before")
 
 
