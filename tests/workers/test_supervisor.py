@@ -24,7 +24,7 @@ from penstock.kafka.source import SESSION_TIMEOUT_MS
 from penstock.telemetry import logs
 from penstock.workers import door, supervisor
 from penstock.workers.backoff import BackoffPolicy
-from penstock.workers.process import Process, begun
+from penstock.workers.process import LONGEST_LINE, Process, begun
 from penstock.workers.supervisor import SESSION, Supervisor
 from tests.support.processes import ROOT
 
@@ -172,6 +172,15 @@ async def test_lines_are_whole_and_the_last_of_one_that_dies_come_first() -> Non
         lines = at_work.log.lines
         assert json.loads(lines[-1])["worker"] == 1
         assert "and then" in lines
+        at_work.signal()
+        assert await at_work.ended == 0
+
+
+async def test_a_line_that_never_ends_is_not_kept_for_ever() -> None:
+    more = LONGEST_LINE // len("and then") + 1
+    async with crew(*FIRST, *does(1, "go", "serve", f"mutter={more}", "drain")) as at_work:
+        await at_work.log.says("and then")
+        assert at_work.of.processes[1] is not None
         at_work.signal()
         assert await at_work.ended == 0
 

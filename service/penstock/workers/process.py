@@ -15,6 +15,9 @@ from penstock.workers.place import DRAIN, GO, OPTION, SERVING, Place
 LOG_SECONDS = 2.0
 """For the last lines of one that has ended; what it has started itself may hold its log open."""
 
+LONGEST_LINE = 1 << 20
+"""Bytes: what is longer is broken there, for a progress bar may never end its line."""
+
 
 class Process:
     """From its start on. `address`: where it answers, on this machine alone, once it serves."""
@@ -128,6 +131,6 @@ async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: b
 def _pass_on(lines: BinaryIO) -> None:
     """To the end, whole lines each."""
     with lines:
-        for line in lines:
+        while line := lines.readline(LONGEST_LINE):
             text = line.decode(errors="backslashreplace")
             logs.pass_on(text if text.endswith("\n") else f"{text}\n")
