@@ -279,10 +279,13 @@ async def test_a_port_that_is_taken_is_told_before_anything_begins() -> None:
         assert at_work.of.processes == {0: None, 1: None}
 
 
+@pytest.mark.parametrize(
+    "refusal", [OSError("too many open files"), RuntimeError("can't start new thread")]
+)
 async def test_where_no_process_can_be_had_it_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
-    refusals = [OSError("too many open files")]
+    refusals = [refusal]
 
     async def scarce(number: int, *arguments: Any, **more: Any) -> Process:
         if number == 1 and refusals:
@@ -291,7 +294,7 @@ async def test_where_no_process_can_be_had_it_is_tried_again(
 
     monkeypatch.setattr(supervisor, "begun", scarce)
     async with crew(*BOTH) as at_work:
-        await at_work.log.says("too many open files")
+        await at_work.log.says(str(refusal))
         await at_work.log.says(ALL_SERVE)
         at_work.signal()
         assert await at_work.ended == 0

@@ -98,6 +98,7 @@ async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: b
 
     Raises:
         OSError: the system has no process or file descriptor left.
+        RuntimeError: it has no thread left. A process that has begun meanwhile ends by itself.
     """
     with ExitStack() as given, ExitStack() as kept:
         line, far_end = socket.socketpair()
@@ -119,12 +120,12 @@ async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: b
             # Ctrl-C in a terminal reaches the whole foreground group: the supervisor tells us.
             start_new_session=True,
         )
+        passing = threading.Thread(
+            target=_pass_on, args=(lines,), name=f"log of worker {number}", daemon=True
+        )
+        passing.start()
         words, writer = await asyncio.open_unix_connection(sock=line)
         kept.pop_all()
-    passing = threading.Thread(
-        target=_pass_on, args=(lines,), name=f"log of worker {number}", daemon=True
-    )
-    passing.start()
     return Process(number, process, address, words, writer, passing)
 
 
