@@ -10,7 +10,7 @@ serve    says that it serves, and answers what it is asked over HTTP
 dumb     says so, and answers nothing
 end=4    ends with this code
 killed   is killed
-mutter   logs a line that has no end
+mutter   logs a line that has no end; mutter=9: nine times as much
 wait     waits for a signal that kills it
 drain    waits until it is asked to, and ends
 deaf     waits until it is asked to, says "deaf", and does not end
@@ -63,8 +63,8 @@ class StandIn:
     def dumb(self) -> None:
         self._line.sendall(SERVING)
 
-    def mutter(self) -> None:
-        print("and then", end="", file=sys.stderr, flush=True)
+    def mutter(self, times: str = "1") -> None:
+        print("and then" * int(times), end="", file=sys.stderr, flush=True)
 
     def end(self, code: str = "0") -> None:
         os._exit(int(code))

@@ -24,7 +24,7 @@ from penstock.kafka.source import SESSION_TIMEOUT_MS
 from penstock.telemetry import logs
 from penstock.workers import door, supervisor
 from penstock.workers.backoff import BackoffPolicy
-from penstock.workers.process import Process, begun
+from penstock.workers.process import LONGEST_LINE, Process, begun
 from penstock.workers.supervisor import SESSION, Supervisor
 from tests.support.processes import ROOT
 
@@ -176,6 +176,15 @@ async def test_lines_are_whole_and_the_last_of_one_that_dies_come_first() -> Non
         assert await at_work.ended == 0
 
 
+async def test_a_line_that_never_ends_is_not_kept_for_ever() -> None:
+    more = LONGEST_LINE // len("and then") + 1
+    async with crew(*FIRST, *does(1, "go", "serve", f"mutter={more}", "drain")) as at_work:
+        await at_work.log.says("and then")
+        assert at_work.of.processes[1] is not None
+        at_work.signal()
+        assert await at_work.ended == 0
+
+
 async def test_nobody_joins_while_the_group_waits_for_one_that_was_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -270,10 +279,13 @@ async def test_a_port_that_is_taken_is_told_before_anything_begins() -> None:
         assert at_work.of.processes == {0: None, 1: None}
 
 
+@pytest.mark.parametrize(
+    "refusal", [OSError("too many open files"), RuntimeError("can't start new thread")]
+)
 async def test_where_no_process_can_be_had_it_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, refusal: Exception
 ) -> None:
-    refusals = [OSError("too many open files")]
+    refusals = [refusal]
 
     async def scarce(number: int, *arguments: Any, **more: Any) -> Process:
         if number == 1 and refusals:
@@ -282,7 +294,7 @@ async def test_where_no_process_can_be_had_it_is_tried_again(
 
     monkeypatch.setattr(supervisor, "begun", scarce)
     async with crew(*BOTH) as at_work:
-        await at_work.log.says("too many open files")
+        await at_work.log.says(str(refusal))
         await at_work.log.says(ALL_SERVE)
         at_work.signal()
         assert await at_work.ended == 0

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -62,7 +63,9 @@ asyncio.run(main())
 """
 
 
-def test_it_drains_once_and_does_not_outlive_its_supervisor_for_ever() -> None:
+@contextmanager
+def _stuck() -> Iterator[tuple[subprocess.Popen[bytes], socket.socket]]:
+    """A worker that never ends by itself, and the supervisor's end of its line."""
     ours, theirs = socket.socketpair()
     with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
         there = Place(0, theirs.fileno(), listener.fileno(), 2, terminal=False)
@@ -73,10 +76,28 @@ def test_it_drains_once_and_does_not_outlive_its_supervisor_for_ever() -> None:
             stderr=subprocess.DEVNULL,
         ) as process:
             theirs.close()
-            assert ours.recv(100) == SERVING
-            ours.sendall(DRAIN + DRAIN)
-            ours.close()
-            said, _ = process.communicate(timeout=30)
-            assert process.returncode == 1
+            try:
+                yield process, ours
+            finally:
+                process.kill()
+
+
+def test_it_drains_once_and_does_not_outlive_its_supervisor_for_ever() -> None:
+    with _stuck() as (process, ours):
+        assert ours.recv(100) == SERVING
+        ours.sendall(DRAIN + DRAIN)
+        ours.close()
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 1
     # Between the words of its log.
+    assert said.count(b"told to drain") == 1
+
+
+def test_one_whose_supervisor_died_before_it_heard_that_it_serves_ends_as_well() -> None:
+    with _stuck() as (process, ours):
+        # It is there, and nobody has read it: what the kernel then says of the end is an error.
+        assert ours.recv(100, socket.MSG_PEEK) == SERVING
+        ours.close()
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == 1
     assert said.count(b"told to drain") == 1

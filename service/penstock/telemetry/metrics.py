@@ -237,7 +237,7 @@ OFFSET_MAP_LIMIT = Family(
     "Of the same at most: from 75 % on nothing starts that would make it grow.",
     together="min",
 )
-# All members of a group see the same ones.
+# All members of a group see the same ones; of how long each took, the quickest tells.
 REBALANCE = Family(
     "penstock_rebalance_duration_seconds",
     "histogram",

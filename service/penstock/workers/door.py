@@ -93,14 +93,18 @@ class Door:
         return probes.verdict(await self._wrong("/livez"))
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        wrong = "draining" if self._workers.draining else self._missing()
-        return probes.verdict(wrong or await self._wrong("/readyz"))
+        wrong = "draining" if self._workers.draining else await self._not_all("/readyz")
+        return probes.verdict(wrong)
 
     async def _startupz(self, _: web.Request) -> web.Response:
         """For ever, once all have served."""
-        wrong = None if self._started else self._missing() or await self._wrong("/startupz")
+        wrong = None if self._started else await self._not_all("/startupz")
         self._started = wrong is None
         return probes.verdict(wrong)
+
+    async def _not_all(self, path: str) -> str | None:
+        """As `_wrong`, and who is not there: looked at last, for one may die while it is asked."""
+        return await self._wrong(path) or self._missing()
 
     def _missing(self) -> str | None:
         missing = [

@@ -15,6 +15,9 @@ from penstock.workers.place import DRAIN, GO, OPTION, SERVING, Place
 LOG_SECONDS = 2.0
 """For the last lines of one that has ended; what it has started itself may hold its log open."""
 
+LONGEST_LINE = 1 << 20
+"""Bytes: what is longer is broken there, for a progress bar may never end its line."""
+
 
 class Process:
     """From its start on. `address`: where it answers, on this machine alone, once it serves."""
@@ -95,6 +98,7 @@ async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: b
 
     Raises:
         OSError: the system has no process or file descriptor left.
+        RuntimeError: it has no thread left. A process that has begun meanwhile ends by itself.
     """
     with ExitStack() as given, ExitStack() as kept:
         line, far_end = socket.socketpair()
@@ -116,18 +120,18 @@ async def begun(number: int, command: Sequence[str], stderr: int, *, terminal: b
             # Ctrl-C in a terminal reaches the whole foreground group: the supervisor tells us.
             start_new_session=True,
         )
+        passing = threading.Thread(
+            target=_pass_on, args=(lines,), name=f"log of worker {number}", daemon=True
+        )
+        passing.start()
         words, writer = await asyncio.open_unix_connection(sock=line)
         kept.pop_all()
-    passing = threading.Thread(
-        target=_pass_on, args=(lines,), name=f"log of worker {number}", daemon=True
-    )
-    passing.start()
     return Process(number, process, address, words, writer, passing)
 
 
 def _pass_on(lines: BinaryIO) -> None:
     """To the end, whole lines each."""
     with lines:
-        for line in lines:
+        while line := lines.readline(LONGEST_LINE):
             text = line.decode(errors="backslashreplace")
             logs.pass_on(text if text.endswith("\n") else f"{text}\n")

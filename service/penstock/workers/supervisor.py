@@ -144,7 +144,7 @@ class Supervisor:
         on_terminal = sys.stderr.isatty()
         try:
             process = await begun(number, self._command, self._stderr, terminal=on_terminal)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             return _Ended(None, 0, f"it cannot be started: {error}")
         self.processes[number] = process
         if self.draining:

@@ -81,9 +81,11 @@ class Worker:
         return listening
 
     def _listen(self, drain: Callable[[], object], at_most: float) -> None:
-        for word in self.line:
-            if word == DRAIN:
-                drain()
+        # Where it died before it had read what we said, its end is an error instead of an end.
+        with suppress(ConnectionResetError):
+            for word in self.line:
+                if word == DRAIN:
+                    drain()
         os.dup2(self._stderr, 2)
         log.error("the supervisor has died; this worker drains and ends")
         drain()
