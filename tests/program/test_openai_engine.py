@@ -450,13 +450,17 @@ async def test_words_are_gathered_until_something_leaves_again_or_the_end(
 async def test_a_first_word_that_is_there_in_time_is_not_too_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reading, "_GATHERED", 0.3)
+    monkeypatch.setattr(reading, "_GATHERED", 0.2)
     timeouts = Timeouts(first_token=0.1, idle=60)
     async with model_server() as server, engine(server, "held", timeouts) as asked:
         ear = Ear(due=inf)
         with dspy.context(send_stream=ear):
             asking = asyncio.create_task(told(asked))
         await ear.first.wait()
+        # Nothing comes for longer than words are gathered: what was too late would be told now.
+        passed = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.3, passed.set_result, None)
+        await passed
         server.let_end()
         await asking
 
