@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import dspy
 
-_PLAIN = {str, int, float, bool, NoneType, list, dict, tuple, set, Any}
+_PLAIN = (str, int, float, bool, NoneType, list, dict, tuple, set, Any)
 
 
 class ChatAdapter(dspy.ChatAdapter):  # type: ignore[misc] # DSPy has no types
