@@ -466,11 +466,13 @@ async def test_a_first_word_that_is_there_in_time_is_not_too_late(
 
 
 async def test_what_is_gathered_when_a_connection_breaks_is_heard() -> None:
-    async with model_server() as server, engine(server, "cut") as asked:
-        ear = Ear(due=inf)
-        with dspy.context(send_stream=ear), pytest.raises(LM15Error):
-            await told(asked)
-    assert ear.heard
+    at_once, gathering = Ear(), Ear(due=inf)
+    async with model_server() as server, engine(server, "cut?at=12&token_ms=1&tokens=50") as asked:
+        for ear in (at_once, gathering):
+            with dspy.context(send_stream=ear), pytest.raises(LM15Error):
+                await told(asked)
+    assert len(at_once.heard) > 1
+    assert gathering.heard == at_once.heard
 
 
 async def test_what_a_listener_raises_is_its_own() -> None:
