@@ -24,8 +24,9 @@ def smaller(measured: Mapping[str, Any]) -> list[str]:
 
 def _is_smaller(name: str, conditions: Mapping[str, Any]) -> bool:
     whole = SCENARIOS[name]
-    asked = conditions.get("questions", conditions.get("completions", 0))
-    return asked < whole.questions or conditions["rounds"] < whole.rounds
+    questions: int = conditions.get("questions", conditions.get("completions", 0))
+    rounds: int = conditions["rounds"]
+    return questions < whole.questions or rounds < whole.rounds
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def test_it_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_type_says_of_itself_now_is_said() -> None:
-    known = ["water"]
+    known: list[Any] = ["water"]
 
     class Topic(BaseModel):
         model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(examples=known))
