@@ -78,10 +78,12 @@ def _below_speed(run: Run) -> str:
         f"asks; {_rounds(load['rounds'])}. The model takes {load['first_token_ms']:g} "
         f"ms to the first of {load['tokens']} tokens and {load['token_ms']:g} ms from one to the "
         "next; its limit is the slots divided by the time of an answer. CPU is user and system "
-        f"time of the service's process. First token: {one['questions'] * one['rounds']} "
+        "time of the service's process; that of a chunk is a question's, divided by its chunks. "
+        f"First token: {one['questions'] * one['rounds']} "
         "questions, one at a time, by the clock of who asks; what is added to the model's own "
         f"time, Kafka both ways included. Skew: of a hundred questions {skew['slow_percent']:g} "
-        f"take {skew['times_slower']:g} times longer; questions/s, as a ratio to the floor."
+        f"take {skew['times_slower']:g} times longer; questions/s, as a ratio to the floor, in "
+        f"{_rounds(skew['rounds'])}."
     )
 
 
@@ -120,7 +122,7 @@ def _rest(run: Run) -> Iterator[Row]:
     yield ("Penstock / merging 20 ms / floor / reference", *(head for head, _, _ in COLUMNS))
     for scenario, what in BESIDE_FLOOR.items():
         cells = (_beside(run, scenario, figure, digits) for _, figure, digits in COLUMNS)
-        yield (what.format_map(run.conditions(scenario)), *cells)
+        yield (_what(run, scenario, what), *cells)
 
 
 def _beside(run: Run, scenario: str, figure: str, digits: int) -> str:
@@ -138,24 +140,25 @@ COLUMNS = (
     ("Peak memory, MB", "peak_memory_mb", 0),
 )
 BESIDE_FLOOR = {
-    "burst": "`burst`: {questions:,} questions of {tokens} tokens at once",
-    "long-answers": "`long-answers`: {tokens:,} tokens each",
-    "many-partitions": "`many-partitions`: topics of {partitions} partitions",
-    "many-keys": "`many-keys`: {keys} keys, in order (the others keep none)",
-    "slow-broker": "`slow-broker`: every answer of the broker {answers_late_ms} ms late",
+    "burst": "{questions:,} questions at once, of {tokens} tokens after {first_token_ms:g} ms",
+    "long-answers": "{tokens:,} tokens each",
+    "many-partitions": "topics of {partitions} partitions",
+    "many-keys": "{keys} keys, in order (the others keep none)",
+    "slow-broker": "every answer of the broker {answers_late_ms} ms late",
 }
 
 BELOW_REST = (
-    "Other loads, in the same run and for the same model. While a record is on its way to the "
-    "broker, Penstock merges tokens into the next; the others write each as a record of its own. "
+    "Other loads, in the same run; where nothing else is said, for the same model. While a record "
+    "is on its way to the broker, Penstock merges tokens into the next, and it writes 2,000 token "
+    "records a second at most (`TOKENS__MIN_INTERVAL_MS`); the others write each as a record of "
+    "its own. "
     "One scenario: `make bench ARGS=burst`. Of Penstock alone is measured:"
 )
 
 
 def _alone(run: Run) -> str:
     lines = (
-        f"- `{scenario}`: {what.format_map(run.conditions(scenario))}: {told(run)}."
-        for scenario, (what, told) in ALONE.items()
+        f"- {_what(run, scenario, what)}: {told(run)}." for scenario, (what, told) in ALONE.items()
     )
     return "\n".join(lines)
 
@@ -198,7 +201,7 @@ def _backlog_cost(run: Run) -> str:
 
 
 ALONE: dict[str, tuple[str, Callable[[Run], str]]] = {
-    "memory": ("{questions:,} questions, while {waiting:,} wait", _memory),
+    "memory": ("{questions:,} questions of short answers, while {waiting:,} wait", _memory),
     "scaling": ("processes in a group, on the same cores", _scaling),
     "recovery": ("a start with {completions:,} completions to read", _recovery),
     "backlog-cost": (
@@ -206,6 +209,11 @@ ALONE: dict[str, tuple[str, Callable[[Run], str]]] = {
         _backlog_cost,
     ),
 }
+
+
+def _what(run: Run, scenario: str, what: str) -> str:
+    conditions = run.conditions(scenario)
+    return f"`{scenario}`, {_rounds(conditions['rounds'])}: {what.format_map(conditions)}"
 
 
 def _rounds(number: int) -> str:

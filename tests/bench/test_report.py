@@ -4,10 +4,12 @@ import copy
 import json
 from typing import Any
 
+import pytest
+
 from schemas.performance import MEASURED, Run, tables
 from schemas.performance_chart import charts
 from tests.bench.__main__ import SCENARIOS
-from tests.bench.report import missing
+from tests.bench.report import missing, smaller
 
 TOLD: dict[str, Any] = json.loads(MEASURED.read_text())
 
@@ -19,6 +21,19 @@ def test_what_is_told_is_of_a_whole_run() -> None:
 def test_of_a_part_it_is_said_what_lacks() -> None:
     part = [name for name in SCENARIOS if name != "skew"]
     assert missing(part) == ["skew"]
+
+
+@pytest.mark.parametrize("less", [{"questions": 1_500}, {"rounds": 0}])
+def test_a_run_of_few_questions_or_rounds_is_not_told_of(less: dict[str, int]) -> None:
+    whole: dict[str, Any] = {
+        name: {"conditions": {"questions": scenario.questions, "rounds": scenario.rounds}}
+        for name, scenario in SCENARIOS.items()
+    }
+    recovery = whole["recovery"]["conditions"]
+    recovery["completions"] = recovery.pop("questions")
+    assert not smaller(whole)
+    whole["skew"]["conditions"] |= less
+    assert smaller(whole) == ["skew"]
 
 
 def test_every_figure_that_is_told_is_of_the_run() -> None:

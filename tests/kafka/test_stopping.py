@@ -51,6 +51,23 @@ async def test_what_never_begins_is_not_waited_for() -> None:
         await starting
 
 
+async def test_what_is_cut_off_twice_does_not_go_on_alone() -> None:
+    ended = asyncio.Event()
+
+    async def start() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    starting = asyncio.ensure_future(started(start(), seconds=3600))
+    await _cut_off(starting)
+    await _cut_off(starting)
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert ended.is_set()
+
+
 async def test_what_a_client_raises_is_raised() -> None:
     async def start() -> None:
         raise ConnectionResetError

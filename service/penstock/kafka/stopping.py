@@ -19,9 +19,12 @@ async def started(starting: Coroutine[Any, Any, None], seconds: float = STOP_SEC
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=seconds)
-        if not task.cancel() and not task.cancelled():
-            task.exception()  # looked at: nobody waits for it any more
+        try:
+            await asyncio.wait({task}, timeout=seconds)
+        finally:
+            # Cut off once more it goes on no longer, either.
+            if not task.cancel() and not task.cancelled():
+                task.exception()  # looked at: nobody waits for it any more
         raise
 
 

@@ -1,9 +1,13 @@
 """DSPy's chat adapter, which says the same of a signature once."""
 
-from typing import Any
+from enum import Enum
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 import dspy
+
+_PLAIN = (str, int, float, bool, NoneType, list, dict, tuple, set, Any)
 
 
 class ChatAdapter(dspy.ChatAdapter):  # type: ignore[misc] # DSPy has no types
@@ -17,9 +21,12 @@ class ChatAdapter(dspy.ChatAdapter):  # type: ignore[misc] # DSPy has no types
     def format_system_message(self, signature: Any) -> str:
         told = _told(signature)
         before = self._said.get(signature)
-        if before is None or before[0] != told:
-            before = self._said[signature] = told, super().format_system_message(signature)
-        return before[1]
+        if before is not None and before[0] == told:
+            return before[1]
+        said = str(super().format_system_message(signature))
+        if all(_is_plain(field.annotation) for field in signature.model_fields.values()):
+            self._said[signature] = told, said
+        return said
 
 
 def _told(signature: Any) -> Any:
@@ -29,3 +36,14 @@ def _told(signature: Any) -> Any:
         for name, field in signature.model_fields.items()
     }
     return signature.instructions, fields
+
+
+def _is_plain(annotation: Any) -> bool:
+    """Whether what it says of itself never changes: the schema of a model, or the description of
+    a type of DSPy's, is whatever its code makes of it when it is asked.
+    """
+    if get_origin(annotation) is Literal:
+        return True
+    if args := get_args(annotation):
+        return all(map(_is_plain, args))
+    return annotation in _PLAIN or (isinstance(annotation, type) and issubclass(annotation, Enum))

@@ -69,10 +69,12 @@ class Reading:
         """What has come; empty at the end. Raises LM15Error.
 
         Before it is `due`, in the loop's seconds, nobody needs it: so much of it is taken at once,
-        for to be woken for every word costs more than the word. The end comes at once.
+        for to be woken for every word costs more than the word. The end comes at once, and so does
+        the first word, for which there may be a limit.
         """
         now = self._loop.time()
-        if due - now > _WORTH_GATHERING and not self.response.content.is_eof():
+        worth_it = self._begun and due - now > _WORTH_GATHERING
+        if worth_it and not self.response.content.is_eof():
             await self._gather(now + min(due - now, _GATHERED))
         self._waiting_since = self._loop.time()
         try:
