@@ -1,6 +1,7 @@
-"""Every question has a key, and those of one key are answered in order: what does the order cost?
+"""Every question has a key: what does it cost to keep the order of each?
 
-Only the service keeps it; the others answer as if there were none.
+The keys come in turn, and are so many that no question waits for the one before it: what waiting
+costs is a matter of the keys, and of no program. Only the service keeps an order.
 """
 
 from tests.bench.load import Load
