@@ -143,7 +143,7 @@ BESIDE_FLOOR = {
     "burst": "{questions:,} questions at once, of {tokens} tokens after {first_token_ms:g} ms",
     "long-answers": "{tokens:,} tokens each",
     "many-partitions": "topics of {partitions} partitions",
-    "many-keys": "{keys} keys in turn: what it costs to keep the order of each (the others keep none)",
+    "many-keys": "{keys} keys in turn, the order of each kept (by the others not)",
     "slow-broker": "every answer of the broker {answers_late_ms} ms late",
 }
 
