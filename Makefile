@@ -32,8 +32,8 @@ chaos: $(READY)  ## members, brokers and the network fail at random: make chaos 
 bench: $(READY)  ## questions/s and CPU per question, beside others: make bench [ARGS="unloaded --quick"]
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-compare: $(READY)  ## what became better and worse: make bench-compare OLD=a.json [NEW=b.json]
-	$(BIN)/python -m tests.bench.compare $(OLD) $(or $(NEW),out/bench.json)
+bench-compare: $(READY)  ## what became better and worse: make bench-compare [OLD=a.json] [NEW=b.json]
+	$(BIN)/python -m tests.bench.compare $(or $(OLD),docs/performance.json) $(or $(NEW),out/bench.json)
 
 bench-report: $(READY)  ## a whole run becomes what the README and its chart tell: make bench-report [FROM=a.json]
 	$(BIN)/python -m tests.bench.report $(or $(FROM),out/bench.json)

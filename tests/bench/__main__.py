@@ -30,7 +30,7 @@ from tests.bench.unloaded import unloaded
 
 BOTH = (0, 20)
 # All slots so many times over, where that is few: questions that start together end together.
-# In all it takes three quarters of an hour on two cores. What takes long by itself, and holds, has
+# In all it takes half an hour on two cores. What takes long by itself, and holds, has
 # one round.
 SCENARIOS = {
     "saturation-64": Scenario(saturation, 640, few=320, intervals_ms=BOTH),

@@ -16,6 +16,7 @@ TOLD: dict[str, Any] = json.loads(MEASURED.read_text())
 
 def test_what_is_told_is_of_a_whole_run() -> None:
     assert not missing(TOLD)
+    assert not smaller(TOLD)
 
 
 def test_of_a_part_it_is_said_what_lacks() -> None:
