@@ -110,13 +110,13 @@ async def test_a_message_is_a_question_and_its_answer_comes_in_pieces(
         models.script["moody"] = script
         async with connect(f"{address}/ws") as talk:
             assert talk.subprotocol is None
-            for question in ("ok?tokens=40", "", "500", "ok?text=again", "ok"):
+            for question in ("ok?tokens=40&token_ms=5", "", "500", "ok?text=again", "ok"):
                 await talk.send(question)
             await talk.send(b"ok")
             # One after the other, as they were asked.
             first = await answer(talk)
             assert len(first) > 1
-            assert "".join(first).startswith("You said ok?tokens=40 You said")
+            assert "".join(first).startswith("You said ok?tokens=40&token_ms=5 You said")
             assert await answer(talk) == ["[ERROR] a question is a text message, and not empty"]
             [error] = await answer(talk)
             assert error.startswith("[ERROR] HTTP 500")
@@ -129,7 +129,7 @@ async def test_a_message_is_a_question_and_its_answer_comes_in_pieces(
 
             # Those that wait are no more than a few.
             await talk.send("held")
-            assert await talk.recv() == "You"
+            assert str(await talk.recv()).startswith("You")
             for _ in range(17):
                 await talk.send("ok")
             with pytest.raises(ConnectionClosed) as closed:
@@ -265,7 +265,7 @@ async def test_who_leaves_cancels_only_where_that_is_wanted(
                 await talk.until(type="asked", id=question_id)
                 await talk.until(type="event", id=question_id)
             await text.send("held")
-            assert await text.recv() == "You"
+            assert str(await text.recv()).startswith("You")
         questions = gateway.parts.questions
         if not wanted:
             models.let_end()
