@@ -8,6 +8,7 @@ from typing import Any
 import dspy
 import pytest
 import uvloop
+from dspy.clients import model_metadata
 
 from penstock.program import hops
 from penstock.program.hops import Loop
@@ -30,14 +31,25 @@ def _run(asked: Callable[[], Any]) -> Any:
     return uvloop.run(asked(), loop_factory=Loop)
 
 
-@pytest.mark.parametrize(("messages", "here"), [(TEXT, True), (PICTURE, False), (None, True)])
-def test_only_what_may_be_read_from_a_file_is_prepared_in_a_thread(
-    messages: Any, here: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("prompt", "messages", "options", "here"),
+    [
+        (None, TEXT, {}, True),
+        ("Why?", None, {}, True),
+        (None, PICTURE, {}, False),
+        (None, ["odd"], {}, False),
+        # A request may hold pictures, too.
+        (object(), None, {}, False),
+        (None, None, {"request": object()}, False),
+    ],
+)
+def test_only_text_is_prepared_without_a_thread(
+    prompt: Any, messages: Any, options: Any, here: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hops, "prepare", _where)
 
     async def asked() -> int:
-        return await asyncio.to_thread(_where, None, None, messages, {}, asynchronous=True)
+        return await asyncio.to_thread(_where, None, prompt, messages, options, asynchronous=True)
 
     assert (_run(asked) == threading.get_ident()) is here
 
@@ -50,8 +62,20 @@ def test_what_others_hand_to_a_thread_has_one() -> None:
     assert threading.get_ident() not in _run(asked)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_prices_are_read_in_a_thread(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hops, "_price", _where)
+    monkeypatch.setattr(model_metadata, "_data", {} if known else None)
+
+    async def asked() -> int:
+        return await asyncio.to_thread(_where, None)
+
+    assert (_run(asked) == threading.get_ident()) is known
+
+
 def test_what_goes_wrong_is_raised_where_it_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hops, "_price", _raises)
+    monkeypatch.setattr(model_metadata, "_data", {})
 
     async def asked() -> None:
         await asyncio.to_thread(_raises, None)
@@ -63,6 +87,7 @@ def test_what_goes_wrong_is_raised_where_it_is_awaited(monkeypatch: pytest.Monke
 def test_a_question_of_text_is_asked_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked() -> None:
         async with model_server() as server, OURS.built(server, "ok") as built:
+            await model_metadata.apreload()
             loop, threads = asyncio.get_running_loop(), []
             monkeypatch.setattr(uvloop.Loop, "run_in_executor", lambda *call: threads.append(call))
             with dspy.context(lm=built.lm, adapter=built.adapter):

@@ -6,12 +6,12 @@ them takes milliseconds, in which a slot stands empty.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import uvloop
-from dspy.clients import execution
+from dspy.clients import execution, model_metadata
 from dspy.clients.execution import prepare
 
 _price = getattr(execution, "_price_result", None)
@@ -37,9 +37,19 @@ class Loop(uvloop.Loop):
 def _is_short(func: Callable[..., Any]) -> bool:
     """`asyncio.to_thread` asks for `context.run`, with what is to be called."""
     match func.args if isinstance(func, partial) else ():
-        case (called, _, _, messages, *_) if called is prepare:
-            # A picture or a document may be read from a file.
-            return all(isinstance(message.get("content"), str) for message in messages or ())
+        case (called, _, prompt, messages, options) if called is prepare:
+            text = prompt is None or isinstance(prompt, str)
+            return text and "request" not in options and all(map(_is_text, messages or ()))
         case (called, *_):
-            return called is _price
+            return called is _price and _prices_are_known()
     return False
+
+
+def _is_text(message: Any) -> bool:
+    """A picture or a document may be read from a file."""
+    return isinstance(message, Mapping) and isinstance(message.get("content"), str)
+
+
+def _prices_are_known() -> bool:
+    """They are read once, from a file or the network."""
+    return getattr(model_metadata, "_data", None) is not None
