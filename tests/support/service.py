@@ -118,8 +118,12 @@ async def running(
 
 
 async def _has_partitions(service: app.Service, run: "asyncio.Task[Any]") -> None:
-    # Polled, as it is the group coordinator who decides when.
-    while service.ready() is not None:
+    # Polled, as it is the group coordinator who decides when. The engine is told a round of the
+    # event loop after the source knows.
+    while (
+        service.ready() is not None
+        or service.engine.partitions.keys() != service.source._epochs.keys()
+    ):
         if run.done():
             raise AssertionError(f"the service ended before it served: {run.result()}")
         await asyncio.sleep(0.01)
